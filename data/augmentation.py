@@ -1,0 +1,127 @@
+"""Random augmentation of whole batches, each image with a draw of its own, by kornia."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+EXCLUDED = frozenset({"RandomDissolving", "RandomFisheye"})
+"""One downloads a diffusion model, the other takes tensors, which a configuration can't hold."""
+
+
+class Augmentation:
+    """Applies kornia's random augmentations one after another; the result is cut to [0, 1].
+
+    All that it draws comes from torch's default generators.
+
+    Args:
+        entries: pairs of a name, which is kornia's class name in snake case, and keyword arguments for that class;
+            lists among them become tuples.
+
+    Raises:
+        ValueError: an unknown name, or arguments that the class does not take.
+    """
+
+    def __init__(self, entries: tuple[tuple[str, dict[str, Any]], ...]) -> None:
+        self._entries = entries
+        self._steps = [_build(name, arguments) for name, arguments in entries]
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Augments float32 images (N, C, H, W) in [0, 1]; returns new ones of the same shape and range."""
+        import torch
+
+        if not self._steps:
+            return images
+        with torch.no_grad():
+            for step in self._steps:
+                images = step(images)
+            return images.clamp(0, 1)
+
+    def check(self, shape: tuple[int, int, int]) -> None:
+        """Runs every augmentation on a few images, whatever its probability; leaves torch's generators as they were.
+
+        Args:
+            shape: (C, H, W) of the images that will come.
+
+        Raises:
+            ValueError: an augmentation can't take such images, or changes their shape.
+        """
+        import torch
+
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            images = torch.rand(2, *shape)
+            for name, arguments in self._entries:
+                step = _build(name, {**arguments, "p": 1.0})
+                try:
+                    result = step(images)
+                except Exception as error:  # kornia and torch raise all kinds here
+                    raise ValueError(
+                        f"augmentation {name}: can't work on images of shape {shape}: {_one_line(error)}"
+                    ) from error
+                if result.shape != images.shape:
+                    raise ValueError(
+                        f"augmentation {name}: makes images of shape {tuple(result.shape[1:])} from {shape}, "
+                        "expected the shape to stay"
+                    )
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of all augmentations."""
+    return tuple(_classes())
+
+
+def _classes() -> dict[str, type]:
+    """Kornia's random augmentations that take images (N, C, H, W) alone and leave labels be."""
+    import kornia.augmentation
+    from kornia.augmentation._2d.base import AugmentationBase2D
+
+    found = {}
+    for name in sorted(kornia.augmentation.__all__):
+        member = getattr(kornia.augmentation, name)
+        random = name.startswith(("Random", "Color")) and name not in EXCLUDED
+        if random and inspect.isclass(member) and issubclass(member, AugmentationBase2D):
+            found[_snake_case(name)] = member
+    return found
+
+
+def _build(name: str, arguments: dict[str, Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+    classes = _classes()
+    if name not in classes:
+        close = get_close_matches(name, classes, n=1)
+        hint = f'did you mean "{close[0]}"? ' if close else ""
+        raise ValueError(f'unknown augmentation "{name}"; {hint}known: {", ".join(classes)}')
+    parameters = inspect.signature(classes[name]).parameters
+    for key in arguments:
+        if key not in parameters:
+            close = get_close_matches(key, parameters, n=1)
+            hint = f'did you mean "{close[0]}"? ' if close else ""
+            raise ValueError(f'augmentation {name}: unknown key "{key}"; {hint}known: {", ".join(parameters)}')
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in arguments:
+            raise ValueError(f'augmentation {name}: "{key}" is missing; it has: {", ".join(parameters)}')
+    try:
+        step: Callable[[torch.Tensor], torch.Tensor] = classes[name](
+            **{key: _as_tuple(value) for key, value in arguments.items()}
+        )
+    except Exception as error:  # kornia raises all kinds here
+        raise ValueError(f"augmentation {name}: {_one_line(error)}") from error
+    return step
+
+
+def _snake_case(name: str) -> str:
+    """RandomHorizontalFlip -> random_horizontal_flip, RandomRGBShift -> random_rgb_shift."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

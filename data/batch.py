@@ -1,0 +1,68 @@
+"""Batches: what a module's steps are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from data.augmentation import Augmentation
+from data.specification import ImageSpecification
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images and labels of some samples.
+
+    Args:
+        images: (N, C, H, W), uint8 as read, or float32 in the data set's pixel range once prepared.
+        labels: (N,) int64, or None where the data has none.
+        indices: (N,) int64 on the CPU: which samples of the split these are.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor | None
+    indices: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def chunk(self, parts: int) -> list[Batch]:
+        """Divides the batch into at most ``parts`` parts of equal size, the last one possibly smaller."""
+        images, indices = self.images.chunk(parts), self.indices.chunk(parts)
+        labels = [None] * len(images) if self.labels is None else self.labels.chunk(parts)
+        return [Batch(*part) for part in zip(images, labels, indices, strict=True)]
+
+
+class Preparation:
+    """Takes a batch from what was read to what the model sees, on the device, a whole batch at a time.
+
+    Args:
+        specification: of the data; gives the pixel range.
+        device: that the model is on.
+        augmentation: applied in [0, 1], before the pixel range; None for evaluation.
+        channels_last: gives the images the memory format that convolutions are fastest in.
+    """
+
+    def __init__(
+        self,
+        specification: ImageSpecification,
+        device: torch.device,
+        *,
+        augmentation: Augmentation | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        self._specification = specification
+        self._device = device
+        self._augmentation = augmentation
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __call__(self, batch: Batch) -> Batch:
+        images = batch.images.to(self._device, non_blocking=True)
+        if images.dtype == torch.uint8:
+            images = images.to(torch.float32, memory_format=self._format).div_(255)
+        if self._augmentation is not None:
+            images = self._augmentation(images)
+        images = self._specification.from_unit(images).contiguous(memory_format=self._format)
+        labels = None if batch.labels is None else batch.labels.to(self._device, non_blocking=True)
+        return Batch(images, labels, batch.indices)

@@ -1,0 +1,93 @@
+"""The face that every finite data set shows to the engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from data.specification import ImageSpecification
+
+if TYPE_CHECKING:
+    import torch
+
+    from data.source import ImageSource
+
+Split = Literal["train", "validation", "test"]
+
+
+class DataError(ValueError):
+    """Data that can't be had: what is missing, where to put it, what needs none."""
+
+
+class DataModule(ABC):
+    """A finite data set, its splits and its preprocessing.
+
+    The keyword parameters of a subclass's constructor are its settings in a configuration. Constructing one reads
+    nothing: ``specification`` and ``split_lengths`` answer from what is known beforehand.
+    """
+
+    @property
+    @abstractmethod
+    def specification(self) -> ImageSpecification:
+        """Shape, range and classes of the samples."""
+
+    @property
+    @abstractmethod
+    def split_lengths(self) -> dict[Split, int]:
+        """How many samples each split has. A split that is absent or 0 does not exist."""
+
+    @abstractmethod
+    def read(self, split: Split) -> ImageSource:
+        """Reads a split.
+
+        Raises:
+            DataError: the files are not there; the message says which, where to put them, and what needs none.
+        """
+
+    def missing(self) -> str | None:
+        """Says in one text which files are missing and where to put them; None: everything is there."""
+        return None
+
+
+def hold_out(length: int, fraction: float, split_seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Divides ``length`` training samples by a fixed, seeded draw.
+
+    Args:
+        length: how many training samples there are.
+        fraction: the share to hold out, in [0, 1).
+        split_seed: selects the draw. It belongs to the data set, not to the run: every run holds out the same samples.
+
+    Returns:
+        Indices to train on and indices held out for validation, int64, each sorted.
+    """
+    import torch
+
+    from engine.randomness import generator
+
+    order = torch.randperm(length, generator=generator(split_seed, "hold_out", length))
+    held_out = held_out_length(length, fraction)
+    return order[held_out:].sort().values, order[:held_out].sort().values
+
+
+def held_out_length(length: int, fraction: float) -> int:
+    """Returns how many of ``length`` samples ``hold_out`` holds out; at least one stays to train on."""
+    return min(round(length * fraction), max(length - 1, 0))
+
+
+def require_files(root: Path, names: list[str], *, name: str, source: str) -> str | None:
+    """Returns a text that names the missing files under ``root``, or None where all are there.
+
+    Args:
+        root: the folder that they belong in.
+        names: file names below it.
+        name: the data set's short name.
+        source: one line on where the files can be had.
+    """
+    absent = [file for file in names if not (root / file).is_file()]
+    if not absent:
+        return None
+    return (
+        f"{name}: {len(absent)} of {len(names)} files are missing in {root}: {', '.join(absent)}. {source} "
+        "The data set fashion_mini is embedded and needs no files: --set datamodule.name=fashion_mini"
+    )

@@ -1,0 +1,224 @@
+"""Any folder of images as a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from data.datamodule import DataError, DataModule, Split, held_out_length, hold_out
+from data.specification import ImageSpecification, PixelRange
+
+if TYPE_CHECKING:
+    import torch
+
+    from data.source import DatasetImages
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+
+
+class ImageFolder(DataModule):
+    """The images below a folder (png, jpg, jpeg, bmp, webp); sub-folders are classes, if there are any.
+
+    Where all sub-folders are called ``train``, ``validation`` (or ``val``) and ``test``, and ``train`` is among them,
+    they are the splits. Otherwise everything is for training. Without a folder for validation a seeded share of the
+    training images is held out. Files are taken in the order of their names; hidden ones are left out.
+
+    An image is scaled until it just covers ``image_size`` (bilinear, antialiased) and its center is cut out;
+    transparency is dropped. "standardised" means (x - 0.5) / 0.5 here: the pixels are not known beforehand.
+
+    Args:
+        root: the folder that holds the images.
+        image_size: height and width that every image is brought to.
+        color: channels of the images: rgb has three, grayscale one.
+        validation_fraction: the share of the training images that is held out for validation, in [0, 1).
+        split_seed: selects which ones; it belongs to the data, not to the run.
+        pixel_range: the range of the pixels that a model sees.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        image_size: tuple[PositiveInt, PositiveInt] = (64, 64),
+        color: Literal["rgb", "grayscale"] = "rgb",
+        validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        split_seed: int = 0,
+        pixel_range: PixelRange = "[0,1]",
+    ) -> None:
+        self._root = Path(root).expanduser()
+        self._image_size = image_size
+        self._color: Literal["rgb", "grayscale"] = color
+        self._validation_fraction = validation_fraction
+        self._split_seed = split_seed
+        self._pixel_range: PixelRange = pixel_range
+
+    @property
+    def specification(self) -> ImageSpecification:
+        channels = 3 if self._color == "rgb" else 1
+        half = (0.5,) * channels
+        return ImageSpecification((channels, *self._image_size), self._pixel_range, self._listing.classes, half, half)
+
+    @property
+    def split_lengths(self) -> dict[Split, int]:
+        lengths: dict[Split, int] = {split: len(files) for split, files in self._listing.files.items()}
+        if "validation" not in lengths:
+            held_out = held_out_length(lengths["train"], self._validation_fraction)
+            lengths["train"], lengths["validation"] = lengths["train"] - held_out, held_out
+        return lengths
+
+    def missing(self) -> str | None:
+        try:
+            self._listing  # noqa: B018
+        except DataError as error:
+            return str(error)
+        return None
+
+    def read(self, split: Split) -> DatasetImages:
+        from data.source import DatasetImages
+
+        if not self.split_lengths.get(split):
+            raise DataError(f"image_folder: {self._root} has no {split} split")
+        listing = self._listing
+        if split == "test" or "validation" in listing.files:
+            return DatasetImages(self._files(split))
+        kept, held_out = hold_out(len(listing.files["train"]), self._validation_fraction, self._split_seed)
+        return DatasetImages(self._files("train"), kept if split == "train" else held_out)
+
+    def _files(self, split: Split) -> ImageFiles:
+        return ImageFiles(
+            self._root, self._listing.files[split], self._listing.labels[split], self._image_size, self._color
+        )
+
+    @cached_property
+    def _listing(self) -> _Listing:
+        return _listing(self._root)
+
+
+class ImageFiles:
+    """A map-style data set that decodes an image file each time it is asked for one.
+
+    Args:
+        root: the folder that ``files`` are below.
+        files: their paths below it.
+        labels: the label of each; empty where there are none.
+        image_size: (H, W) of the images.
+        color: "rgb" (three channels) or "grayscale" (one).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        files: list[str],
+        labels: list[int],
+        image_size: tuple[int, int],
+        color: Literal["rgb", "grayscale"],
+    ) -> None:
+        self._root = root
+        self._paths = files
+        self._labels = labels
+        self._image_size = image_size
+        self._mode = "RGB" if color == "rgb" else "L"
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Any:
+        """Reads image uint8 (C, H, W) and its label; the image alone where there are no labels.
+
+        Raises:
+            DataError: the file can't be decoded; the message names it.
+        """
+        image = self._decode(self._root / self._paths[index])
+        return (image, self._labels[index]) if self._labels else image
+
+    def _decode(self, path: Path) -> torch.Tensor:
+        import numpy
+        import torch
+        from PIL import Image, ImageOps
+
+        height, width = self._image_size
+        try:
+            with Image.open(path) as opened:
+                image: Image.Image = ImageOps.exif_transpose(opened)
+                if image.mode.startswith("I"):  # 16 bits: Pillow's conversion would cut them at 255
+                    image = Image.fromarray((numpy.asarray(image) >> 8).astype(numpy.uint8))
+                fitted = ImageOps.fit(image.convert(self._mode), (width, height), Image.Resampling.BILINEAR)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"image_folder: {path} can't be read as an image: {error}") from error
+        pixels = torch.from_numpy(numpy.array(fitted))
+        return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What a folder holds: class names, and per split the files (paths below the root) and their labels."""
+
+    classes: tuple[str, ...]
+    files: dict[Split, list[str]]
+    labels: dict[Split, list[int]]
+
+
+def _listing(root: Path) -> _Listing:
+    if not root.is_dir():
+        raise DataError(
+            f"image_folder: there is no folder {root.absolute()}; datamodule.root names the folder of the images. "
+            "The data set fashion_mini is embedded and needs no files: --set datamodule.name=fashion_mini"
+        )
+    folders = _folders(root)
+    if {"validation", "val"} <= set(folders) <= set(SPLIT_FOLDERS):
+        raise DataError(f"image_folder: {root} has both validation/ and val/, expected one of them")
+    divided = "train" in folders and set(folders) <= set(SPLIT_FOLDERS)
+    places: dict[Split, Path] = {SPLIT_FOLDERS[f]: root / f for f in folders} if divided else {"train": root}
+    found = {split: _images_by_class(place) for split, place in places.items()}
+    classes = tuple(found["train"])
+    files: dict[Split, list[str]] = {}
+    labels: dict[Split, list[int]] = {}
+    for split, images in found.items():
+        unknown = [name for name in images if name not in classes]
+        if unknown:
+            known = ", ".join(name or "no class folders" for name in classes)
+            stray = ", ".join(name or "images outside class folders" for name in unknown)
+            raise DataError(f"image_folder: {places[split]} has {stray}, but {places['train']} has {known}")
+        files[split] = [file.relative_to(root).as_posix() for name in images for file in images[name]]
+        labels[split] = [classes.index(name) for name in images for _ in images[name]]
+    if classes == ("",):
+        return _Listing((), files, {split: [] for split in files})
+    return _Listing(classes, files, labels)
+
+
+def _images_by_class(place: Path) -> dict[str, list[Path]]:
+    """The images of each class folder that has any; under the name "" all of them, where there are no class folders."""
+    classes = {name: images for name in _folders(place) if (images := sorted(_images(place / name)))}
+    loose = sorted(path for path in place.iterdir() if _is_image(path.name))
+    if classes and loose:
+        raise DataError(
+            f"image_folder: {place} has class folders ({', '.join(classes)}) and images outside them, "
+            f"such as {loose[0].name}"
+        )
+    if not classes and not loose:
+        raise DataError(
+            f"image_folder: {place.absolute()} holds no images ({', '.join(SUFFIXES)}). "
+            "The data set fashion_mini is embedded and needs no files: --set datamodule.name=fashion_mini"
+        )
+    return classes or {"": loose}
+
+
+def _folders(place: Path) -> list[str]:
+    return sorted(path.name for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _images(place: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(place, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if _is_image(name))
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")

@@ -1,0 +1,152 @@
+"""Published data sets of labelled images that fit into memory: what is known of them, and where their files lie."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from data.datamodule import DataError, DataModule, Split, held_out_length, hold_out, require_files
+from data.specification import ImageSpecification, PixelRange
+
+if TYPE_CHECKING:
+    import torch
+
+    from data.idx import Part
+    from data.source import ResidentImages
+
+
+class PublishedImages(DataModule):
+    """A published training and test part; a seeded share of the training part is held out for validation.
+
+    Args:
+        validation_fraction: the share of the training images that is held out for validation, in [0, 1).
+        split_seed: selects which ones; it belongs to the data, not to the run.
+        pixel_range: the range of the pixels that a model sees.
+    """
+
+    name: ClassVar[str]
+    shape: ClassVar[tuple[int, int, int]]
+    classes: ClassVar[tuple[str, ...]]
+    mean: ClassVar[tuple[float, ...]]
+    std: ClassVar[tuple[float, ...]]
+    """Mean and standard deviation per channel over all pixels of the training part, in [0, 1]."""
+    train_length: ClassVar[int]
+    test_length: ClassVar[int]
+
+    def __init__(self, *, validation_fraction: float, split_seed: int, pixel_range: PixelRange) -> None:
+        self._validation_fraction = validation_fraction
+        self._split_seed = split_seed
+        self._pixel_range: PixelRange = pixel_range
+
+    @property
+    def specification(self) -> ImageSpecification:
+        return ImageSpecification(self.shape, self._pixel_range, self.classes, self.mean, self.std)
+
+    @property
+    def split_lengths(self) -> dict[Split, int]:
+        held_out = held_out_length(self.train_length, self._validation_fraction)
+        return {"train": self.train_length - held_out, "validation": held_out, "test": self.test_length}
+
+    def read(self, split: Split) -> ResidentImages:
+        from data.source import ResidentImages
+
+        if not self.split_lengths[split]:
+            raise DataError(f"{self.name}: no {split} split: validation_fraction is {self._validation_fraction:g}")
+        part: Part = "test" if split == "test" else "train"
+        images, labels = self._read_part(part)
+        expected = (self.test_length if part == "test" else self.train_length, *self.shape)
+        if images.shape != expected:
+            raise DataError(f"{self.name}: the {part} images are {tuple(images.shape)}, expected {expected}")
+        if not 0 <= labels.min() <= labels.max() < len(self.classes):
+            raise DataError(
+                f"{self.name}: the {part} labels reach {labels.max()}, expected 0 to {len(self.classes) - 1}"
+            )
+        source = ResidentImages(images, labels)
+        if part == "test":
+            return source
+        kept, held_out = hold_out(len(source), self._validation_fraction, self._split_seed)
+        return source.subset(kept if split == "train" else held_out)
+
+    @abstractmethod
+    def _read_part(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reads images uint8 (N, C, H, W) and labels int64 (N,); raises DataError where the files are not there."""
+
+
+class DownloadedImages(PublishedImages):
+    """A published data set whose files lie in a folder, and which torchvision can download.
+
+    Args:
+        root: folder of the files, or the one that torchvision downloads into; null: the data set's own below datasets/.
+        download: fetch missing files when training starts.
+        validation_fraction: the share of the training images that is held out for validation, in [0, 1).
+        split_seed: selects which ones; it belongs to the data, not to the run.
+        pixel_range: the range of the pixels that a model sees.
+    """
+
+    files: ClassVar[tuple[str, ...]]
+    default_root: ClassVar[str]
+    package_root: ClassVar[str | None] = None
+    """Where a package of the operating system puts the files; looked at where ``root`` is not set."""
+    origin: ClassVar[str]
+    torchvision_name: ClassVar[str]
+    torchvision_folder: ClassVar[str] = ""
+    """Where torchvision puts the files below ``root``."""
+
+    def __init__(
+        self,
+        *,
+        root: str | None = None,
+        download: bool = False,
+        validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        split_seed: int = 0,
+        pixel_range: PixelRange = "[0,1]",
+    ) -> None:
+        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
+        self._root = Path(root or self.default_root).expanduser()
+        self._package_root = Path(self.package_root) if self.package_root and root is None else None
+        self._download = download
+
+    def missing(self) -> str | None:
+        return None if self._download or self._folder() else self._absent()
+
+    def _read_part(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._folder() is None and self._download:
+            self._fetch()
+        folder = self._folder()
+        if folder is None:
+            raise DataError(self._absent())
+        return self._read_files(folder, part)
+
+    @abstractmethod
+    def _read_files(self, folder: Path, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reads a part, all of whose files are in ``folder``."""
+
+    def _fetch(self) -> None:
+        import torchvision.datasets
+
+        try:
+            getattr(torchvision.datasets, self.torchvision_name)(self._root, download=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(self._absent(f"Downloading them failed: {' '.join(str(error).split())}. ")) from error
+
+    def _folder(self) -> Path | None:
+        """The first folder that has all files."""
+        places = [self._root, self._root / self.torchvision_folder]
+        if self._package_root is not None:
+            places.insert(0, self._package_root)
+        return next((place for place in places if all((place / name).is_file() for name in self._names(place))), None)
+
+    def _absent(self, failure: str = "") -> str:
+        switch = "" if self._download else ", or have them downloaded: --set datamodule.download=true"
+        source = f"{failure}Put them there from {self.origin}{switch}."
+        text = require_files(self._root, self._names(self._root), name=self.name, source=source)
+        assert text is not None
+        return text
+
+    def _names(self, folder: Path) -> list[str]:
+        """The names of the files, without ``.gz`` where they lie unpacked in ``folder``."""
+        bare = [name.removesuffix(".gz") for name in self.files]
+        return [plain if (folder / plain).is_file() else name for plain, name in zip(bare, self.files, strict=True)]

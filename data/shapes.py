@@ -1,0 +1,157 @@
+"""Random ellipses, rectangles and triangles, as many as anyone wants."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from data.datagenerator import DataGenerator
+from data.datamodule import Split
+from data.specification import ImageSpecification, PixelRange
+
+if TYPE_CHECKING:
+    import torch
+
+CLASSES = ("ellipse", "rectangle", "triangle")
+DEGREES = 360
+STANDARDISING_SAMPLES = 1024
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+"""splitmix64's increment (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014) as int64."""
+
+
+class Shapes(DataGenerator):
+    """One ellipse, rectangle or triangle an image, at a random place, turned by whole degrees, wholly inside.
+
+    Args:
+        image_size: height and width of the images.
+        color: channels of the images: rgb has three, each with its own brightness; grayscale one.
+        size: smallest and largest diameter of the circle around a shape, as a fraction of the image's shorter side.
+        background: smallest and largest brightness of the background, in [0, 1].
+        foreground: smallest and largest brightness of the shape, in [0, 1].
+        train_length: how many images an epoch trains on; each epoch draws new ones.
+        validation_length: how many images validation sees, the same ones each time.
+        test_length: how many images the test sees.
+        seed: selects the data; it belongs to the data, not to the run.
+        pixel_range: the range of the pixels that a model sees; "standardised" by the first 1,024 training images.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: tuple[PositiveInt, PositiveInt] = (32, 32),
+        color: Literal["rgb", "grayscale"] = "grayscale",
+        size: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] = (0.4, 0.9),
+        background: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 0.3),
+        foreground: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.6, 1.0),
+        train_length: PositiveInt = 6000,
+        validation_length: NonNegativeInt = 600,
+        test_length: NonNegativeInt = 1000,
+        seed: int = 0,
+        pixel_range: PixelRange = "[0,1]",
+    ) -> None:
+        super().__init__(
+            train_length=train_length, validation_length=validation_length, test_length=test_length, seed=seed
+        )
+        for name, (lowest, highest) in {"size": size, "background": background, "foreground": foreground}.items():
+            if lowest > highest:
+                raise ValueError(f"shapes.{name}: got [{lowest:g}, {highest:g}], expected the smaller value first")
+        self._image_size = image_size
+        self._channels = 3 if color == "rgb" else 1
+        self._size = size
+        self._background = background
+        self._foreground = foreground
+        self._pixel_range: PixelRange = pixel_range
+
+    @property
+    def specification(self) -> ImageSpecification:
+        mean, std = self._moments if self._pixel_range == "standardised" else ((), ())
+        return ImageSpecification((self._channels, *self._image_size), self._pixel_range, CLASSES, mean, std)
+
+    def sample(self, split: Split, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        # Only operations that IEEE 754 rounds correctly: so an image does not depend on the batch that it is drawn in.
+        kind, turn, place_x, place_y, size, aspect, *brightness = self._draws(split, indices).unbind(1)
+        labels = (kind * len(CLASSES)).long()
+        height, width = self._image_size
+        radius = _between(size, self._size) * (min(height, width) / 2)
+        x = torch.arange(width, device=indices.device) + 0.5 - _column(radius + place_x * (width - 2 * radius))
+        y = torch.arange(height, device=indices.device)[:, None] + 0.5
+        y = y - _column(radius + place_y * (height - 2 * radius))
+        cosine, sine = (_column(table.to(indices.device)[(turn * DEGREES).long()]) for table in _circle())
+        coverage = _coverage(x * cosine + y * sine, y * cosine - x * sine, radius, 0.5 + 0.5 * aspect, labels)
+        background = _between(torch.stack(brightness[: self._channels], 1), self._background)[:, :, None, None]
+        foreground = _between(torch.stack(brightness[self._channels :], 1), self._foreground)[:, :, None, None]
+        images = background + (foreground - background) * coverage[:, None]
+        return (images * 255).round().to(torch.uint8), labels
+
+    def _draws(self, split: Split, indices: torch.Tensor) -> torch.Tensor:
+        """Uniform numbers in [0, 1), float32 (n, draws): number d of sample i is a hash of (seed, split, i, d)."""
+        import torch
+
+        from engine.randomness import mix, scramble
+
+        key = mix(self.seed, "shapes", split) - (1 << 63)
+        samples = scramble(indices * _GOLDEN + key)
+        draws = torch.arange(1, 7 + 2 * self._channels, device=indices.device)
+        words = scramble(samples[:, None] + draws * _GOLDEN)
+        return ((words >> 40) & 0xFFFFFF).float() * 2.0**-24
+
+    @cached_property
+    def _moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        import torch
+
+        images = self.sample("train", torch.arange(STANDARDISING_SAMPLES))[0].double() / 255
+        mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3), correction=0)
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _coverage(
+    x: torch.Tensor, y: torch.Tensor, radius: torch.Tensor, aspect: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """How much of each pixel a shape covers, (n, H, W) in [0, 1], from the signed distance to its outline.
+
+    Args:
+        x: (n, H, W), along the shape's longer axis, in pixels from its center.
+        y: (n, H, W), along the shorter one.
+        radius: (n,), of the circle around the shape.
+        aspect: (n,), shorter axis over longer axis.
+        labels: (n,), which of ``CLASSES``.
+    """
+    import torch
+
+    corner = radius / (1 + aspect * aspect).sqrt()  # half the width of a box whose corners are on the circle
+    half_width, half_height = _column(corner), _column(corner * aspect)
+    box = torch.maximum(x.abs() - half_width, y.abs() - half_height)
+    slope = (4 * half_height * half_height + half_width * half_width).sqrt()
+    sides = (2 * half_height * x.abs() - half_width * (y + half_height)) / slope
+    triangle = torch.maximum(sides, y - half_height)
+    # An ellipse has no simple distance: its implicit function over its gradient is exact on the outline.
+    long, short = _column(radius), _column(radius * aspect)
+    scaled = ((x / long) * (x / long) + (y / short) * (y / short)).sqrt()
+    u, v = x / (long * long), y / (short * short)
+    steepness = scaled / (u * u + v * v).sqrt().clamp_min(1e-12)
+    ellipse = (scaled - 1) * torch.maximum(steepness, short)  # at the very center the quotient is 0 / 0
+    kind = _column(labels)
+    distance = torch.where(kind == 0, ellipse, torch.where(kind == 1, box, triangle))
+    return (0.5 - distance).clamp(0, 1)
+
+
+def _between(draws: torch.Tensor, bounds: tuple[float, float]) -> torch.Tensor:
+    return bounds[0] + draws * (bounds[1] - bounds[0])
+
+
+def _column(values: torch.Tensor) -> torch.Tensor:
+    """(n,) to (n, 1, 1)."""
+    return values[:, None, None]
+
+
+def _circle() -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosine and sine of whole degrees: a table, because torch's own differ between vector and scalar code."""
+    import torch
+
+    angles = [math.tau * degree / DEGREES for degree in range(DEGREES)]
+    return torch.tensor([math.cos(a) for a in angles]), torch.tensor([math.sin(a) for a in angles])

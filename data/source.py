@@ -1,0 +1,97 @@
+"""Where the samples of one split come from: by index, as uint8."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from engine.randomness import mix, seed_everything
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """A split's samples. Must be picklable, so that it can be read in worker processes."""
+
+    def __len__(self) -> int: ...
+
+    def gather(
+        self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Reads samples by index.
+
+        Args:
+            indices: int64 of shape (n,), values in [0, len(self)).
+            seed: the run's seed: what a sample draws at random comes from (seed, epoch, index).
+            epoch: counted from 0.
+
+        Returns:
+            Images (n, C, H, W), uint8 in 0..255 or float32 in [0, 1], and labels (n,) int64 (None: no labels).
+        """
+        ...
+
+
+class ResidentImages:
+    """Images held in memory (or on a device) as uint8.
+
+    Args:
+        images: uint8 of shape (N, C, H, W).
+        labels: int64 of shape (N,), or None.
+    """
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor | None) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise ValueError(f"images: got {images.dtype} {tuple(images.shape)}, expected uint8 (N, C, H, W)")
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def gather(
+        self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        indices = indices.to(self.images.device, non_blocking=True)
+        labels = None if self.labels is None else self.labels.index_select(0, indices)
+        return self.images.index_select(0, indices), labels
+
+    def subset(self, indices: torch.Tensor) -> ResidentImages:
+        """Returns the images at ``indices`` (int64, (n,)) as a source of their own."""
+        return ResidentImages(*self.gather(indices))
+
+    def to(self, device: torch.device) -> ResidentImages:
+        """Returns the same images on another device."""
+        return ResidentImages(self.images.to(device), None if self.labels is None else self.labels.to(device))
+
+
+class DatasetImages:
+    """Any map-style ``torch.utils.data.Dataset`` of (image, label) pairs or of images.
+
+    A sample that draws random numbers in ``__getitem__`` (torch's, Python's or numpy's) draws the same ones wherever
+    it is read: they are seeded from (seed, epoch, index).
+
+    Args:
+        dataset: image k is uint8 (C, H, W), or float32 (C, H, W) in [0, 1]; label k is an integer.
+        indices: int64 of shape (n,): the part of the data set to show; None: all of it.
+    """
+
+    def __init__(self, dataset: Any, indices: torch.Tensor | None = None) -> None:
+        self._dataset = dataset
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._dataset) if self._indices is None else len(self._indices)
+
+    def gather(
+        self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if self._indices is not None:
+            indices = self._indices[indices]
+        samples = []
+        for index in indices.tolist():
+            seed_everything(mix(seed, "sample", epoch, index))
+            samples.append(self._dataset[index])
+        if isinstance(samples[0], torch.Tensor):
+            return torch.stack(samples), None
+        images, labels = zip(*samples, strict=True)
+        return torch.stack(images), torch.tensor(labels, dtype=torch.int64)

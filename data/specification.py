@@ -1,0 +1,70 @@
+"""What a data set says of its samples before it reads any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _pixel_range(value: Any) -> Any:
+    """YAML reads an unquoted ``[0, 1]`` as a list."""
+    return f"[{value[0]:g},{value[1]:g}]" if isinstance(value, list) and len(value) == 2 else value
+
+
+PixelRange = Annotated[Literal["[0,1]", "[-1,1]", "standardised"], BeforeValidator(_pixel_range)]
+"""The one range that a data set's images have everywhere in a run. Standardised: zero mean, unit variance a channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpecification:
+    """Shape, range and classes of a data set's samples.
+
+    Args:
+        shape: (C, H, W) of one image.
+        pixel_range: the range of the float32 images that a model sees.
+        classes: the names of the classes, label k being ``classes[k]``; empty where samples have no label.
+        mean: per channel, in [0, 1]; used where the range is "standardised".
+        std: per channel, in (0, 1]; used where the range is "standardised".
+    """
+
+    shape: tuple[int, int, int]
+    pixel_range: PixelRange = "[0,1]"
+    classes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixel_range == "standardised" and not len(self.mean) == len(self.std) == self.shape[0]:
+            raise ValueError(f"pixel_range standardised: expected a mean and a std for each of {self.shape[0]} channels")
+
+    @property
+    def data_range(self) -> float:
+        """The width of the range of pixel values, as PSNR and SSIM take it."""
+        if self.pixel_range == "standardised":
+            return 1.0 / min(self.std)
+        return 2.0 if self.pixel_range == "[-1,1]" else 1.0
+
+    def from_unit(self, images: torch.Tensor) -> torch.Tensor:
+        """Takes float images (N, C, H, W) from [0, 1] into the pixel range."""
+        if self.pixel_range == "[-1,1]":
+            return images * 2 - 1
+        if self.pixel_range == "standardised":
+            return (images - self._channels(self.mean, images)) / self._channels(self.std, images)
+        return images
+
+    def to_unit(self, images: torch.Tensor) -> torch.Tensor:
+        """The exact inverse of ``from_unit``, cut to [0, 1]: for display."""
+        if self.pixel_range == "[-1,1]":
+            images = (images + 1) / 2
+        elif self.pixel_range == "standardised":
+            images = images * self._channels(self.std, images) + self._channels(self.mean, images)
+        return images.clamp(0, 1)
+
+    @staticmethod
+    def _channels(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
+        return like.new_tensor(values).view(1, -1, 1, 1)

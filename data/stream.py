@@ -1,0 +1,169 @@
+"""One endless stream of batches that can begin at any iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from data.batch import Batch
+from data.source import ImageSource, ResidentImages
+from engine.randomness import EpochOrder
+
+Placement = Literal["auto", "device", "memory", "stream"]
+
+MEMORY_BUDGET = 2 << 30
+"""Bytes of images that are held in memory without being asked for."""
+
+
+class BatchStream:
+    """The batches of a split, iteration by iteration, without end.
+
+    Iteration i, counted from 0, is batch ``i % len(self)`` of epoch ``i // len(self)``: a function of the seed and of i
+    alone, whatever was read before, wherever the images are held and however many workers read them.
+
+    Args:
+        source: the samples.
+        batch_size: images in a batch.
+        seed: of the run.
+        shuffle: draw a new order each epoch; off for evaluation, where each pass is epoch 0.
+        drop_last: leave out an epoch's last batch where it is smaller.
+        placement: ``stream`` reads samples as they are needed, in ``workers`` processes where there are any; the others
+            gather them from what ``place`` put in memory or on the device.
+        workers: processes that read ahead.
+        device: that batches will be moved to; a CUDA device makes workers' batches pinned.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        drop_last: bool = False,
+        placement: Placement = "auto",
+        workers: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
+        device = device or torch.device("cpu")
+        self._source, self.placement = place(source, placement, device)
+        self._batch_size = batch_size
+        self._shuffle = shuffle
+        self._seed = seed
+        self._order = EpochOrder(len(source), seed, shuffle=shuffle)
+        self._length = len(source) // batch_size if drop_last else -(-len(source) // batch_size)
+        self._workers = workers if self.placement == "stream" else 0
+        self._pin = device.type == "cuda"
+        self._position = 0
+        self._read_ahead: Iterator[tuple[torch.Tensor, torch.Tensor | None]] | None = None
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self._length
+
+    @property
+    def samples(self) -> int:
+        """Samples in the split."""
+        return len(self._source)
+
+    def seek(self, position: int) -> None:
+        """Makes ``position`` the next iteration (counted from 0), at the same cost for every position."""
+        if position != self._position:
+            self._read_ahead = None
+        self._position = position
+
+    def indices(self, position: int) -> torch.Tensor:
+        """Returns the samples of an iteration, int64 of shape (n,)."""
+        epoch, batch = divmod(position, self._length)
+        start = batch * self._batch_size
+        return self._order.indices(epoch, start, min(start + self._batch_size, len(self._source)))
+
+    def read(self, position: int) -> Batch:
+        """Reads the batch of an iteration in this process; the stream stays where it is."""
+        indices = self.indices(position)
+        images, labels = self._source.gather(indices, seed=self._seed, epoch=self.epoch(position))
+        return Batch(images, labels, indices)
+
+    def epoch(self, position: int) -> int:
+        """Returns the epoch whose draws an iteration uses, counted from 0."""
+        return position // self._length if self._shuffle else 0
+
+    def __iter__(self) -> BatchStream:
+        return self
+
+    def __next__(self) -> Batch:
+        position = self._position
+        if self._workers:
+            if self._read_ahead is None:
+                self._read_ahead = iter(self._loader(position))
+            images, labels = next(self._read_ahead)
+            batch = Batch(images, labels, self.indices(position))
+        else:
+            batch = self.read(position)
+        self._position += 1
+        return batch
+
+    def _loader(self, start: int) -> DataLoader[tuple[torch.Tensor, torch.Tensor | None]]:
+        return DataLoader(
+            _Gathered(self._source, self._seed),
+            batch_size=None,
+            sampler=_Positions(self, start),
+            num_workers=self._workers,
+            pin_memory=self._pin,
+            collate_fn=_as_gathered,
+            generator=torch.Generator(),
+        )
+
+
+def place(source: ImageSource, placement: Placement, device: torch.device) -> tuple[ImageSource, Placement]:
+    """Puts a split where its batches will be gathered from.
+
+    ``auto`` holds what is in memory already, on a CUDA device if it fits the budget there, and streams everything else:
+    samples that are decoded or drawn when they are read.
+
+    Returns:
+        The source to gather from, and where it is.
+    """
+    if placement == "auto":
+        if not isinstance(source, ResidentImages):
+            return source, "stream"
+        fits = source.images.numel() <= MEMORY_BUDGET
+        placement = "device" if device.type != "cpu" and fits else "memory"
+    if placement == "stream":
+        return source, placement
+    if not isinstance(source, ResidentImages):
+        source = ResidentImages(*source.gather(torch.arange(len(source))))
+    return (source.to(device) if placement == "device" else source), placement
+
+
+def _as_gathered(gathered: tuple[torch.Tensor, torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    return gathered
+
+
+class _Positions(Sampler[tuple[int, torch.Tensor]]):
+    """The epoch and the samples of each iteration from ``start`` on, without end."""
+
+    def __init__(self, stream: BatchStream, start: int) -> None:
+        self._stream = stream
+        self._start = start
+
+    def __iter__(self) -> Iterator[tuple[int, torch.Tensor]]:
+        position = self._start
+        while True:
+            yield self._stream.epoch(position), self._stream.indices(position)
+            position += 1
+
+
+class _Gathered(Dataset[tuple[torch.Tensor, torch.Tensor | None]]):
+    """A source as a data set whose items are whole batches."""
+
+    def __init__(self, source: ImageSource, seed: int) -> None:
+        self._source = source
+        self._seed = seed
+
+    def __getitem__(self, address: tuple[int, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        epoch, indices = address
+        return self._source.gather(indices, seed=self._seed, epoch=epoch)

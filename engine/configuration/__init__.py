@@ -1,0 +1,7 @@
+"""The configuration of a run: read, layered, validated; every value knows where it came from."""
+
+from __future__ import annotations
+
+from engine.configuration.configuration import Configuration, Data, Named, plain, read
+
+__all__ = ["Configuration", "Data", "Named", "plain", "read"]

@@ -1,0 +1,58 @@
+"""The sections of a configuration that belong to the engine itself. Components bring their own parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors, values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Loading(Section):
+    """How batches are made; stands in the section ``datamodule`` or ``datagenerator`` beside the data's own parameters."""
+
+    batch_size: PositiveInt = Field(128, description="images in a training batch")
+    evaluation_batch_size: PositiveInt | None = Field(
+        None, description="images in an evaluation batch; null: four times batch_size"
+    )
+    drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
+    workers: NonNegativeInt = Field(0, description="worker processes that read data which is not held in memory")
+    placement: Literal["auto", "device", "memory", "stream"] = Field(
+        "auto", description="where images are held: on the device, in memory, or read as they are needed"
+    )
+    augmentations: list[Any] = Field(
+        [], description="kornia's random augmentations in snake case, each a name or {name: {parameters}}; training only"
+    )
+
+
+class Training(Section):
+    """How long, where and in which precision to train."""
+
+    epochs: PositiveInt = Field(10, description="passes over the training split")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", title="auto, cpu, cuda, cuda:N or mps")] = Field(
+        "auto", description="auto: the first CUDA device, else the CPU"
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="of the forward pass; weights and optimizer stay float32, float16 scales the loss"
+    )
+    accumulation: PositiveInt = Field(1, description="parts that a batch is worked through in; one update a batch")
+    gradient_clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients; null: no limit")
+    channels_last: bool = Field(True, description="memory format of convolutional models")
+    compile: bool = Field(False, description="torch.compile the model")
+
+
+class Output(Section):
+    """Where the run's directory goes."""
+
+    root: str = Field("runs", description="folder that all runs are below")
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", title="letters, digits, . _ -")] | None = Field(
+        None, description="the run's own name; null: the next free version_N"
+    )
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63, description="selects all randomness of the run")]

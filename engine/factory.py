@@ -1,0 +1,205 @@
+"""Assembles a run. Reads as the list of what a run is made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine
+
+from data.augmentation import Augmentation
+from data.batch import Preparation
+from data.datamodule import DataModule, Split
+from data.source import ImageSource
+from data.specification import ImageSpecification
+from data.stream import BatchStream
+from engine.background import Background
+from engine.configuration import Configuration, Named
+from engine.configuration.sections import Loading
+from engine.dispatcher import Dispatcher
+from engine.handler import Handler
+from engine.iteration import DTYPES, EvaluationIteration, TrainingIteration
+from engine.losses import LossRecord
+from engine.modules.module import Module
+from engine.problems import Problem, Refusal
+from engine.randomness import IterationSeeder, mix, seed_everything
+from engine.run import Run
+from engine.stopping import StopRequest
+from engine.update import Update
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Read = Callable[[DataModule, Split], ImageSource]
+
+
+def read_split(data: DataModule, split: Split) -> ImageSource:
+    """Reads a split as its datamodule does."""
+    return data.read(split)
+
+
+def build(configuration: Configuration, stop: StopRequest | None = None, *, read: Read = read_split) -> Run:
+    """Assembles a run from its configuration. Nothing is written; the run has no directory yet.
+
+    Args:
+        configuration: what to assemble.
+        stop: polled while the run goes on; None: nothing stops it.
+        read: reads a split of the data.
+
+    Raises:
+        DataError: the data can't be had.
+        Refusal: a component can't be constructed.
+    """
+    stop = stop or StopRequest()
+    device = choose_device(configuration.training.device)
+    data: DataModule = constructed(configuration.data.named, configuration.data.kind)
+    specification = data.specification
+    loading, training = configuration.data.loading, configuration.training
+    streams = build_streams(data, loading, configuration.seed, device, read)
+    model = build_model(configuration, specification, device)
+    channels_last = training.channels_last and has_convolutions(model)
+    module: Module = constructed(configuration.module, "module", model, specification)
+    update = build_update(configuration, module, device)
+    losses = LossRecord()
+    trainer = Engine(
+        TrainingIteration(
+            module,
+            update,
+            seeder=IterationSeeder(configuration.seed, idist.get_rank(), device),
+            preparation=Preparation(
+                specification, device, augmentation=build_augmentation(loading), channels_last=channels_last
+            ),
+            losses=losses,
+            accumulation=training.accumulation,
+            precision=DTYPES[training.precision],
+            device=device,
+        )
+    )
+    preparation = Preparation(specification, device, channels_last=channels_last)
+    evaluator = Engine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=configuration.seed))
+    for name, metric in module.metrics(device).items():
+        metric.attach(evaluator, name)
+    epoch_length = len(streams["train"])
+    trainer.load_state_dict({"iteration": 0, "epoch_length": epoch_length, "max_epochs": training.epochs})
+    for engine in (trainer, evaluator):
+        engine.logger.setLevel(logging.CRITICAL)  # what goes wrong is reported once, by the launch
+    run = Run(
+        configuration=configuration,
+        device=device,
+        data=data,
+        streams=streams,
+        preparation=preparation,
+        model=model,
+        module=module,
+        update=update,
+        trainer=trainer,
+        evaluator=evaluator,
+        dispatcher=Dispatcher(epoch_length, stop),
+        losses=losses,
+        stop=stop,
+        background=Background(),
+    )
+    attach_handlers(run)
+    return run
+
+
+def choose_device(name: str) -> torch.device:
+    """Returns the device that a configuration names; auto: the first CUDA device, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cuda", 0) if name == "cuda" else torch.device(name)
+
+
+def constructed(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
+    """Constructs a component; what its constructor refuses is refused with the place that names it."""
+    try:
+        return named.build(*injected, **injected_by_name)
+    except ValueError as error:
+        raise Refusal([Problem(key, str(error), named.mark)]) from error
+
+
+def build_streams(
+    data: DataModule, loading: Loading, seed: int, device: torch.device, read: Read
+) -> dict[Split, BatchStream]:
+    """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
+    streams: dict[Split, BatchStream] = {}
+    evaluation_batch_size = loading.evaluation_batch_size or 4 * loading.batch_size
+    for split in SPLITS:
+        if not data.split_lengths.get(split):
+            continue
+        training = split == "train"
+        streams[split] = BatchStream(
+            read(data, split),
+            batch_size=loading.batch_size if training else evaluation_batch_size,
+            seed=seed,
+            shuffle=training,
+            drop_last=loading.drop_last and training,
+            placement=loading.placement,
+            workers=loading.workers,
+            device=device,
+        )
+    return streams
+
+
+def build_model(
+    configuration: Configuration, specification: ImageSpecification, device: torch.device
+) -> torch.nn.Module:
+    """Constructs the model, initialised from the run's seed alone, on the device."""
+    given: Mapping[str, object] = {"input_shape": specification.shape, "num_classes": len(specification.classes)}
+    named = configuration.model
+    unknown = [name for name in named.component.signature.injected if name not in given]
+    if unknown:
+        message = f"its constructor takes {unknown[0]}, expected only: {', '.join(given)}; make it keyword-only"
+        raise Refusal([Problem("model", message, named.mark)])
+    seed_everything(mix(configuration.seed, "initialisation"))
+    injected = {name: given[name] for name in named.component.signature.injected}
+    model: torch.nn.Module = constructed(named, "model", **injected)
+    model = model.to(device)
+    if configuration.training.channels_last and has_convolutions(model):
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if configuration.training.compile:
+        model.compile()
+    return model
+
+
+def has_convolutions(model: torch.nn.Module) -> bool:
+    """Whether a memory format makes a difference to a model."""
+    return any(isinstance(part, torch.nn.Conv2d | torch.nn.ConvTranspose2d) for part in model.modules())
+
+
+def build_update(configuration: Configuration, module: Module, device: torch.device) -> Update:
+    """Makes an optimizer for each part of the module that has one of its own."""
+    training = configuration.training
+    return Update(
+        {name: constructed(configuration.optimizer, "optimizer", own) for name, own in module.parameters().items()},
+        device=device,
+        gradient_clip_norm=training.gradient_clip_norm,
+        scaler=torch.amp.GradScaler(device.type) if training.precision == "float16" else None,
+    )
+
+
+def build_augmentation(loading: Loading) -> Augmentation | None:
+    """Makes the random augmentation of training batches, where there is any."""
+    entries = []
+    for entry in loading.augmentations:
+        if isinstance(entry, str):
+            entries.append((entry, {}))
+        else:
+            entries.extend((name, parameters or {}) for name, parameters in entry.items())
+    return Augmentation(tuple(entries)) if entries else None
+
+
+def attach_handlers(run: Run) -> None:
+    """Constructs the handlers and attaches them in the order of their phases, the dispatcher last."""
+    configuration = run.configuration
+    named = list(configuration.handlers)
+    if configuration.scheduler is not None:
+        named.append(configuration.scheduler)
+    handlers: dict[str, Handler] = {
+        part.component.short_name: constructed(part, f"handlers.{part.name}") for part in named
+    }
+    run.handlers = dict(sorted(handlers.items(), key=lambda item: item[1].phase))
+    for handler in run.handlers.values():
+        handler.attach(run)
+    run.dispatcher.attach(run.trainer)

@@ -1,0 +1,180 @@
+"""Takes a run from its configuration to its end, and says how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import console
+from engine.configuration import Configuration, read
+from engine.problems import Problem, Refusal
+from engine.run_directory import RunDirectory, State, claim
+from engine.stopping import StopRequest
+from engine.trainer import Trainer
+
+if TYPE_CHECKING:
+    from engine.run import Run
+
+COMPLETED, FAILED, REFUSED = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asked for.
+
+    Args:
+        trainer: that is to train.
+        path: of the configuration; None: the trainer's default.
+        assignments: ``KEY=VALUE``, applied last.
+        resume: a run's directory, or "newest" for the newest unfinished one; None: a new run.
+        allowed_changes: keys in which a resumed run's configuration may differ.
+        check: run all guards and stop.
+        quiet: print nothing but the run directory.
+    """
+
+    trainer: Trainer
+    path: Path | None = None
+    assignments: Sequence[str] = ()
+    resume: str | None = None
+    allowed_changes: Sequence[str] = ()
+    check: bool = False
+    quiet: bool = False
+
+
+def launch(request: Request) -> int:
+    """Trains, or refuses to; returns the exit code."""
+    stop = StopRequest()
+    stop.listen()
+    console.start(quiet=request.quiet)
+    try:
+        configuration, resumed = configure(request)
+        if resumed is not None and resumed.status().state == "completed":
+            console.completed_already(resumed, configuration)
+            return COMPLETED
+        from engine.preflight import preflight
+
+        report = preflight(configuration, request.trainer)
+        if request.check:
+            console.checked(report)
+            return COMPLETED
+        return stop.exit_code if stop.requested else train(configuration, resumed, stop)
+    except Refusal as refusal:
+        console.refused(refusal)
+        return REFUSED
+
+
+def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
+    """Reads the configuration, and finds the run to resume where one was asked for.
+
+    Raises:
+        Refusal: the configuration can't work, or there is no such run.
+    """
+    trainer = request.trainer
+    if request.resume is None:
+        configuration = read(trainer.name, trainer.default, request.path, request.assignments)
+        console.filled(configuration, trainer.default)
+        return configuration, None
+    from engine.resuming import find_run
+
+    return find_run(
+        trainer, request.path, request.assignments, wanted=request.resume, allowed_changes=request.allowed_changes
+    )
+
+
+def train(configuration: Configuration, resumed: RunDirectory | None, stop: StopRequest) -> int:
+    """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
+
+    Args:
+        configuration: of the run.
+        resumed: the directory of the run to continue; None: a new run.
+        stop: what the signals ask for.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        Refusal: before anything was written.
+    """
+    from data.datamodule import DataError
+    from engine.factory import build
+
+    try:
+        run = build(configuration, stop)
+    except DataError as error:
+        key = configuration.data.kind
+        raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
+    if stop.requested:
+        return stop.exit_code
+    if resumed is None:
+        run.claimed = claim(configuration)
+    else:
+        resumed.lock()
+        run.claimed = resumed
+    code, reason = FAILED, "failed while starting"
+    try:
+        console.log_to(run.directory.log)
+        start(run, resumed=resumed is not None)
+        finish(run)
+        if stop.requested:
+            assert stop.signal is not None
+            code, reason = stop.exit_code, f"stopped by {stop.signal.name}"
+        else:
+            code, reason = COMPLETED, run.finished or f"trained for {configuration.training.epochs} epochs"
+    except Exception as error:
+        reason = console.failed(error, configuration)
+    try:
+        close(run)
+    except Exception as error:
+        code, reason = FAILED, console.failed(error, configuration)
+    state: State = "completed" if code == COMPLETED else "failed" if code == FAILED else "interrupted"
+    try:
+        run.directory.write_status(state, run.iteration, reason)
+    except OSError as error:
+        code = FAILED
+        console.failed(error, configuration)
+    console.ended(run, state, reason)
+    run.directory.unlock()
+    return code
+
+
+def start(run: Run, *, resumed: bool) -> None:
+    """Records what the run is made of and in, loads the checkpoint to resume from, and starts the handlers."""
+    from engine.environment import environment
+
+    directory = run.directory
+    directory.write_configuration(run.configuration)
+    directory.write_environment(environment(run))
+    if resumed:
+        from engine.resuming import load_newest
+
+        load_newest(run)
+    directory.write_status("running", run.iteration, "training")
+    for handler in run.handlers.values():
+        handler.start(run)
+    console.started(run)
+
+
+def finish(run: Run) -> None:
+    """Trains to the end, unless a stop comes; then has the handlers finish."""
+    if run.iteration >= run.total_iterations:
+        run.dispatcher.complete_pending(run.trainer)
+    elif run.finished is None and not run.stop.requested:
+        run.trainer.run(run.streams["train"])
+    for handler in run.handlers.values():
+        if run.stop.requested or handler.finish() is False:
+            break
+    run.background.drain()
+
+
+def close(run: Run) -> None:
+    """Brings everything to disk and ends what runs beside the training."""
+    try:
+        for handler in run.handlers.values():
+            handler.flush()
+            handler.close()
+    finally:
+        run.background.close()
+        if run.writer is not None:
+            run.writer.close()

@@ -1,0 +1,78 @@
+"""What a user did that can't work: where, what was given, what is expected, and a way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a value was written: a place in a file, or the command-line option that gave it.
+
+    Args:
+        source: a file's path, or an option such as ``--set training.epochs``.
+        line: counted from 1; None where the source has no lines.
+        column: counted from 1.
+    """
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that can't work.
+
+    Args:
+        key: the dotted key it is about, such as ``model.latent_dim``; empty for a whole file.
+        message: what was given, what is expected, and a way out.
+        mark: where the value was written; None where it is a default.
+    """
+
+    key: str
+    message: str
+    mark: Mark | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.mark}  " if self.mark else ""
+        subject = f"{self.key}: " if self.key else ""
+        return f"{place}{subject}{self.message}"
+
+
+class Refusal(ValueError):
+    """A run refused before training, with every problem found. Exit code 2."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raises a Refusal where there are problems."""
+    if problems:
+        raise Refusal(problems)
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """Returns the closest known name and the list of all, as the end of a message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    listed = f"expected one of: {', '.join(names)}" if names else "none exist"
+    return f"did you mean {close[0]}? {listed}" if close else listed
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Returns a value as it is quoted in a message: on one line, cut where it is long."""
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+class TrainingFailure(RuntimeError):
+    """What stopped a training and needs no traceback: the message says it all. Exit code 1."""

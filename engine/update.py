@@ -1,0 +1,80 @@
+"""One optimizer update: backward, accumulate, clip, refuse what is not finite, step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+
+class Update:
+    """What a module's training step calls with a loss to have its parameters updated.
+
+    ``update(loss)`` serves a module with one optimizer; one that owns several names which: ``update(loss, "critic")``.
+
+    Args:
+        optimizers: by the name that the module gave their parameters.
+        device: that the losses are on.
+        gradient_clip_norm: largest norm of an optimizer's gradients; None: no limit.
+        scaler: scales the loss, for float16; None: no scaling.
+    """
+
+    def __init__(
+        self,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        *,
+        device: torch.device,
+        gradient_clip_norm: float | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.optimizers = optimizers
+        self.scaler = scaler
+        self.iteration = 0
+        """That is being made, counted from 1."""
+        self._autocast_off = torch.autocast(device.type, enabled=False)
+        self._clip = gradient_clip_norm
+        self._share = 1.0
+        self._last_part = True
+        self.non_finite = torch.zeros((), device=device)
+        """1 from the first loss that was not finite: the fused optimizers read it on the device and take no step."""
+        if scaler is None:
+            for optimizer in optimizers.values():
+                optimizer.found_inf = self.non_finite  # type: ignore[attr-defined]
+
+    def part(self, share: float, *, last: bool) -> None:
+        """Says which part of an accumulated batch comes next.
+
+        Args:
+            share: of the batch's samples, in (0, 1].
+            last: whether the update is due after this part.
+        """
+        self._share = share
+        self._last_part = last
+
+    def __call__(self, loss: torch.Tensor, name: str = "main") -> None:
+        """Adds the gradient of a loss; after the last part of the batch, updates the parameters.
+
+        Args:
+            loss: scalar of shape ().
+            name: of the optimizer.
+        """
+        optimizer = self.optimizers[name]
+        value = loss.detach()
+        self.non_finite.logical_or_(torch.ne(value - value, 0))
+        if self._share != 1.0:
+            loss = loss * self._share
+        with self._autocast_off:
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        if not self._last_part:
+            return
+        if self._clip is not None:
+            if self.scaler is not None:
+                self.scaler.unscale_(optimizer)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self._clip, foreach=True)
+        if self.scaler is None:
+            optimizer.step()
+        else:
+            self.scaler.step(optimizer)
+            self.scaler.update()
+        optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,119 @@
+"""Saves the run, keeps the last and the best, prunes the rest."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from engine import checkpoints
+from engine.handler import Handler, Phase
+from engine.intervals import Interval
+from engine.run import Run
+
+
+class Checkpoint(Handler):
+    """Saves the run, keeps the last and the best, prunes the rest: the one owner of the run's checkpoints.
+
+    What to keep is read from the disk each time, so it survives any restart. The checkpoint that a run was resumed
+    from is never pruned by it.
+
+    Args:
+        every: how often to save.
+        keep_last: how many of the newest to keep.
+        keep_best: how many of the best by ``monitor`` to keep.
+        monitor: the metric that says which is best.
+        mode: whether less or more of it is better.
+        background: write on a thread of its own; at most one is being written, and one that fails stops the run.
+    """
+
+    phase = Phase.CHECKPOINT
+
+    def __init__(
+        self,
+        *,
+        every: Interval = "1 epoch",
+        keep_last: PositiveInt = 2,
+        keep_best: NonNegativeInt = 1,
+        monitor: str = "validation/loss",
+        mode: Literal["min", "max"] = "min",
+        background: bool = True,
+    ) -> None:
+        self.every = every
+        self.keep_last = keep_last
+        self.keep_best = keep_best
+        self.monitor = monitor
+        self.mode = mode
+        self.background = background
+        self._saved: tuple[int, bool] | None = None
+        self._resumed_from: int | None = None
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        run.every(self.every, self.save, self.phase)
+        if self.keep_best:
+            run.after_evaluation(self._save_best, self.phase)
+        run.dispatcher.save_on_stop = self.save
+
+    def start(self, run: Run) -> None:
+        self._resumed_from = run.iteration or None
+        checkpoints.clean(run.directory.checkpoints)
+
+    def finish(self) -> None:
+        self.save()
+
+    def save(self) -> None:
+        """Saves the run as it is now.
+
+        Raises:
+            SaveError: it, or the one before it, could not be written.
+        """
+        run = self._run
+        position = (run.iteration, run.dispatcher.pending)
+        if position == self._saved:
+            return
+        self._saved = position
+        # What was written before must be on disk before the checkpoint is: resuming cuts the logs at its iteration.
+        for handler in run.handlers.values():
+            handler.flush()
+        evaluated = run.dispatcher.evaluated_at == run.iteration
+        metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if evaluated else {}
+        if self.background:
+            run.background.drain()
+            state = checkpoints.snapshot(run.state_dict())
+            run.background.submit(self._write, state, run.iteration, run.epoch, metrics)
+        else:
+            run.background.drain()
+            self._write(run.state_dict(), run.iteration, run.epoch, metrics)
+
+    def _write(self, state: dict[str, object], iteration: int, epoch: int, metrics: dict[str, float]) -> None:
+        folder = self._run.directory.checkpoints
+        digest = self._run.configuration.digest
+        checkpoints.save(folder, state, iteration=iteration, epoch=epoch, metrics=metrics, configuration=digest)
+        self._prune()
+
+    def _save_best(self) -> None:
+        value = self._run.metrics.get(self.monitor)
+        if value is None:
+            return
+        self._run.background.drain()
+        known = self._ranked(checkpoints.valid_manifests(self._run.directory.checkpoints))
+        if len(known) < self.keep_best or self._rank(value) < self._rank(known[self.keep_best - 1].metrics[self.monitor]):
+            self.save()
+
+    def _prune(self) -> None:
+        folder = self._run.directory.checkpoints
+        manifests = checkpoints.valid_manifests(folder)
+        kept = {manifest.iteration for manifest in manifests[-self.keep_last :]}
+        kept |= {manifest.iteration for manifest in self._ranked(manifests)[: self.keep_best]}
+        for manifest in manifests:
+            if manifest.iteration not in kept and manifest.iteration != self._resumed_from:
+                checkpoints.remove(checkpoints.path_of(folder, manifest.iteration))
+
+    def _ranked(self, manifests: list[checkpoints.Manifest]) -> list[checkpoints.Manifest]:
+        """Those that the metric was measured at, best first; of equal ones the earlier."""
+        measured = [manifest for manifest in manifests if self.monitor in manifest.metrics]
+        return sorted(measured, key=lambda manifest: self._rank(manifest.metrics[self.monitor]))
+
+    def _rank(self, value: float) -> float:
+        return value if self.mode == "min" else -value

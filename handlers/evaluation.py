@@ -1,0 +1,58 @@
+"""Evaluates on the validation split while training, and on the test split at the end."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from data.datamodule import Split
+from engine.handler import Handler, Phase
+from engine.intervals import Interval
+from engine.run import Run
+
+
+class Evaluation(Handler):
+    """Evaluates on the validation split while training, and on the test split at the end.
+
+    Args:
+        every: how often to evaluate on the validation split.
+        test: evaluate on the test split when training is complete.
+    """
+
+    phase = Phase.EVALUATE
+
+    def __init__(self, *, every: Interval = "1 epoch", test: bool = True) -> None:
+        self.every = every
+        self.test = test
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        if "validation" in run.streams:
+            run.every(self.every, self._validate, self.phase)
+
+    def finish(self) -> bool:
+        """Evaluates on the test split, where there is one; returns False where a stop came in between."""
+        return not self.test or "test" not in self._run.streams or self.evaluate("test")
+
+    def _validate(self) -> bool:
+        done = self.evaluate("validation")
+        if done:
+            self._run.dispatcher.evaluated_at = self._run.iteration
+        return done
+
+    def evaluate(self, split: Split) -> bool:
+        """Evaluates on a split and records the metrics; returns False where a stop came in between."""
+        run = self._run
+        stream = run.streams[split]
+        stream.seek(0)
+        with run.evaluating():
+            run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
+        if run.stop.requested and run.evaluator.state.iteration < len(stream):
+            return False
+        for name, value in run.evaluator.state.metrics.items():
+            if isinstance(value, torch.Tensor) and value.numel() > 1:
+                run.tables[f"{split}/{name}"] = value
+            else:
+                run.metrics[f"{split}/{name}"] = float(cast(float, value))
+        return True

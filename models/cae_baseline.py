@@ -1,0 +1,58 @@
+"""A plain convolutional autoencoder."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from models.convolution import ConvolutionalDecoder, ConvolutionalEncoder
+
+
+class CAEBaseline(nn.Module):
+    """Convolutional autoencoder: stages of stride 2 down to one latent vector, and their mirror back to the image.
+
+    Args:
+        input_shape: (C, H, W) of one image; any sides that the stages can halve, odd ones too.
+        channels: the output channels of each encoder stage; each stage halves both sides of the image.
+        latent_dim: the length of a latent.
+        output_activation: what the decoder ends in. Choose sigmoid for pixels in [0, 1], tanh for [-1, 1], linear
+            for standardised pixels.
+        dropout: the share of the latent's entries set to zero while training.
+
+    Raises:
+        ValueError: the images are too small for the number of stages.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        *,
+        channels: tuple[PositiveInt, ...] = (16, 32),
+        latent_dim: PositiveInt = 64,
+        output_activation: Literal["linear", "sigmoid", "tanh"] = "sigmoid",
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.output_activation = output_activation
+        self.encoder = ConvolutionalEncoder(input_shape, channels, latent_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.decoder = ConvolutionalDecoder(input_shape, channels, latent_dim, output_activation)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Returns latents (N, latent_dim) of images (N, C, H, W)."""
+        return self.encoder(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Returns images (N, C, H, W) of latents (N, latent_dim), in the range of the output activation."""
+        return self.decoder(self.dropout(latents))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Returns the deterministic latents (N, latent_dim) of images (N, C, H, W)."""
+        return self.encode(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the reconstructions (N, C, H, W) of images (N, C, H, W)."""
+        return self.decode(self.encode(images))

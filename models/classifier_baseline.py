@@ -1,0 +1,76 @@
+"""A small residual image classifier."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from models.convolution import halved_sides
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut, halving the sides; the basic block of He et al., CVPR 2016.
+
+    Args:
+        inputs: the channels of the images that come in.
+        outputs: the channels of the images that go out.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=2, bias=False), nn.BatchNorm2d(outputs))
+        self.activation = nn.ReLU()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns (N, outputs, ceil(H / 2), ceil(W / 2)) of (N, inputs, H, W)."""
+        return self.activation(self.residual(images) + self.shortcut(images))
+
+
+class ClassifierBaseline(nn.Module):
+    """Residual network with batch normalisation and global average pooling.
+
+    He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016. Pixels may have any range.
+
+    Args:
+        input_shape: (C, H, W) of one image; any sides that the stages can halve, odd ones too.
+        num_classes: the number of classes.
+        channels: the output channels of each residual stage; each stage halves both sides of the image.
+        dropout: the share of the pooled features set to zero while training.
+
+    Raises:
+        ValueError: the images are too small for the number of stages.
+    """
+
+    output_activation = "linear"
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        channels: tuple[PositiveInt, ...] = (16, 32, 64),
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ) -> None:
+        halved_sides(input_shape, len(channels))
+        super().__init__()
+        self.num_classes = num_classes
+        self.stem = nn.Sequential(
+            nn.Conv2d(input_shape[0], channels[0], 3, padding=1, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU()
+        )
+        self.stages = nn.Sequential(*map(ResidualBlock, (channels[0], *channels), channels))
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels[-1], num_classes)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns logits (N, num_classes) of images (N, C, H, W)."""
+        return self.head(self.stages(self.stem(images)))

@@ -1,0 +1,46 @@
+"""The linear autoencoder, whose optimum is known in closed form."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+
+class LinearAutoencoder(nn.Module):
+    """One linear layer each way; under squared error its optimum spans the leading principal components.
+
+    Baldi and Hornik, "Neural Networks and Principal Component Analysis: Learning from Examples Without Local Minima",
+    Neural Networks 2 (1989): every local minimum is global, and its reconstructions are PCA's. The biases learn the
+    mean image. Pixels may have any range.
+
+    Args:
+        input_shape: (C, H, W) of one image.
+        latent_dim: the length of a latent: the number of principal components.
+    """
+
+    output_activation = "linear"
+
+    def __init__(self, input_shape: tuple[int, int, int], *, latent_dim: PositiveInt = 16) -> None:
+        super().__init__()
+        pixels = math.prod(input_shape)
+        self.latent_dim = latent_dim
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, latent_dim))
+        self.decoder = nn.Sequential(nn.Linear(latent_dim, pixels), nn.Unflatten(1, tuple(input_shape)))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Returns latents (N, latent_dim) of images (N, C, H, W)."""
+        return self.encoder(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Returns images (N, C, H, W) of latents (N, latent_dim)."""
+        return self.decoder(latents)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Returns the deterministic latents (N, latent_dim) of images (N, C, H, W)."""
+        return self.encode(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the reconstructions (N, C, H, W) of images (N, C, H, W)."""
+        return self.decode(self.encode(images))
