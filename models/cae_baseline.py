@@ -43,11 +43,13 @@ class CAEBaseline(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Returns latents (N, latent_dim) of images (N, C, H, W)."""
-        return self.encoder(images)
+        latents: Tensor = self.encoder(images)
+        return latents
 
     def decode(self, latents: Tensor) -> Tensor:
         """Returns images (N, C, H, W) of latents (N, latent_dim), in the range of the output activation."""
-        return self.decoder(self.dropout(latents))
+        images: Tensor = self.decoder(self.dropout(latents))
+        return images
 
     def embed(self, images: Tensor) -> Tensor:
         """Returns the deterministic latents (N, latent_dim) of images (N, C, H, W)."""

@@ -32,7 +32,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns (N, outputs, ceil(H / 2), ceil(W / 2)) of (N, inputs, H, W)."""
-        return self.activation(self.residual(images) + self.shortcut(images))
+        activations: Tensor = self.activation(self.residual(images) + self.shortcut(images))
+        return activations
 
 
 class ClassifierBaseline(nn.Module):
@@ -73,4 +74,5 @@ class ClassifierBaseline(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (N, num_classes) of images (N, C, H, W)."""
-        return self.head(self.stages(self.stem(images)))
+        logits: Tensor = self.head(self.stages(self.stem(images)))
+        return logits

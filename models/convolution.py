@@ -25,8 +25,9 @@ def halved_sides(input_shape: tuple[int, int, int], stages: int) -> list[tuple[i
     most = (min(height, width) - 1).bit_length()
     if not 1 <= stages <= most:
         expected = f"1 to {most}" if most else "larger images"
+        given = "1 stage" if stages == 1 else f"{stages} stages"
         raise ValueError(
-            f"channels: got {stages} {'stage' if stages == 1 else 'stages'} for {height}x{width} images, expected {expected} "
+            f"channels: got {given} for {height}x{width} images, expected {expected} "
             "(each stage halves both sides, and a side of one pixel has no half); "
             "name one channel count for each stage, or choose a data set with larger images"
         )

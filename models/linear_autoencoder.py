@@ -31,11 +31,13 @@ class LinearAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Returns latents (N, latent_dim) of images (N, C, H, W)."""
-        return self.encoder(images)
+        latents: Tensor = self.encoder(images)
+        return latents
 
     def decode(self, latents: Tensor) -> Tensor:
         """Returns images (N, C, H, W) of latents (N, latent_dim)."""
-        return self.decoder(latents)
+        images: Tensor = self.decoder(latents)
+        return images
 
     def embed(self, images: Tensor) -> Tensor:
         """Returns the deterministic latents (N, latent_dim) of images (N, C, H, W)."""

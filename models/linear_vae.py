@@ -41,4 +41,5 @@ class LinearVAE(GaussianAutoencoder):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Returns images (N, C, H, W) of latents (N, latent_dim)."""
-        return self.decoder(latents)
+        images: Tensor = self.decoder(latents)
+        return images

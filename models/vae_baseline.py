@@ -46,4 +46,5 @@ class VAEBaseline(GaussianAutoencoder):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Returns images, or their logits, (N, C, H, W) of latents (N, latent_dim)."""
-        return self.decoder(latents)
+        images: Tensor = self.decoder(latents)
+        return images

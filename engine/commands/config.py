@@ -1,0 +1,12 @@
+"""Print the resolved configuration with the origin of each value."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_options(parser: argparse.ArgumentParser) -> None: ...
+
+
+def run(options: argparse.Namespace) -> int:
+    raise NotImplementedError

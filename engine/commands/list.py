@@ -1,0 +1,12 @@
+"""List trainers, models, datamodules, modules and handlers."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_options(parser: argparse.ArgumentParser) -> None: ...
+
+
+def run(options: argparse.Namespace) -> int:
+    raise NotImplementedError

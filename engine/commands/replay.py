@@ -1,0 +1,12 @@
+"""Recompute an iteration of a run."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_options(parser: argparse.ArgumentParser) -> None: ...
+
+
+def run(options: argparse.Namespace) -> int:
+    raise NotImplementedError
