@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -87,6 +87,12 @@ class BatchStream:
         images, labels = self._source.gather(indices, seed=self._seed, epoch=self.epoch(position))
         return Batch(images, labels, indices)
 
+    def first(self, count: int) -> Batch:
+        """Reads the first samples of the split, in their own order, as epoch 0 has them; the stream stays where it is."""
+        indices = torch.arange(min(count, len(self._source)))
+        images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
+        return Batch(images, labels, indices)
+
     def epoch(self, position: int) -> int:
         """Returns the epoch whose draws an iteration uses, counted from 0."""
         return position // self._length if self._shuffle else 0
@@ -139,7 +145,8 @@ def place(source: ImageSource, placement: Placement, device: torch.device) -> tu
     return (source.to(device) if placement == "device" else source), placement
 
 
-def _as_gathered(gathered: tuple[torch.Tensor, torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _as_gathered(gathered: Any) -> Any:
+    """Without a batch size, the loader still converts what it is given; a gathered batch is as it should be."""
     return gathered
 
 

@@ -14,11 +14,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
-
-import torch
+from typing import IO, TYPE_CHECKING, Any
 
 from engine.problems import TrainingFailure
+
+if TYPE_CHECKING:
+    import torch
 
 STATE, MANIFEST = "state.pt", "manifest.json"
 _NAME = re.compile(r"iteration_(\d{8,})")
@@ -85,6 +86,8 @@ def save(
     Raises:
         SaveError: it could not be written. Nothing half-made stays.
     """
+    import torch
+
     final = path_of(folder, iteration)
     temporary = folder / f".{final.name}.writing"
     replaced = folder / f".{final.name}.replaced"
@@ -163,6 +166,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     Raises:
         DamagedCheckpoint: its bytes are not those that were written, or hold more than data.
     """
+    import torch
+
     manifest = verify(path)
     try:
         state: dict[str, Any] = torch.load(path / STATE, map_location=device, weights_only=True)
@@ -227,6 +232,8 @@ def remove(path: Path) -> None:
 
 def snapshot(value: Any) -> Any:
     """Copies a state to the CPU, so that it can be written while training goes on."""
+    import torch
+
     if isinstance(value, torch.Tensor):
         return value.detach().clone() if value.device.type == "cpu" else value.detach().to("cpu")
     if isinstance(value, Mapping):

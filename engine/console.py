@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from engine.problems import Refusal, TrainingFailure
@@ -43,6 +44,12 @@ def start(*, quiet: bool) -> None:
     shown = _Messages(logging.WARNING if quiet else logging.INFO)
     logger.addHandler(shown)
     results.quiet = quiet
+
+
+def draws_progress() -> bool:
+    """Whether a progress bar is to be drawn: standard error is a terminal, and its messages are not kept quiet."""
+    shown = [handler for handler in logger.handlers if isinstance(handler, _Messages)]
+    return messages.is_terminal and any(handler.level <= logging.INFO for handler in shown)
 
 
 def log_to(path: Path) -> None:
@@ -80,10 +87,22 @@ def started(run: Run) -> None:
     logger.info("run directory: %s", run.directory.path)
 
 
-def refused(refusal: Refusal) -> None:
+def tabulate(table: Table) -> None:
+    """Prints a table; where standard output is no terminal, as wide as the table is."""
+    if not results.is_terminal:
+        results.width = max(results.width, Measurement.get(results, results.options.update(width=1000), table).maximum)
+    results.print(table)
+
+
+def problems(refusal: Refusal) -> None:
     """Shows every problem, a line each."""
     for problem in refusal.problems:
         messages.print(str(problem), style="bold red", markup=False)
+
+
+def refused(refusal: Refusal) -> None:
+    """Shows why nothing was trained."""
+    problems(refusal)
     count = len(refusal.problems)
     messages.print(f"refused before training: {count} problem{'s' if count > 1 else ''}", markup=False)
 

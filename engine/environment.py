@@ -20,11 +20,12 @@ PACKAGES = ("torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "tensor
 
 
 def environment(run: Run) -> dict[str, Any]:
-    """Returns versions, commit, command line, device and seed."""
+    """Returns versions, commit, command line, device, seed and how many iterations an epoch has."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command_line": sys.argv,
         "seed": run.configuration.seed,
+        "epoch_length": run.epoch_length,
         "device": str(run.device),
         "device_name": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else platform.processor(),
         "threads": torch.get_num_threads(),
@@ -46,7 +47,9 @@ def version(package: str) -> str | None:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

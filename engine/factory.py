@@ -62,20 +62,19 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, read
     module: Module = constructed(configuration.module, "module", model, specification)
     update = build_update(configuration, module, device)
     losses = LossRecord()
-    trainer = Engine(
-        TrainingIteration(
-            module,
-            update,
-            seeder=IterationSeeder(configuration.seed, idist.get_rank(), device),
-            preparation=Preparation(
-                specification, device, augmentation=build_augmentation(loading), channels_last=channels_last
-            ),
-            losses=losses,
-            accumulation=training.accumulation,
-            precision=DTYPES[training.precision],
-            device=device,
-        )
+    training_iteration = TrainingIteration(
+        module,
+        update,
+        seeder=IterationSeeder(configuration.seed, idist.get_rank(), device),
+        preparation=Preparation(
+            specification, device, augmentation=build_augmentation(loading), channels_last=channels_last
+        ),
+        losses=losses,
+        accumulation=training.accumulation,
+        precision=DTYPES[training.precision],
+        device=device,
     )
+    trainer = Engine(training_iteration)
     preparation = Preparation(specification, device, channels_last=channels_last)
     evaluator = Engine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=configuration.seed))
     for name, metric in module.metrics(device).items():
@@ -93,6 +92,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, read
         model=model,
         module=module,
         update=update,
+        training=training_iteration,
         trainer=trainer,
         evaluator=evaluator,
         dispatcher=Dispatcher(epoch_length, stop),
@@ -157,7 +157,7 @@ def build_model(
     model: torch.nn.Module = constructed(named, "model", **injected)
     model = model.to(device)
     if configuration.training.channels_last and has_convolutions(model):
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     if configuration.training.compile:
         model.compile()
     return model
@@ -181,7 +181,7 @@ def build_update(configuration: Configuration, module: Module, device: torch.dev
 
 def build_augmentation(loading: Loading) -> Augmentation | None:
     """Makes the random augmentation of training batches, where there is any."""
-    entries = []
+    entries: list[tuple[str, dict[str, Any]]] = []
     for entry in loading.augmentations:
         if isinstance(entry, str):
             entries.append((entry, {}))

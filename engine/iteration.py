@@ -53,11 +53,15 @@ class TrainingIteration:
     def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
         iteration = trainer.state.iteration
         self._update.iteration = iteration
-        self._seeder(iteration)
-        batch = self._prepare(raw)
+        batch = self.prepared(iteration, raw)
         losses = self._step(batch) if self._parts == 1 else self._accumulate(batch)
         self._losses.add(iteration, self._groups[0]["lr"], losses)
         return losses
+
+    def prepared(self, iteration: int, raw: Batch) -> Batch:
+        """Seeds the iteration and returns the batch as its model sees it, augmented."""
+        self._seeder(iteration)
+        return self._prepare(raw)
 
     def _step(self, batch: Batch) -> dict[str, torch.Tensor]:
         if self._autocast is None:

@@ -27,7 +27,7 @@ Subscriber = Callable[[list[Row]], None]
 
 
 class LossRecord:
-    """Collects losses without asking the device for them; ``settle`` reads all that have come together in one transfer."""
+    """Collects losses without asking the device for them; ``settle`` reads all that have come in one transfer."""
 
     def __init__(self) -> None:
         self._pending: list[tuple[int, float, Mapping[str, torch.Tensor]]] = []

@@ -3,8 +3,8 @@
 Every random decision of a run is a function of the run's seed and of *where* it is made (epoch, iteration, sample),
 never of what was drawn before it. So iteration N can be reproduced by itself, whatever ran before or beside it.
 
-The mixing function is BLAKE2b (RFC 7693) over the address, words separated by their lengths, cut to 64 bits:
-two different addresses share a seed with a probability of 2**-64.
+The mixing function is BLAKE2b (RFC 7693) with a digest of 64 bits, over the words of the address, each with its type,
+separated by NUL: two different addresses share a seed with a probability of 2**-64.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PERMUTATION_LIMIT = 1 << 24
 
 
 def mix(*address: int | str) -> int:
-    """Returns a 64-bit seed for an address such as ``(seed, "iteration", 12, rank)``. Pure, the same on every platform."""
+    """Returns a 64-bit seed for an address such as ``(seed, "iteration", 12, rank)``: pure, everywhere the same."""
     text = "\x00".join([f"{type(word).__name__}{word}" for word in address])
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
@@ -81,7 +81,7 @@ class EpochOrder:
         self._permutation = torch.empty(0, dtype=torch.int64)
 
     def indices(self, epoch: int, start: int, stop: int) -> torch.Tensor:
-        """Returns the samples at positions ``start`` to ``stop`` (exclusive) of an epoch, int64 of shape (stop - start,)."""
+        """Returns the samples at positions ``start`` to ``stop`` (exclusive) of an epoch, int64, (stop - start,)."""
         if not self._shuffle:
             return torch.arange(start, stop)
         if self._held:

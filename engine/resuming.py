@@ -45,7 +45,9 @@ def find_run(
         given = read(trainer.name, trainer.default, path, assignments)
         directory = newest_unfinished(given.directory)
         if directory is None:
-            raise Refusal([Problem("", f"--resume: no unfinished run in {given.directory}; start one without --resume")])
+            raise Refusal(
+                [Problem("", f"--resume: no unfinished run in {given.directory}; start one without --resume")]
+            )
     else:
         directory = RunDirectory(Path(wanted))
         if not is_run(directory.path):

@@ -18,6 +18,7 @@ from engine.configuration import Configuration
 from engine.dispatcher import Action, Dispatcher
 from engine.handler import Handler, Phase
 from engine.intervals import iterations
+from engine.iteration import TrainingIteration
 from engine.losses import LossRecord
 from engine.modules.module import Module
 from engine.run_directory import RunDirectory
@@ -25,7 +26,7 @@ from engine.stopping import StopRequest
 from engine.update import Update
 
 if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
+    from engine.tensorboard import TensorBoardWriter
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Run:
         model: the network.
         module: the training logic around it.
         update: the optimizers and how they step.
+        training: what the trainer engine does with a batch.
         trainer: the engine that trains.
         evaluator: the engine that evaluates.
         dispatcher: who acts after which iteration.
@@ -52,6 +54,7 @@ class Run:
         tables: the latest evaluation's metrics that are no scalars, by ``split/name``.
         averaged_model: the model that is evaluated where a handler averages weights; None: the trained one.
         finished: why a handler ended the training before its last epoch; None: it did not.
+        resumed_at: the iteration of the checkpoint that was loaded; 0: none was.
         claimed: the run's directory, once it has been claimed.
         writer: the TensorBoard writer, once it has been opened.
     """
@@ -64,6 +67,7 @@ class Run:
     model: torch.nn.Module
     module: Module
     update: Update
+    training: TrainingIteration
     trainer: Engine
     evaluator: Engine
     dispatcher: Dispatcher
@@ -75,8 +79,9 @@ class Run:
     tables: dict[str, Any] = field(default_factory=dict)
     averaged_model: torch.nn.Module | None = None
     finished: str | None = None
+    resumed_at: int = 0
     claimed: RunDirectory | None = None
-    writer: SummaryWriter | None = None
+    writer: TensorBoardWriter | None = None
 
     @property
     def iteration(self) -> int:
@@ -105,10 +110,10 @@ class Run:
         return self.claimed
 
     @property
-    def tensorboard(self) -> SummaryWriter:
+    def tensorboard(self) -> TensorBoardWriter:
         """The run's TensorBoard writer; opened at the first use."""
         if self.writer is None:
-            self.writer = self.directory.open_tensorboard(self.iteration)
+            self.writer = self.directory.open_tensorboard(self.resumed_at)
         return self.writer
 
     @property
@@ -178,3 +183,4 @@ class Run:
         position = {"iteration": state["iteration"], "epoch_length": self.epoch_length}
         self.trainer.load_state_dict({**position, "max_epochs": self.configuration.training.epochs})
         self.streams["train"].seek(state["iteration"])
+        self.resumed_at = state["iteration"]

@@ -17,7 +17,7 @@ from engine.configuration import Configuration, plain
 from engine.problems import Problem, Refusal
 
 if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
+    from engine.tensorboard import TensorBoardWriter
 
 State = Literal["running", "completed", "interrupted", "failed"]
 
@@ -77,6 +77,17 @@ class RunDirectory:
             self._lock.close()
             self._lock = None
 
+    def in_use(self) -> bool:
+        """Whether a process holds the directory's lock; looks without taking it for longer than that."""
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def status(self) -> Status:
         """Returns the recorded status; a run whose process died still says ``running``."""
         try:
@@ -99,14 +110,14 @@ class RunDirectory:
         """Writes what the run runs in."""
         write_whole(self.environment, json.dumps(environment, indent=1) + "\n")
 
-    def open_tensorboard(self, iteration: int) -> SummaryWriter:
+    def open_tensorboard(self, iteration: int) -> TensorBoardWriter:
         """Opens a TensorBoard writer that continues after ``iteration``: what a stopped run wrote past it is purged."""
-        from tensorboardX import SummaryWriter
+        from engine.tensorboard import TensorBoardWriter
 
         # tensorboardX names its files by the second: two writers within one would share a file.
         suffix = f".{os.getpid()}.{time.time_ns() % 10**9:09d}"
-        purge = iteration + 1 if iteration else None
-        return SummaryWriter(str(self.tensorboard), purge_step=purge, filename_suffix=suffix)
+        purge = iteration + 1 if self.tensorboard.is_dir() else None
+        return TensorBoardWriter(self.tensorboard, suffix=suffix, purge_step=purge)
 
 
 def claim(configuration: Configuration) -> RunDirectory:

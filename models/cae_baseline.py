@@ -29,7 +29,7 @@ class CAEBaseline(nn.Module):
         self,
         input_shape: tuple[int, int, int],
         *,
-        channels: tuple[PositiveInt, ...] = (16, 32),
+        channels: tuple[PositiveInt, ...] = (32, 64),
         latent_dim: PositiveInt = 64,
         output_activation: Literal["linear", "sigmoid", "tanh"] = "sigmoid",
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,

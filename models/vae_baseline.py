@@ -29,7 +29,7 @@ class VAEBaseline(GaussianAutoencoder):
         self,
         input_shape: tuple[int, int, int],
         *,
-        channels: tuple[PositiveInt, ...] = (16, 32),
+        channels: tuple[PositiveInt, ...] = (32, 64),
         latent_dim: PositiveInt = 16,
         output_activation: Literal["linear", "sigmoid", "tanh"] = "linear",
     ) -> None:

@@ -1,12 +1,72 @@
-"""Recompute an iteration of a run."""
+"""Recompute an iteration of a run: losses, gradient norm, samples."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import console
+from engine.problems import Problem, Refusal
+
+if TYPE_CHECKING:
+    from engine.replay import Replayed
 
 
-def add_options(parser: argparse.ArgumentParser) -> None: ...
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run's directory")
+    parser.add_argument("--iteration", metavar="N", type=int, required=True, help="counted from 1")
+    parser.add_argument("--dump", action="store_true", help="write the batch into RUN/replay as PNG and tensors")
 
 
 def run(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+    console.start(quiet=False)
+    try:
+        return _replay(options.run, options.iteration, dump=options.dump)
+    except Refusal as refusal:
+        console.refused(refusal)
+        return 2
+
+
+def _replay(path: Path, iteration: int, *, dump: bool) -> int:
+    from engine.configuration import read_recorded
+    from engine.run_directory import RunDirectory, is_run
+
+    if not is_run(path):
+        raise Refusal([Problem("", f"{path}: not a run's directory; expected one with config.yaml and status.json")])
+    directory = RunDirectory(path)
+    configuration = read_recorded(directory.configuration)
+    from rich.table import Table
+
+    from engine.replay import replay
+
+    replayed = replay(configuration, directory, iteration)
+    begun = f"iteration {replayed.started_from}" if replayed.started_from else "the initialisation"
+    table = Table("", "recomputed", "recorded", title=f"iteration {iteration}, from {begun}")
+    recorded = replayed.recorded or {}
+    for name, value in replayed.row.losses.items():
+        table.add_row(name, repr(value), str(recorded.get(name, "")))
+    table.add_row("learning_rate", repr(replayed.row.learning_rate), str(recorded.get("learning_rate", "")))
+    for name, norm in replayed.gradient_norms.items():
+        table.add_row(f"gradient norm ({name})", repr(norm), "")
+    console.results.print(table)
+    console.results.print("samples:", " ".join(map(str, replayed.batch.indices.tolist())), markup=False)
+    verdict = "not recorded" if replayed.recorded is None else "equal" if replayed.equal else "different"
+    console.results.print(f"losses: {verdict}")
+    if dump:
+        console.results.print(str(_dump(path, iteration, replayed)), markup=False)
+    return 1 if verdict == "different" else 0
+
+
+def _dump(path: Path, iteration: int, replayed: Replayed) -> Path:
+    """Writes the batch as the model saw it."""
+    import torch
+
+    from engine.picture import grid, write_png
+
+    batch, folder = replayed.batch, path / "replay"
+    folder.mkdir(exist_ok=True)
+    tensors = folder / f"iteration_{iteration:08d}.pt"
+    torch.save({"images": batch.images, "labels": batch.labels, "indices": batch.indices}, tensors)
+    write_png(tensors.with_suffix(".png"), grid((replayed.shown,), columns=16))
+    return folder

@@ -125,6 +125,19 @@ def read(trainer: str, default: Path, path: Path | None = None, assignments: Seq
     return _Reader(root, (path or default).parent).configuration(trainer, filled)
 
 
+def read_recorded(path: Path) -> Configuration:
+    """Reads the configuration that a run recorded; it names its trainer and leaves nothing out.
+
+    Raises:
+        Refusal: with every problem that was found.
+    """
+    root = load(path)
+    name = root.value["trainer"].value if root.has("trainer") else None
+    if not isinstance(name, str):
+        refuse([Problem("trainer", f"got {shown(name)}, expected the name of a trainer", root.mark)])
+    return _Reader(root, path.parent).configuration(str(name), ())
+
+
 def _fill(root: Node, default: Node) -> tuple[str, ...]:
     """Takes the parts that ``root`` leaves out from the trainer's default configuration."""
     filled = []

@@ -65,7 +65,7 @@ def set_value(root: Node, assignment: str) -> None:
     _remark(value, mark)
     node = root
     steps = key.strip().split(".")
-    for position, step in enumerate(steps):
+    for position in range(len(steps)):
         last = position == len(steps) - 1
         node = _step_into(node, steps, position, value if last else Node({}, mark, mark), mark, replace=last)
 
@@ -101,6 +101,8 @@ def _put(entries: dict[str, Node], key: str, new: Node, *, replace: bool) -> Nod
 
 def _remark(node: Node, mark: Mark) -> None:
     node.mark = node.key_mark = mark
-    children = node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else ()
+    children = (
+        node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else ()
+    )
     for child in children:
         _remark(child, mark)

@@ -44,12 +44,11 @@ class Node:
         """Returns the node at ``path``, or the deepest one on the way that exists."""
         node = self
         for step in path:
-            if isinstance(node.value, dict) and step in node.value:
-                node = node.value[step]
-            elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-            else:
+            in_map = isinstance(node.value, dict) and step in node.value
+            in_list = isinstance(node.value, list) and isinstance(step, int) and step < len(node.value)
+            if not (in_map or in_list):
                 break
+            node = node.value[step]
         return node
 
     def has(self, key: str) -> bool:
@@ -146,7 +145,9 @@ class _Converter:
             self.problems.append(Problem(".".join(path), f"got {shown(node.value)}: {reason}", self._mark(node)))
             return None
         if isinstance(value, bytes | set):
-            self.problems.append(Problem(".".join(path), f"got the tag {node.tag}, expected plain data", self._mark(node)))
+            self.problems.append(
+                Problem(".".join(path), f"got the tag {node.tag}, expected plain data", self._mark(node))
+            )
             return None
         return value
 

@@ -14,7 +14,7 @@ class Section(BaseModel):
 
 
 class Loading(Section):
-    """How batches are made; stands in the section ``datamodule`` or ``datagenerator`` beside the data's own parameters."""
+    """How batches are made; stands in the section of the data, beside the data's own parameters."""
 
     batch_size: PositiveInt = Field(128, description="images in a training batch")
     evaluation_batch_size: PositiveInt | None = Field(
@@ -26,7 +26,8 @@ class Loading(Section):
         "auto", description="where images are held: on the device, in memory, or read as they are needed"
     )
     augmentations: list[Any] = Field(
-        [], description="kornia's random augmentations in snake case, each a name or {name: {parameters}}; training only"
+        [],
+        description="kornia's random augmentations in snake case, each a name or {name: {parameters}}; training only",
     )
 
 
@@ -34,8 +35,8 @@ class Training(Section):
     """How long, where and in which precision to train."""
 
     epochs: PositiveInt = Field(10, description="passes over the training split")
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", title="auto, cpu, cuda, cuda:N or mps")] = Field(
-        "auto", description="auto: the first CUDA device, else the CPU"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", title="auto, cpu, cuda, cuda:N or mps")] = (
+        Field("auto", description="auto: the first CUDA device, else the CPU")
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of the forward pass; weights and optimizer stay float32, float16 scales the loss"
@@ -50,8 +51,8 @@ class Output(Section):
     """Where the run's directory goes."""
 
     root: str = Field("runs", description="folder that all runs are below")
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", title="letters, digits, . _ -")] | None = Field(
-        None, description="the run's own name; null: the next free version_N"
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", title="letters, digits, . _ -")] | None = (
+        Field(None, description="the run's own name; null: the next free version_N")
     )
 
 

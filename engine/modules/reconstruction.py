@@ -74,10 +74,14 @@ class Reconstruction(Module):
         reconstruction = self._shown(self.model(batch.images))
         return {"reconstruction": (self.specification.to_unit(batch.images), reconstruction)}
 
+    def pixels(self, output: torch.Tensor) -> torch.Tensor:
+        """Returns the model's output as pixels in the data's range (N, C, H, W), uncut: bce's logits as probabilities."""
+        return output.sigmoid() if self.loss == "bce" else output
+
     def _mean_loss(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         if self.loss == "bce":
             return functional.binary_cross_entropy_with_logits(output, images)
         return functional.mse_loss(output, images) if self.loss == "mse" else functional.l1_loss(output, images)
 
     def _shown(self, output: torch.Tensor) -> torch.Tensor:
-        return output.sigmoid() if self.loss == "bce" else self.specification.to_unit(output)
+        return self.specification.to_unit(self.pixels(output))

@@ -1,0 +1,33 @@
+PYTHON ?= python3
+BIN := .venv/bin
+# Two processes of one thread each test faster than one of two, and no result depends on it.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: train test check format soak documents clean
+
+train: .venv/.installed  ## trains the autoencoder on the embedded data
+	$(BIN)/python trainers/train_cae_baseline.py
+
+test: check  ## everything that must hold, in a few minutes
+	$(TEST) -n 2 --dist worksteal
+
+check: .venv/.installed  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: .venv/.installed  ## the long tests: 200 kills, 1,000 damaged checkpoints, 1,000 mutated configurations
+	FIREBOX_SOAK=1 $(TEST) tests/test_resume_exact.py tests/engine/test_checkpoints.py tests/test_mutations.py
+
+.venv/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf .venv

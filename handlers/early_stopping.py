@@ -1,0 +1,73 @@
+"""Ends a training that gets no better."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from engine.handler import Handler, Phase
+from engine.run import Run
+
+
+class EarlyStopping(Handler):
+    """Ends the training when a metric has not improved for a number of evaluations.
+
+    Args:
+        monitor: the metric.
+        mode: whether less or more of it is better.
+        patience: evaluations without improvement that end the training.
+        min_delta: what a value must be better by, at least, to count as an improvement.
+    """
+
+    # Not Ignite's EarlyStopping: it takes NaN for an improvement, after which nothing is ever worse, and what it
+    # decided is not in its state, so that a run resumed there would train on.
+
+    phase = Phase.SCHEDULE
+
+    def __init__(
+        self,
+        *,
+        monitor: str = "validation/loss",
+        mode: Literal["min", "max"] = "min",
+        patience: PositiveInt = 5,
+        min_delta: NonNegativeFloat = 0.0,
+    ) -> None:
+        self.monitor = monitor
+        self.mode = mode
+        self.patience = patience
+        self.min_delta = min_delta
+        self._best: float | None = None
+        self._waited = 0
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        run.after_evaluation(self._consider, self.phase)
+
+    def start(self, run: Run) -> None:
+        self._stop_when_due()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "waited": self._waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best, self._waited = state["best"], state["waited"]
+
+    def _consider(self) -> None:
+        value = self._run.metrics[self.monitor]
+        if self._improves(value):
+            self._best, self._waited = value, 0
+        else:
+            self._waited += 1
+        self._stop_when_due()
+
+    def _improves(self, value: float) -> bool:
+        if self._best is None:
+            return value == value
+        gain = self._best - value if self.mode == "min" else value - self._best
+        return gain > self.min_delta
+
+    def _stop_when_due(self) -> None:
+        if self._waited >= self.patience:
+            best = "none" if self._best is None else f"{self._best:.6g}"
+            self._run.finish_early(f"{self.monitor} no better for {self._waited} evaluations (best {best})")

@@ -1,0 +1,202 @@
+"""Every loss of every iteration, in losses.jsonl and in TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from ignite.engine import Events
+
+from engine.configuration import plain
+from engine.handler import Handler, Phase
+from engine.intervals import Interval
+from engine.losses import Row
+from engine.run import Run
+
+
+class LossLog(Handler):
+    """Writes the losses of every iteration and the metrics of every evaluation to losses.jsonl and TensorBoard.
+
+    losses.jsonl holds nothing but what the training determines, so that a resumed run's file equals, byte for byte,
+    that of the run that was never stopped. NaN and infinities are null.
+
+    Args:
+        every: how often the losses are read from the device, written, and shown as a point in TensorBoard.
+    """
+
+    phase = Phase.LOG
+
+    def __init__(self, *, every: Interval = "10 iterations") -> None:
+        self.every = every
+        self._rows: list[Row] = []
+        self._logged_evaluation: int | None = None
+        self._pointed = 0
+        self._since = 0.0
+        self._evaluation_began = 0.0
+        self._file: IO[bytes] | None = None
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        self._batch_size = run.configuration.data.loading.batch_size
+        run.losses.subscribe(self._rows.extend)
+        run.every(self.every, self._log_stretch, self.phase)
+        run.after_evaluation(self._log_evaluation, self.phase)
+        run.trainer.add_event_handler(Events.STARTED, self._start_clock)
+        run.evaluator.add_event_handler(Events.STARTED, self._stop_clock)
+        run.evaluator.add_event_handler(Events.COMPLETED, self._continue_clock)
+
+    def start(self, run: Run) -> None:
+        path = run.directory.losses
+        kept = run.iteration if self._logged_evaluation is None else self._logged_evaluation
+        truncate(path, {"train": run.iteration, "validation": kept})
+        self._file = path.open("ab")
+        self._writer = run.tensorboard
+        self._pointed = run.iteration
+
+    def finish(self) -> None:
+        """Logs the test metrics, and the hyper-parameters beside all metrics."""
+        self._log_stretch()
+        run = self._run
+        test = metrics_of(run.metrics, "test")
+        if test:
+            run.background.submit(self._write_metrics, "test", test, run.iteration, run.epoch)
+        parameters = dict(flattened(plain(run.configuration)))
+        run.background.submit(self._writer.add_hyper_parameters, parameters, list(run.metrics))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"logged_evaluation": self._logged_evaluation}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._logged_evaluation = state["logged_evaluation"]
+
+    def flush(self) -> None:
+        if self._file is not None:
+            self._log_rows()
+            self._run.background.submit(self._sync)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._run.background.submit(self._file.close)
+
+    def _log_stretch(self) -> None:
+        """Writes the rows since the last time; the last one becomes a point in TensorBoard."""
+        last = self._log_rows()
+        if last is None or last.iteration == self._pointed:
+            return
+        now = time.perf_counter()
+        images = (last.iteration - self._pointed) * self._batch_size
+        point = {f"train/{name}": value for name, value in last.losses.items()}
+        point["train/learning_rate"] = last.learning_rate
+        point["train/images_per_second"] = images / max(now - self._since, 1e-9)
+        self._since, self._pointed = now, last.iteration
+        self._run.background.submit(self._writer.add_values, point, last.iteration)
+
+    def _log_rows(self) -> Row | None:
+        """Writes what has not been written yet; returns the last iteration's row where it is at hand."""
+        self._run.losses.settle()
+        if not self._rows:
+            return None
+        rows = self._rows.copy()
+        self._rows.clear()
+        self._run.background.submit(self._write_rows, rows)
+        return rows[-1]
+
+    def _log_evaluation(self) -> None:
+        run = self._run
+        self._log_rows()
+        if self._logged_evaluation == run.iteration:
+            return
+        self._logged_evaluation = run.iteration
+        metrics = metrics_of(run.metrics, "validation")
+        run.background.submit(self._write_metrics, "validation", metrics, run.iteration, run.epoch)
+
+    def _write_rows(self, rows: list[Row]) -> None:
+        assert self._file is not None
+        length = self._run.epoch_length
+        lines = []
+        for row in rows:
+            values = {**row.losses, "learning_rate": row.learning_rate}
+            lines.append(line(row.iteration, -(-row.iteration // length), "train", values))
+        self._file.write("".join(lines).encode())
+        self._file.flush()
+
+    def _write_metrics(self, split: str, metrics: dict[str, float], iteration: int, epoch: int) -> None:
+        assert self._file is not None
+        self._file.write(line(iteration, epoch, split, metrics).encode())
+        self._file.flush()
+        self._writer.add_values({f"{split}/{name}": value for name, value in metrics.items()}, iteration)
+
+    def _sync(self) -> None:
+        assert self._file is not None
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._writer.flush()
+
+    def _start_clock(self) -> None:
+        self._since = time.perf_counter()
+
+    def _stop_clock(self) -> None:
+        self._evaluation_began = time.perf_counter()
+
+    def _continue_clock(self) -> None:
+        self._since += time.perf_counter() - self._evaluation_began
+
+
+def line(iteration: int, epoch: int, split: str, values: Mapping[str, float]) -> str:
+    """Returns one row of losses.jsonl, the newline included."""
+    # json.dumps would write NaN and Infinity, which no JSON reader has to take, and takes twice as long.
+    fields = [f', "{name}": {repr(value) if math.isfinite(value) else "null"}' for name, value in values.items()]
+    return f'{{"iteration": {iteration}, "epoch": {epoch}, "split": "{split}"{"".join(fields)}}}\n'
+
+
+def metrics_of(metrics: Mapping[str, float], split: str) -> dict[str, float]:
+    """Returns a split's metrics by their names alone."""
+    prefix = f"{split}/"
+    return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+
+
+def truncate(path: Path, last: Mapping[str, int]) -> None:
+    """Cuts a file of rows after the last one to be kept; what is torn goes. Reads no more than what it cuts.
+
+    Args:
+        path: of the file; one that does not exist stays so.
+        last: by split, the last iteration to keep; rows of other splits go.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("r+b") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            end = len(content)
+            while end:
+                start = content.rfind(b"\n", 0, end - 1) + 1
+                if _kept(content[start:end], last):
+                    break
+                end = start
+        file.truncate(end)
+        os.fsync(file.fileno())
+
+
+def _kept(text: bytes, last: Mapping[str, int]) -> bool:
+    if not text.endswith(b"\n"):
+        return False
+    try:
+        row = json.loads(text)
+        return bool(row["iteration"] <= last.get(row["split"], -1))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:
+    """Returns the leaves of nested maps and lists by dotted keys; what is no number, text or truth value as text."""
+    if isinstance(value, dict):
+        prefix = f"{key}." if key else ""
+        return [leaf for name, child in value.items() for leaf in flattened(child, f"{prefix}{name}")]
+    if isinstance(value, list) and value and all(isinstance(child, dict) for child in value):
+        return [leaf for child in value for leaf in flattened(child, key)]
+    return [(key, value if isinstance(value, int | float | str | bool) else str(value))]

@@ -1,0 +1,260 @@
+"""Kill a run at any instant, resume it: everything it leaves is what the run that was never stopped leaves."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from ignite.engine import Events
+
+from engine import checkpoints, command_line, factory
+from engine.components import default_handlers
+from engine.dispatcher import Dispatcher
+from engine.randomness import EpochOrder, IterationSeeder, generator
+from tests.exactness import EPOCH_LENGTH, ITERATIONS, differences, only_run, write_configuration
+from trainers.train_cae_baseline import TRAINER
+
+SCRIPT = Path(__file__).parent.parent / "trainers" / "train_cae_baseline.py"
+SOAK = bool(os.environ.get("FIREBOX_SOAK"))
+FORK = multiprocessing.get_context("fork")
+
+
+def run_script(*arguments):
+    """Starts the real script in a process of its own."""
+    log = Path(arguments[0]).parent / "output.txt"
+    with log.open("a") as output:
+        return subprocess.Popen([sys.executable, str(SCRIPT), *arguments], stdout=output, stderr=output)
+
+
+class Forked:
+    """The same in a fork of this process, which saves the seconds of importing; ``prepare`` may change it first."""
+
+    def __init__(self, *arguments, prepare=None):
+        self._process = FORK.Process(target=self._train, args=(arguments, prepare))
+        self._process.start()
+        self.pid = self._process.pid
+
+    @staticmethod
+    def _train(arguments, prepare):
+        log = (Path(arguments[0]).parent / "output.txt").open("a")
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        if prepare is not None:
+            prepare()
+        os._exit(command_line.train_script(TRAINER, arguments))
+
+    def wait(self):
+        self._process.join()
+        return self._process.exitcode
+
+    def poll(self):
+        return self._process.exitcode
+
+    def kill(self):
+        self._process.kill()
+
+
+def with_handler(event, action):
+    """Prepares a fork: ``action(run)`` on an event of its trainer engine, after all handlers."""
+
+    def prepare():
+        attach = factory.attach_handlers
+
+        def attach_and_more(run):
+            attach(run)
+            run.trainer.add_event_handler(event, lambda: action(run))
+
+        factory.attach_handlers = attach_and_more
+
+    return prepare
+
+
+def kill_at(iteration, event=Events.ITERATION_COMPLETED):
+    """Prepares a fork to be killed, by itself and without warning, at an iteration."""
+
+    def kill(run):
+        if run.iteration == iteration:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return with_handler(event, kill)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The run that is never stopped, made by the real script."""
+    folder = tmp_path_factory.mktemp("reference")
+    process = run_script(str(write_configuration(folder)))
+    assert process.wait() == 0, (folder / "output.txt").read_text()
+    return only_run(folder)
+
+
+def resumed_to_the_end(configuration, prepare=None):
+    assert Forked(str(configuration), "--resume", prepare=prepare).wait() == 0, output(configuration)
+    return only_run(configuration.parent)
+
+
+def output(configuration):
+    return (configuration.parent / "output.txt").read_text()
+
+
+def test_two_runs_of_one_configuration_are_equal(reference, tmp_path):
+    configuration = write_configuration(tmp_path)
+    assert Forked(str(configuration)).wait() == 0
+    assert differences(reference, only_run(tmp_path)) == []
+
+
+# The first and last iterations, those around a checkpoint (every 7), an epoch's end (every 19) and a log's (every 5).
+@pytest.mark.parametrize("iteration", range(1, ITERATIONS + 1) if SOAK else [1, 7, 8, 18, 19, 20, 38, 56, 57])
+def test_a_run_killed_after_an_iteration_resumes_exactly(reference, tmp_path, iteration):
+    configuration = write_configuration(tmp_path)
+    assert Forked(str(configuration), prepare=kill_at(iteration)).wait() == -signal.SIGKILL
+    assert differences(reference, resumed_to_the_end(configuration)) == []
+
+
+@pytest.mark.parametrize("every", ["19 iterations", "1 epoch", "1 iterations"])
+def test_a_checkpoint_at_an_epochs_last_iteration_repeats_and_skips_nothing(tmp_path, every):
+    whole = write_configuration(tmp_path / "whole")
+    stopped = write_configuration(tmp_path / "stopped")
+    for configuration in (whole, stopped):
+        text = configuration.read_text().replace("every: 7 iterations", f"every: {every}")
+        configuration.write_text(text)
+    assert Forked(str(whole)).wait() == 0
+    assert Forked(str(stopped), prepare=kill_at(EPOCH_LENGTH + 1)).wait() == -signal.SIGKILL
+    assert "iteration_00000019" in str(list((only_run(tmp_path / "stopped") / "checkpoints").iterdir()))
+    resumed = resumed_to_the_end(stopped)
+    assert "resumed from" in output(stopped)
+    assert differences(only_run(tmp_path / "whole"), resumed) == []
+
+
+def test_two_resumes_within_one_epoch_are_exact(reference, tmp_path):
+    configuration = write_configuration(tmp_path)
+    assert Forked(str(configuration), prepare=kill_at(23)).wait() == -signal.SIGKILL
+    assert Forked(str(configuration), "--resume", prepare=kill_at(30)).wait() == -signal.SIGKILL
+    assert Forked(str(configuration), "--resume", prepare=kill_at(37)).wait() == -signal.SIGKILL
+    assert differences(reference, resumed_to_the_end(configuration)) == []
+
+
+def kill_at_random(reference, tmp_path, draw, *, start=run_script, changes=None, most_kills=3):
+    """Starts a run, kills it at random instants, resumes it to the end; returns kills made and what differs."""
+    configuration = write_configuration(tmp_path, changes)
+    kills, resume = 0, []
+    for _ in range(draw.randint(1, most_kills)):
+        process = start(str(configuration), *resume)
+        losses = None
+        while losses is None and process.poll() is None:
+            losses = next(iter((tmp_path / "runs").glob("*/*/*/log.txt")), None)
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 2.5))
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.wait()
+        resume = ["--resume"] if any((tmp_path / "runs").glob("*/*/*/config.yaml")) else []
+    process = start(str(configuration), *resume)
+    assert process.wait() == 0, output(configuration)
+    return kills, differences(reference, only_run(tmp_path))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_real_script_killed_at_random_instants_resumes_exactly(reference, tmp_path, seed):
+    _, differing = kill_at_random(reference, tmp_path, random.Random(seed))
+    assert differing == []
+
+
+@pytest.mark.skipif(not SOAK, reason="takes half an hour: make soak")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_hundred_kills_of_a_run_leave_no_trace(reference, tmp_path, workers):
+    draw = random.Random(workers)
+    kills = 0
+    while kills < 100:
+        folder = tmp_path / "run"
+        changes = {"datamodule": {"workers": workers, "placement": "stream"}} if workers else {}
+        made, differing = kill_at_random(reference, folder, draw, changes=changes)
+        kills += made
+        assert differing == [], f"after {kills} kills"
+        shutil.rmtree(folder)
+    print(f"workers {workers}: {kills} kills, nothing differs")
+
+
+# Negative controls: the harness must notice when a mechanism is switched off.
+
+
+def no_seeding():
+    IterationSeeder.__call__ = lambda self, iteration: None
+
+
+def consumed_order():
+    """Orders drawn one after another, as a sampler does that is not told where the run is."""
+    shared = generator(0, "consumed")
+
+    def indices(self, epoch, start, stop):
+        if epoch != self._epoch:
+            self._permutation = torch.randperm(self.length, generator=shared)
+            self._epoch = epoch
+        return self._permutation[start:stop] if self._shuffle else torch.arange(start, stop)
+
+    EpochOrder.indices = indices
+
+
+def no_boundary_rule():
+    """Saves at an epoch's last iteration before the epoch's other work, as a handler on ITERATION_COMPLETED does."""
+    attach = Dispatcher.attach
+
+    def attach_without(self, trainer):
+        attach(self, trainer)
+        trainer.add_event_handler(
+            Events.ITERATION_COMPLETED,
+            lambda: self.save_on_stop() if trainer.state.iteration % EPOCH_LENGTH == 0 else None,
+        )
+
+    Dispatcher.attach = attach_without
+
+
+@pytest.mark.parametrize("sabotage", [no_seeding, consumed_order], ids=lambda s: s.__name__)
+def test_the_harness_notices_when_a_mechanism_is_off(tmp_path, sabotage):
+    whole, stopped = write_configuration(tmp_path / "whole"), write_configuration(tmp_path / "stopped")
+
+    def killed_after_sabotage():
+        sabotage()
+        kill_at(30)()
+
+    assert Forked(str(whole), prepare=sabotage).wait() == 0
+    assert Forked(str(stopped), prepare=killed_after_sabotage).wait() == -signal.SIGKILL
+    resumed = resumed_to_the_end(stopped, prepare=sabotage)
+    assert any(name.startswith("checkpoint") for name in differences(only_run(tmp_path / "whole"), resumed))
+
+
+def test_the_harness_notices_when_the_boundary_rule_is_off(reference, tmp_path):
+    configuration = write_configuration(tmp_path)
+
+    def killed_at_the_boundary():
+        no_boundary_rule()
+        kill_at(EPOCH_LENGTH, Events.EPOCH_COMPLETED)()
+
+    process = Forked(str(configuration), prepare=killed_at_the_boundary)
+    assert process.wait() == -signal.SIGKILL
+    assert differences(reference, resumed_to_the_end(configuration)) != []
+
+
+# Handlers change nothing in the training.
+
+
+def test_handlers_do_not_change_training(reference, tmp_path):
+    off = ["image_dump", "evaluation", "early_stopping", "ema", "progress", "model_summary", "terminate_on_nan"]
+    configuration = write_configuration(tmp_path)
+    content = yaml.safe_load(configuration.read_text())
+    kept = [entry for entry in content["handlers"] if next(iter(entry)) not in off]
+    content["handlers"] = kept + [{name: False} for name in default_handlers() if name in off]
+    configuration.write_text(yaml.safe_dump(content))
+    assert Forked(str(configuration)).wait() == 0, output(configuration)
+    final = f"iteration_{ITERATIONS:08d}"
+    left, right = (checkpoints.load(run / "checkpoints" / final) for run in (reference, only_run(tmp_path)))
+    assert all(torch.equal(left["model"][name], right["model"][name]) for name in left["model"])
