@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import ignite.distributed as idist
@@ -13,7 +13,6 @@ from ignite.engine import Engine
 from data.augmentation import Augmentation
 from data.batch import Preparation
 from data.datamodule import DataModule, Split
-from data.source import ImageSource
 from data.specification import ImageSpecification
 from data.stream import BatchStream
 from engine.background import Background
@@ -31,21 +30,15 @@ from engine.stopping import StopRequest
 from engine.update import Update
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-Read = Callable[[DataModule, Split], ImageSource]
 
 
-def read_split(data: DataModule, split: Split) -> ImageSource:
-    """Reads a split as its datamodule does."""
-    return data.read(split)
-
-
-def build(configuration: Configuration, stop: StopRequest | None = None, *, read: Read = read_split) -> Run:
+def build(configuration: Configuration, stop: StopRequest | None = None, *, data: DataModule | None = None) -> Run:
     """Assembles a run from its configuration. Nothing is written; the run has no directory yet.
 
     Args:
         configuration: what to assemble.
         stop: polled while the run goes on; None: nothing stops it.
-        read: reads a split of the data.
+        data: the datamodule; None: the one that the configuration names.
 
     Raises:
         DataError: the data can't be had.
@@ -53,10 +46,10 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, read
     """
     stop = stop or StopRequest()
     device = choose_device(configuration.training.device)
-    data: DataModule = constructed(configuration.data.named, configuration.data.kind)
+    data = data or constructed(configuration.data.named, configuration.data.kind)
     specification = data.specification
     loading, training = configuration.data.loading, configuration.training
-    streams = build_streams(data, loading, configuration.seed, device, read)
+    streams = build_streams(data, loading, configuration.seed, device)
     model = build_model(configuration, specification, device)
     channels_last = training.channels_last and has_convolutions(model)
     module: Module = constructed(configuration.module, "module", model, specification)
@@ -120,7 +113,7 @@ def constructed(named: Named, key: str, *injected: object, **injected_by_name: o
 
 
 def build_streams(
-    data: DataModule, loading: Loading, seed: int, device: torch.device, read: Read
+    data: DataModule, loading: Loading, seed: int, device: torch.device
 ) -> dict[Split, BatchStream]:
     """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
     streams: dict[Split, BatchStream] = {}
@@ -130,7 +123,7 @@ def build_streams(
             continue
         training = split == "train"
         streams[split] = BatchStream(
-            read(data, split),
+            data.read(split),
             batch_size=loading.batch_size if training else evaluation_batch_size,
             seed=seed,
             shuffle=training,

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import torch
 
 
+MOST_PENDING = 1000
+"""Iterations that are kept unread where no handler reads them sooner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What one iteration reported.
@@ -39,7 +43,10 @@ class LossRecord:
 
     def add(self, iteration: int, learning_rate: float, losses: Mapping[str, torch.Tensor]) -> None:
         """Takes the losses of an iteration: scalars of shape (), detached, on the device."""
-        self._pending.append((iteration, learning_rate, losses))
+        if self._subscribers:
+            self._pending.append((iteration, learning_rate, losses))
+            if len(self._pending) >= MOST_PENDING:
+                self.settle()
 
     def settle(self) -> None:
         """Reads what is pending and hands it on. The one place where training waits for the device."""

@@ -9,7 +9,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -46,7 +46,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
 
     configuration = property(lambda self: self.path / "config.yaml")
     environment = property(lambda self: self.path / "environment.json")
@@ -63,18 +63,19 @@ class RunDirectory:
         Raises:
             Refusal: another process has it.
         """
-        file = (self.path / ".lock").open("w")
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A record lock, as workers that outlive their parent by seconds do not inherit it.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            file.close()
+            os.close(descriptor)
             raise Refusal([Problem("", f"{self.path} is in use: another process is training this run")]) from None
-        self._lock = file
+        self._lock = descriptor
 
     def unlock(self) -> None:
         """Gives the directory back."""
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None
 
     def in_use(self) -> bool:

@@ -57,12 +57,12 @@ class TensorBoardWriter(SummaryWriter):
         self._file: Any = EventFile(folder, suffix)
         super().__init__(str(folder))
         if purge_step is not None:
-            self._file.add_event(Event(file_version="brain.Event:2"), purge_step)
-            self._file.add_event(Event(session_log=SessionLog(status=SessionLog.START)), purge_step)
+            for event in Event(file_version="brain.Event:2"), Event(session_log=SessionLog(status=SessionLog.START)):
+                self._file.add_event(event, purge_step)  # type: ignore[no-untyped-call]
 
     def _get_file_writer(self) -> Any:
         self.file_writer = self._file
-        self.all_writers = {self._file.get_logdir(): self._file}
+        self.all_writers = {self._file.get_logdir(): self._file}  # type: ignore[assignment]
         return self._file
 
     def flush(self) -> None:

@@ -41,7 +41,7 @@ class Classification(Module):
     ) -> None:
         super().__init__(model, specification)
         if len(specification.classes) < 2:
-            found = f"{len(specification.classes)} classes" if specification.classes else "none"
+            found = "one" if specification.classes else "none"
             raise ValueError(f"needs data with two classes or more, got {found}; choose a labelled data set")
         self.label_smoothing = label_smoothing
 

@@ -1,0 +1,358 @@
+"""A run rehearsed on fake tensors: the ordinary factory, the ordinary steps, no data and no memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.overrides import TorchFunctionMode
+
+from data.batch import Batch
+from data.datamodule import DataModule, Split
+from data.specification import ImageSpecification
+from engine.configuration import Configuration
+from engine.factory import build
+from engine.run import Run
+
+NEEDS_VALUES = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+    GuardOnDataDependentSymNode,
+)
+"""What fake tensors raise where code looks at a tensor's values: nothing is wrong with it, it can't be rehearsed."""
+
+_ACTIVATIONS = {
+    "SigmoidBackward0": "sigmoid",
+    "TanhBackward0": "tanh",
+    "SoftmaxBackward0": "softmax",
+    "LogSoftmaxBackward0": "log_softmax",
+    "ReluBackward0": "relu",
+    "AddmmBackward0": "linear",
+    "MmBackward0": "linear",
+    "ConvolutionBackward0": "linear",
+}
+_RESHAPING = frozenset(
+    f"{name}Backward0"
+    for name in "View UnsafeView ReshapeAlias Permute Transpose Squeeze Unsqueeze Clone ToCopy".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a model gives for a batch of images.
+
+    Args:
+        shape: (N, ...).
+        activation: the last operation that changes values: linear, sigmoid, tanh, relu, softmax or log_softmax;
+            None: another one.
+    """
+
+    shape: tuple[int, ...]
+    activation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a run takes, in bytes where it is no count.
+
+    Args:
+        parameters: of the model.
+        trained: parameters that an optimizer updates.
+        weights: parameters and buffers.
+        gradients: of the trained parameters.
+        optimizer: its state.
+        activations: what a training batch leaves for its backward pass.
+        evaluation: the largest input and output that are held at once in an evaluation batch.
+        data: images that the configuration asks to hold.
+        checkpoint: one checkpoint on the disk.
+    """
+
+    parameters: int
+    trained: int
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    evaluation: int
+    data: int
+    checkpoint: int
+
+    @property
+    def memory(self) -> int:
+        """The most that is held at once."""
+        return self.weights + self.gradients + self.optimizer + max(self.activations, self.evaluation) + self.data
+
+
+class StepFailure(Exception):
+    """A step that fails on the run's own batches.
+
+    Args:
+        step: what was tried, such as "a training step with 128 images".
+        of_model: whether the model alone fails on the images already.
+    """
+
+    def __init__(self, step: str, *, of_model: bool) -> None:
+        super().__init__(step)
+        self.step = step
+        self.of_model = of_model
+
+
+class Rehearsal:
+    """A run built on fake tensors, on the CPU whatever the device, and the steps that it would make.
+
+    Args:
+        configuration: of the run.
+        specification: of its data.
+        split_lengths: of its data.
+
+    Raises:
+        Refusal: a component can't be constructed.
+    """
+
+    def __init__(
+        self, configuration: Configuration, specification: ImageSpecification, split_lengths: dict[Split, int]
+    ) -> None:
+        loading, training = configuration.data.loading, configuration.training
+        # Neither changes a shape; kornia takes no fake tensors, and a compiler is started by the first real step.
+        self._configuration = replace(
+            configuration,
+            data=replace(configuration.data, loading=loading.model_copy(update={"augmentations": [], "workers": 0})),
+            training=training.model_copy(update={"device": "cpu", "compile": False}),
+        )
+        self._loading = loading
+        self._data = FakeData(specification, split_lengths)
+        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
+        # The mode's memo holds parameters weakly, and a parameter with a weak reference can't be moved by Module.to.
+        self._mode.fake_tensor_converter.meta_converter.tensor_memo = {}  # type: ignore[assignment]
+        with self._faking():
+            self.run: Run = build(self._configuration, data=self._data)
+
+    def steps(self) -> tuple[Output | None, Costs]:
+        """Makes a training and an evaluation step of every batch size that will come.
+
+        Returns:
+            The model's output for a training batch (None: it has no forward of its own), and what the run takes.
+
+        Raises:
+            StepFailure: with the error as its cause.
+        """
+        lengths, loading = self._data.split_lengths, self._loading
+        sizes = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
+        activations, evaluation = 0, 0
+        with self._faking():
+            for size in sizes:
+                batch = self._data.batch(size)
+                with self._naming(f"a training step with {counted(size)}", batch), saved_bytes(self.run) as saved:
+                    self.run.training(self.run.trainer, batch)
+                activations = max(activations, saved.total)
+            evaluated = loading.evaluation_batch_size or 4 * loading.batch_size
+            held_out = [length for split, length in lengths.items() if split != "train"]
+            for size in sorted({size for length in held_out for size in batch_sizes(length, evaluated)}):
+                batch = self._data.batch(size)
+                with self._naming(f"an evaluation step with {counted(size)}", batch), largest_output() as largest:
+                    self._evaluate(batch)
+                evaluation = max(evaluation, largest.total)
+            return self._output(self._data.batch(sizes[0])), self._costs(activations, evaluation)
+
+    def _evaluate(self, batch: Batch) -> None:
+        with self.run.evaluating(), torch.inference_mode():
+            self.run.module.evaluation_step(self.run.preparation(batch))
+
+    def _output(self, batch: Batch) -> Output | None:
+        try:
+            output = self.run.model(self.run.preparation(batch).images)
+        except Exception:  # the steps do without: their module calls the model's own methods
+            return None
+        return Output(tuple(output.shape), last_activation(output)) if isinstance(output, torch.Tensor) else None
+
+    def _costs(self, activations: int, evaluation: int) -> Costs:
+        run = self.run
+        parameters = list(run.model.parameters())
+        trained = [p for group in run.module.parameters().values() for p in group]
+        optimizers = [optimizer.state_dict() for optimizer in run.update.optimizers.values()]
+        held = self._loading.placement in ("device", "memory")
+        return Costs(
+            parameters=sum(p.numel() for p in parameters),
+            trained=sum(p.numel() for p in trained),
+            weights=bytes_in(run.model.state_dict()),
+            gradients=bytes_in(trained),
+            optimizer=bytes_in(optimizers),
+            activations=activations,
+            evaluation=evaluation,
+            data=sum(self._data.split_lengths.values()) * self._data.image_bytes if held else 0,
+            checkpoint=bytes_in(run.state_dict()),
+        )
+
+    @contextmanager
+    def _faking(self) -> Iterator[None]:
+        with warnings.catch_warnings(), self._mode, _Copying():
+            warnings.simplefilter("ignore")
+            yield
+
+    @contextmanager
+    def _naming(self, step: str, batch: Batch) -> Iterator[None]:
+        """Turns what goes wrong in the block into a StepFailure that says whether the model alone fails, too."""
+        try:
+            yield
+        except Exception as error:
+            try:
+                self.run.model(self.run.preparation(batch).images)
+            except Exception as of_model:
+                raise StepFailure(step, of_model=True) from of_model
+            raise StepFailure(step, of_model=False) from error
+
+
+class FakeData(DataModule):
+    """Data of a known shape and length, without the data.
+
+    Args:
+        specification: of the data that it stands for.
+        split_lengths: of the data that it stands for.
+    """
+
+    def __init__(self, specification: ImageSpecification, split_lengths: dict[Split, int]) -> None:
+        self._specification = specification
+        self._split_lengths = {split: length for split, length in split_lengths.items() if length}
+
+    @property
+    def specification(self) -> ImageSpecification:
+        return self._specification
+
+    @property
+    def split_lengths(self) -> dict[Split, int]:
+        return self._split_lengths
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image as it is held."""
+        channels, height, width = self._specification.shape
+        return channels * height * width
+
+    def read(self, split: Split) -> FakeSource:
+        return FakeSource(self, self._split_lengths[split])
+
+    def batch(self, size: int) -> Batch:
+        """Returns a batch of fake samples."""
+        images = torch.empty(size, *self._specification.shape, dtype=torch.uint8)
+        labels = torch.zeros(size, dtype=torch.int64) if self._specification.classes else None
+        return Batch(images, labels, torch.arange(size))
+
+
+class FakeSource:
+    """A split of fake data.
+
+    Args:
+        data: that it is of.
+        length: of the split.
+    """
+
+    def __init__(self, data: FakeData, length: int) -> None:
+        self._data = data
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def gather(
+        self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        batch = self._data.batch(len(indices))
+        return batch.images, batch.labels
+
+
+class _Copying(TorchFunctionMode):
+    """Copies fake tensors: torch copies the storage, which they have none of."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.Tensor.__deepcopy__:
+            return func(*args, **(kwargs or {}))
+        tensor, memo = args
+        if id(tensor) not in memo:
+            copied = tensor.detach().clone()
+            if isinstance(tensor, torch.nn.Parameter):
+                copied = torch.nn.Parameter(copied, tensor.requires_grad)
+            memo[id(tensor)] = copied
+        return memo[id(tensor)]
+
+
+@dataclass(slots=True)
+class Counted:
+    """A number of bytes that is known when a block has ended."""
+
+    total: int = 0
+
+
+@contextmanager
+def saved_bytes(run: Run) -> Iterator[Counted]:
+    """Counts the bytes that autograd saves in a block, beside the parameters and buffers, each storage once."""
+    own = {tensor.untyped_storage()._cdata for tensor in (*run.model.parameters(), *run.model.buffers())}
+    saved: dict[int, int] = {}
+    counted = Counted()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            saved[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield counted
+    counted.total = sum(saved.values())
+
+
+@contextmanager
+def largest_output() -> Iterator[Counted]:
+    """Finds the most bytes that go into and come out of a layer called in a block."""
+    counted = Counted()
+
+    def note(part: torch.nn.Module, given: Any, returned: Any) -> None:
+        if not any(True for _ in part.children()):
+            counted.total = max(counted.total, bytes_in(given) + bytes_in(returned))
+
+    handle = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        yield counted
+    finally:
+        handle.remove()
+
+
+def last_activation(output: torch.Tensor) -> str | None:
+    """Returns the name of the last operation that changes the values of a tensor; see ``Output``."""
+    node = output.grad_fn
+    while node is not None and node.name() in _RESHAPING:
+        node = node.next_functions[0][0]
+    return None if node is None else _ACTIVATIONS.get(node.name())
+
+
+def bytes_in(value: Any) -> int:
+    """Returns the bytes of all tensors in nested maps and lists."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, dict):
+        return sum(map(bytes_in, value.values()))
+    return sum(map(bytes_in, value)) if isinstance(value, list | tuple) else 0
+
+
+def batch_sizes(length: int, batch_size: int, *, drop_last: bool = False) -> list[int]:
+    """Returns the sizes that the batches of a split have: the ordinary one, then the last one if it is smaller."""
+    whole, rest = divmod(length, batch_size)
+    return ([batch_size] if whole else []) + ([rest] if rest and not (drop_last and whole) else [])
+
+
+def counted(images: int) -> str:
+    """Returns a number of images in words."""
+    return "1 image" if images == 1 else f"{images} images"

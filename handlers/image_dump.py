@@ -1,0 +1,153 @@
+"""Grids of images, as PNG files and in TensorBoard."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from pydantic import PositiveInt
+from torch.nn import functional
+
+from data.batch import Batch
+from data.datamodule import Split
+from engine.handler import Handler, Phase
+from engine.intervals import Interval
+from engine.randomness import mix, seed_everything
+from engine.run import Run
+from handlers.loss_log import metrics_of
+
+COLUMNS = 8
+BORDER = 2
+BACKGROUND = 255
+_NAME = re.compile(r"\.?iteration_(\d{8,})_.+\.png(\.writing)?")
+
+
+class ImageDump(Handler):
+    """Shows what the module makes of a fixed set of images, the first of each split, always in the same scale.
+
+    Training waits for the model alone: tiling, encoding and writing are done beside it. The test split is shown once,
+    at the end.
+
+    Args:
+        every: how often.
+        count: images of each split.
+    """
+
+    phase = Phase.DUMP
+
+    def __init__(self, *, every: Interval = "1 epoch", count: PositiveInt = 16) -> None:
+        self.every = every
+        self.count = count
+        self._batches: dict[Split, Batch] = {}
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        run.every(self.every, self._dump, self.phase)
+
+    def start(self, run: Run) -> None:
+        self._writer = run.tensorboard
+        for folder in run.directory.images.glob("*"):
+            # What an interrupted run showed after the checkpoint, it will show again; the test split at its end.
+            remove_after(folder, -1 if folder.name == "test" else run.iteration)
+
+    def finish(self) -> None:
+        self._show(("test",), evaluated=("test",))
+
+    def _dump(self) -> None:
+        run = self._run
+        evaluated = run.dispatcher.evaluated_at == run.iteration
+        self._show(("train", "validation"), evaluated=("validation",) if evaluated else ())
+
+    def _show(self, splits: Sequence[Split], *, evaluated: Sequence[Split]) -> None:
+        run = self._run
+        with run.evaluating(), torch.inference_mode():
+            for split in splits:
+                if split in run.streams:
+                    seed_everything(mix(run.configuration.seed, "images"))
+                    for name, pictures in run.module.images(self._batch(split)).items():
+                        run.background.submit(self._write_grid, split, run.iteration, name, pictures)
+            for split in evaluated:
+                metrics = {**metrics_of(run.metrics, split), **metrics_of(run.tables, split)}
+                if metrics:
+                    for name, picture in run.module.evaluation_images(metrics).items():
+                        run.background.submit(self._write, split, run.iteration, name, picture)
+
+    def _batch(self, split: Split) -> Batch:
+        if split not in self._batches:
+            self._batches[split] = self._run.preparation(self._run.streams[split].first(self.count))
+        return self._batches[split]
+
+    def _write_grid(self, split: Split, iteration: int, name: str, pictures: tuple[torch.Tensor, ...]) -> None:
+        self._write(split, iteration, name, grid(pictures))
+
+    def _write(self, split: Split, iteration: int, name: str, picture: torch.Tensor) -> None:
+        png = encode(picture)
+        write_bytes(self._run.directory.images / split / f"iteration_{iteration:08d}_{name}.png", png)
+        channels, height, width = picture.shape
+        self._writer.add_png(f"{split}/{name}", png, (channels, height, width), iteration)
+
+
+def grid(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Tiles images, those of one sample beneath each other, up to eight samples a row.
+
+    Args:
+        pictures: each (N, C, H, W) float in [0, 1].
+
+    Returns:
+        One image (C, height, width) uint8.
+    """
+    stacked = torch.stack([as_bytes(picture) for picture in pictures], dim=1)
+    samples, rows, channels, height, width = stacked.shape
+    columns = min(samples, COLUMNS)
+    blocks = -(-samples // columns)
+    missing = stacked.new_full((blocks * columns - samples, *stacked.shape[1:]), BACKGROUND)
+    bordered = functional.pad(torch.cat([stacked, missing]), (0, BORDER, 0, BORDER), value=BACKGROUND)
+    tiles = bordered.view(blocks, columns, rows, channels, height + BORDER, width + BORDER)
+    tiled = tiles.permute(3, 0, 2, 4, 1, 5).reshape(
+        channels, blocks * rows * (height + BORDER), columns * (width + BORDER)
+    )
+    return functional.pad(tiled, (BORDER, 0, BORDER, 0), value=BACKGROUND)
+
+
+def as_bytes(images: torch.Tensor) -> torch.Tensor:
+    """Takes images of any shape from [0, 1] to uint8 on the CPU; bytes stay as they are."""
+    if images.dtype == torch.uint8:
+        return images.cpu()
+    return images.cpu().float().nan_to_num(0).clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def encode(picture: torch.Tensor) -> bytes:
+    """Returns an image as PNG, the same bytes for the same pixels.
+
+    Args:
+        picture: (C, H, W), C 1 or 3, uint8 or float in [0, 1].
+    """
+    from PIL import Image
+
+    pixels = as_bytes(picture).permute(1, 2, 0).numpy()
+    buffer = BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file that is never seen half written, and folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def remove_after(folder: Path, iteration: int) -> None:
+    """Removes the images of later iterations, and what is half written of any."""
+    for entry in folder.iterdir():
+        match = _NAME.fullmatch(entry.name)
+        if match and (match[2] or int(match[1]) > iteration):
+            entry.unlink()

@@ -1,0 +1,133 @@
+"""What the model is made of, in model_summary.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from engine.handler import Handler, Phase
+from engine.run import Run
+from engine.run_directory import write_whole
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A part of a model that has no parts itself, or has parameters of its own.
+
+    Args:
+        name: dotted, as in the state dict.
+        kind: its class.
+        shapes: of its outputs, the first dimension left out, in the order of its calls; empty: not called.
+        elements: of all outputs for one sample.
+        parameters: its own.
+    """
+
+    name: str
+    kind: str
+    shapes: tuple[tuple[int, ...], ...]
+    elements: int
+    parameters: int
+
+
+class ModelSummary(Handler):
+    """Writes the model's layers, output shapes, parameters and memory to model_summary.txt."""
+
+    phase = Phase.LOG
+
+    def attach(self, run: Run) -> None:
+        """Does nothing: all is done at the start."""
+
+    def start(self, run: Run) -> None:
+        write_whole(run.directory.model_summary, summary(run))
+
+
+def summary(run: Run) -> str:
+    """Returns the text of the model summary."""
+    specification, model = run.data.specification, run.model
+    names = [run.configuration.model.component.short_name, run.configuration.module.component.short_name]
+    layers, failure = trace(model, torch.zeros(1, *specification.shape, device=run.device))
+    rows = [("layer", "kind", "output", "parameters")]
+    for layer in layers:
+        shapes = " ".join("×".join(map(str, shape)) for shape in dict.fromkeys(layer.shapes))
+        rows.append((layer.name, layer.kind, shapes, f"{layer.parameters:,}" if layer.parameters else ""))
+    parameters = list(model.parameters())
+    total = sum(parameter.numel() for parameter in parameters)
+    trainable = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    stored = sum(t.numel() * t.element_size() for t in (*parameters, *model.buffers()))
+    batch_size = run.configuration.data.loading.batch_size
+    facts = {
+        "model": f"{names[0]}, module {names[1]}",
+        "input": f"{'×'.join(map(str, specification.shape))}, pixels {specification.pixel_range}",
+        "parameters": f"{total:,}, trainable {trainable:,}",
+        "weights": f"{stored / MEBIBYTE:.2f} MiB",
+    }
+    if failure is None:
+        outputs = 4 * batch_size * sum(layer.elements for layer in layers)
+        facts["layer outputs"] = f"{outputs / MEBIBYTE:.1f} MiB for a batch of {batch_size} in float32"
+    else:
+        facts["output shapes"] = f"unknown: {failure}"
+    facts |= run.module.summary()
+    width = max(map(len, facts))
+    return table(rows) + "\n" + "".join(f"{name:<{width}}  {text}\n" for name, text in facts.items())
+
+
+def trace(model: torch.nn.Module, image: torch.Tensor) -> tuple[list[Layer], str | None]:
+    """Runs a model once and looks at its layers; its state and the random generators stay as they are.
+
+    Args:
+        model: in training mode, and left so.
+        image: (1, C, H, W).
+
+    Returns:
+        The layers in the order of definition, and what the model raised; None: nothing.
+    """
+    parts = [
+        (name or "(model)", part)
+        for name, part in model.named_modules()
+        if not any(True for _ in part.children()) or any(True for _ in part.parameters(recurse=False))
+    ]
+    shapes: dict[torch.nn.Module, list[tuple[int, ...]]] = {part: [] for _, part in parts}
+
+    def look(part: torch.nn.Module, _: object, output: object) -> None:
+        outputs = output if isinstance(output, tuple | list) else (output,)
+        shapes[part] += [tuple(each.shape[1:]) for each in outputs if isinstance(each, torch.Tensor)]
+
+    hooks = [part.register_forward_hook(look) for part in shapes]
+    devices = [image.device] if image.device.type == "cuda" else []
+    failure = None
+    model.eval()
+    try:
+        with torch.random.fork_rng(devices), torch.inference_mode():
+            # Not by calling the model: where it is compiled that would compile it for one image.
+            model.forward(image)
+    except Exception as error:  # a summary is no reason not to train
+        failure = f"{type(error).__name__}: {error}".splitlines()[0]
+    finally:
+        model.train()
+        for hook in hooks:
+            hook.remove()
+    layers = [
+        Layer(
+            name=name,
+            kind=type(part).__name__,
+            shapes=tuple(shapes[part]),
+            elements=sum(torch.Size(shape).numel() for shape in shapes[part]),
+            parameters=sum(parameter.numel() for parameter in part.parameters(recurse=False)),
+        )
+        for name, part in parts
+    ]
+    return layers, failure
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of text in columns, the last one to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [f"{cell:<{width}}" for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+        lines.append("  ".join([*cells, f"{row[-1]:>{widths[-1]}}"]).rstrip() + "\n")
+    return "".join(lines)

@@ -1,0 +1,138 @@
+"""How far a run is: a bar on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from datetime import timedelta
+from typing import Any
+
+from ignite.engine import Events
+from rich.live import Live
+from rich.text import Text
+
+from engine import console
+from engine.handler import Handler, Phase
+from engine.intervals import Interval
+from engine.losses import Row
+from engine.run import Run
+
+logger = logging.getLogger("firebox")
+
+DRAWS_PER_SECOND = 10
+SPEED_WINDOW = 50
+"""Draws that the speed shown is taken over."""
+BAR_WIDTH = 30
+
+
+class Progress(Handler):
+    """Shows how far the run is, its loss, its speed and the time left.
+
+    On a terminal a bar is drawn by a thread that looks at the iteration ten times a second; training does not know of
+    it. Elsewhere, and in log.txt, there is a line at intervals.
+
+    Args:
+        every: how often a line is written.
+    """
+
+    phase = Phase.LOG
+
+    def __init__(self, *, every: Interval = "1 epoch") -> None:
+        self.every = every
+        self._sum = 0.0
+        self._count = 0
+        self._last: Row | None = None
+        self._began: tuple[float, int] | None = None
+        self._draws: deque[tuple[float, int]] = deque(maxlen=SPEED_WINDOW)
+        self._live: Live | None = None
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        self._batch_size = run.configuration.data.loading.batch_size
+        run.losses.subscribe(self._take)
+        run.every(self.every, self._say, self.phase)
+        run.trainer.add_event_handler(Events.STARTED, self._begin)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sum": self._sum, "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._sum, self._count = state["sum"], state["count"]
+
+    def flush(self) -> None:
+        """Counts every loss before the state is saved."""
+        self._run.losses.settle()
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _begin(self) -> None:
+        self._began = (time.perf_counter(), self._run.iteration)
+        self._lines_from = self._began
+        if console.draws_progress():
+            self._live = Live(
+                console=console.messages,
+                get_renderable=self.bar,
+                refresh_per_second=DRAWS_PER_SECOND,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+
+    def _take(self, rows: list[Row]) -> None:
+        for row in rows:
+            self._sum += row.losses["loss"]
+        self._count += len(rows)
+        self._last = rows[-1]
+
+    def _say(self) -> None:
+        """Writes a line: shown where there is no bar, in log.txt always."""
+        run = self._run
+        run.losses.settle()
+        now = (time.perf_counter(), run.iteration)
+        parts = [f"epoch {run.epoch}/{run.configuration.training.epochs}, iteration {run.iteration}"]
+        if self._count:
+            parts.append(f"train loss {self._sum / self._count:.4g}")
+        if run.dispatcher.evaluated_at == run.iteration:
+            parts += [
+                f"{name.replace('/', ' ')} {value:.4g}"
+                for name, value in run.metrics.items()
+                if name.startswith("validation/")
+            ]
+        if self._began is not None:
+            parts += [f"{self._images_per_second(self._lines_from, now):,.0f} images/s", f"{self._left(now)} left"]
+            self._lines_from = now
+        self._sum, self._count = 0.0, 0
+        logger.log(logging.INFO if self._live is None else logging.DEBUG, "%s", ", ".join(parts))
+
+    def bar(self) -> Text:
+        """Returns what is drawn; called by the drawing thread."""
+        run = self._run
+        iteration, total, epochs = run.iteration, run.total_iterations, run.configuration.training.epochs
+        now = (time.perf_counter(), iteration)
+        self._draws.append(now)
+        ahead, behind = ("#", ".") if console.messages.options.ascii_only else ("━", "─")
+        filled = BAR_WIDTH * iteration // total
+        loss = "" if self._last is None else f"  loss {self._last.losses['loss']:.4g}"
+        speed = f"  {self._images_per_second(self._draws[0], now):,.0f} images/s"
+        return Text.assemble(
+            f"epoch {min(iteration // run.epoch_length + 1, epochs)}/{epochs} ",
+            (ahead * filled, "green"),
+            (behind * (BAR_WIDTH - filled), "dim"),
+            f" {100 * iteration // total:3d} %{loss}{speed}  {self._left(now)} left",
+            no_wrap=True,
+        )
+
+    def _images_per_second(self, start: tuple[float, int], now: tuple[float, int]) -> float:
+        return (now[1] - start[1]) * self._batch_size / max(now[0] - start[0], 1e-9)
+
+    def _left(self, now: tuple[float, int]) -> str:
+        """The time left at the pace since this process began, evaluations and all."""
+        assert self._began is not None
+        made = now[1] - self._began[1]
+        if not made:
+            return "?"
+        seconds = (now[0] - self._began[0]) / made * (self._run.total_iterations - now[1])
+        return str(timedelta(seconds=round(seconds)))
