@@ -1,4 +1,4 @@
-"""Loads an archived model, after verifying that it is what its card says. Executes nothing of what the archive holds."""
+"""Loads an archived model, after verifying that it is what its card says; nothing of what the archive holds is run."""
 
 from __future__ import annotations
 
@@ -131,11 +131,12 @@ def verify_files(path: Path, card: Mapping[str, Any]) -> None:
         raise _refusal(f"{path / CARD}: version is not the SHA-256 of {WEIGHTS}")
 
 
-def on_this_machine(configuration: Configuration) -> Configuration:
-    """Returns a recorded configuration as one that evaluates here: on a device that this machine has."""
+def bare(configuration: Configuration) -> Configuration:
+    """Returns a recorded configuration as one that only evaluates, on a device that this machine has."""
     training = configuration.training
     device = training.device if training.device == "cpu" else "auto"
-    return replace(configuration, training=training.model_copy(update={"device": device, "compile": False}))
+    here = training.model_copy(update={"device": device, "compile": False})
+    return replace(configuration, training=here, handlers=(), scheduler=None)
 
 
 def assembled(configuration: Configuration) -> Run:
@@ -158,8 +159,7 @@ def signature(run: Run) -> dict[str, Any]:
     """Returns what a model takes and gives, as the card has it."""
     import torch
 
-    specification, model = run.data.specification, run.evaluated_model
-    model.eval()
+    specification, model = run.data.specification, run.model.eval()
     with torch.inference_mode():
         output = model(torch.zeros(1, *specification.shape, device=run.device))
     latent_dim = getattr(model, "latent_dim", None)
@@ -210,10 +210,14 @@ def _read_card(path: Path) -> dict[str, Any]:
     version = card.get("schema_version") if isinstance(card, dict) else None
     if version != SCHEMA_VERSION:
         raise _refusal(f"{file}: schema_version is {shown(version)}, expected {SCHEMA_VERSION}")
-    missing = [key for key in ("trainer", "version", "weights", "files", "signature", "self_check") if key not in card]
-    wanted = [name for name in (WEIGHTS, CONFIGURATION, METRICS, SUMMARY) if name not in card.get("files", ())]
-    if missing or wanted:
-        raise _refusal(f"{file}: not as it was written: {', '.join(missing + wanted)} missing")
+    try:
+        hashes = {name: entry["sha256"] for name, entry in card["files"].items()}
+        looked_up = [hashes[name] for name in (WEIGHTS, CONFIGURATION, METRICS, SUMMARY)]
+        looked_up += [card[key] for key in ("name", "trainer", "version", "signature", "metrics")]
+        looked_up += [card["self_check"][key] for key in ("images", "metric", "value", "relative_tolerance")]
+        looked_up += [card["weights"]["sha256"], card["selection"]["module_state"]]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _refusal(f"{file}: not as it was written: {error}") from None
     return dict(card)
 
 
@@ -223,7 +227,7 @@ def _build(path: Path, card: Mapping[str, Any]) -> Run:
 
     left_out = ", ".join(f"{{{name}: false}}" for name in default_handlers())
     assignments = (f"handlers=[{left_out}]", "scheduler=null")
-    run = assembled(on_this_machine(read(card["trainer"], path / CONFIGURATION, None, assignments)))
+    run = assembled(bare(read(card["trainer"], path / CONFIGURATION, None, assignments)))
     run.module.load_state_dict(card["selection"]["module_state"])
     return run
 

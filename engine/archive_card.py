@@ -13,9 +13,10 @@ from typing import Any
 from data.specification import ImageSpecification
 from engine.archive import SCHEMA_VERSION, self_check, signature
 from engine.checkpoints import Manifest
-from engine.configuration import Configuration, plain
+from engine.configuration import plain
 from engine.environment import environment, version
 from engine.measurement import evaluation_split, reconstruction_errors
+from engine.monitor import Monitor, monitor_of
 from engine.run import Run
 from engine.run_directory import RunDirectory
 
@@ -38,10 +39,10 @@ REDUCTIONS = {"confusion_matrix": "sum over the images", "active_units": "over a
 def card(
     run: Run, directory: RunDirectory, *, name: str, manifest: Manifest, wanted: str, metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns the card of a run's evaluated model, but for the lists of its files.
+    """Returns the card of a model, but for the lists of its files.
 
     Args:
-        run: assembled, the checkpoint loaded.
+        run: whose model is archived.
         directory: of the run.
         name: of the archive.
         manifest: of the checkpoint.
@@ -50,7 +51,7 @@ def card(
     """
     configuration = run.configuration
     trained = json.loads(directory.environment.read_text()) if directory.environment.is_file() else {}
-    baseline = _baseline(run)
+    baseline, monitor = _baseline(run), monitor_of(configuration)
     return {
         "schema_version": SCHEMA_VERSION,
         "name": name,
@@ -66,7 +67,8 @@ def card(
         "data": _data(run),
         "selection": {
             "checkpoint": wanted,
-            **_monitored(configuration),
+            "metric": None if monitor is None else monitor.metric,
+            "mode": None if monitor is None else monitor.mode,
             "iteration": manifest.iteration,
             "epoch": manifest.epoch,
             "recorded_metrics": manifest.metrics,
@@ -75,7 +77,7 @@ def card(
         },
         "metrics": {split: _described(run, split, values) for split, values in metrics.items()},
         "baseline": baseline,
-        "validated_by": _validated(configuration, manifest, metrics, baseline),
+        "validated_by": _validated(monitor, manifest, metrics, baseline),
         "self_check": _self_check(run),
         "seed": configuration.seed,
         "code": {
@@ -89,22 +91,6 @@ def card(
         "intended_use": NOT_STATED,
         "limitations": NOT_STATED,
     }
-
-
-def monitor_of(configuration: Configuration) -> tuple[str, str] | None:
-    """Returns the metric by which the run's own checkpoint handler says which is best, and whether min or max is.
-
-    None: it has no such handler.
-    """
-    for named in configuration.handlers:
-        if named.component.short_name == "checkpoint" and "monitor" in named.parameters:
-            return named.parameters["monitor"], named.parameters["mode"]
-    return None
-
-
-def _monitored(configuration: Configuration) -> dict[str, Any]:
-    metric, mode = monitor_of(configuration) or (None, None)
-    return {"metric": metric, "mode": mode}
 
 
 def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
@@ -167,16 +153,16 @@ def _baseline(run: Run) -> dict[str, Any] | None:
 
 
 def _validated(
-    configuration: Configuration, manifest: Manifest, metrics: Mapping[str, Any], baseline: Mapping[str, Any] | None
+    monitor: Monitor | None, manifest: Manifest, metrics: Mapping[str, Any], baseline: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
     checks: list[dict[str, Any]] = []
-    monitor, _ = monitor_of(configuration) or ("", "")
-    split, _, name = monitor.partition("/")
-    recorded, now = manifest.metrics.get(monitor), metrics.get(split, {}).get(name)
+    monitored = "" if monitor is None else monitor.metric
+    split, _, name = monitored.partition("/")
+    recorded, now = manifest.metrics.get(monitored), metrics.get(split, {}).get(name)
     if recorded is not None and now is not None:
         checks.append(
             {
-                "check": f"{monitor}, measured again, is the one that the run recorded ({recorded:.6g})",
+                "check": f"{monitored}, measured again, is the one that the run recorded ({recorded:.6g})",
                 "value": now,
                 "threshold": f"relative difference {TOLERANCE:g}",
                 "pass": math.isclose(now, recorded, rel_tol=TOLERANCE),

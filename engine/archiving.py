@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import math
 import os
 import re
 import shutil
@@ -29,15 +28,16 @@ from engine.archive import (
     SUMMARY,
     WEIGHTS,
     assembled,
+    bare,
     digest,
     load_archive,
     number_of,
-    on_this_machine,
 )
-from engine.archive_card import card, monitor_of
+from engine.archive_card import card
 from engine.checkpoints import DamagedCheckpoint, Manifest
 from engine.configuration import Configuration, read_recorded
 from engine.measurement import evaluation_split, measure
+from engine.monitor import best_of, monitor_of
 from engine.picture import grid, write_png
 from engine.problems import Problem, Refusal
 from engine.randomness import mix, seed_everything
@@ -79,31 +79,38 @@ def archive_run(path: Path, wanted: str = "best") -> Path:
 
 
 def _archive(directory: RunDirectory, wanted: str) -> Path:
-    configuration = on_this_machine(read_recorded(directory.configuration))
+    configuration = read_recorded(directory.configuration)
     checkpoint = _choose(directory, configuration, wanted)
     try:
         manifest, state = checkpoints.read_manifest(checkpoint), checkpoints.load(checkpoint)
     except DamagedCheckpoint as error:
         raise _refusal(f"damaged checkpoint: {error}") from None
-    run = _restored(configuration, state, checkpoint)
+    weights, kind = _evaluated_weights(configuration, state, checkpoint)
+    run = assembled(bare(configuration))
+    run.model.load_state_dict(weights)
+    run.module.load_state_dict(state["module"])
+    run.configuration = configuration
     splits: tuple[Split, ...] = ("validation", "test")
-    metrics = {split: measure(run, split) for split in splits if split in run.streams}
+    metrics: dict[str, dict[str, Any]] = {split: measure(run, split) for split in splits if split in run.streams}
     parent = _parent(directory, configuration)
     with _claimed(parent) as (temporary, name):
+        # Copies: safetensors takes no tensors that share memory or are laid out otherwise.
+        save_file({key: value.contiguous().clone() for key, value in weights.items()}, temporary / WEIGHTS)
         _write(temporary, run, directory, manifest, metrics)
-        content = card(
-            run, directory, name=f"{parent.name}/{name}", manifest=manifest, wanted=wanted, metrics=metrics
-        )
-        content |= _files(temporary, run)
+        content = card(run, directory, name=f"{parent.name}/{name}", manifest=manifest, wanted=wanted, metrics=metrics)
+        content |= _files(temporary, run, kind)
         _write_json(temporary / CARD, content)
         load_archive(temporary)
         _make_read_only(temporary)
         final = parent / name
         temporary.rename(final)
         checkpoints.sync_folder(parent)
+    logger.info("archived iteration %d, epoch %d, with its %s weights", manifest.iteration, manifest.epoch, kind)
     for check in content["validated_by"]:
         if not check["pass"]:
-            logger.warning("%s: not so: %s, threshold %s", check["check"], check["value"], check["threshold"])
+            logger.warning(
+                "not validated: %s: got %s, threshold %s", check["check"], check["value"], check["threshold"]
+            )
     return final
 
 
@@ -128,33 +135,38 @@ def _choose(directory: RunDirectory, configuration: Configuration, wanted: str) 
 
 
 def _best(directory: RunDirectory, configuration: Configuration) -> int:
-    """Returns the iteration of the best checkpoint; of equal ones the earliest."""
+    """Returns the iteration of the best checkpoint."""
     way_out = "choose one: --checkpoint last, or an iteration"
     monitor = monitor_of(configuration)
     if monitor is None:
         raise _refusal(f"--checkpoint best: the run has no handler that says which is best; {way_out}")
-    metric, mode = monitor
-    measured = {
-        manifest.iteration: manifest.metrics[metric]
-        for manifest in checkpoints.valid_manifests(directory.checkpoints)
-        if math.isfinite(manifest.metrics.get(metric, math.nan))
-    }
-    if not measured:
-        raise _refusal(f"--checkpoint best: {metric} was measured at no checkpoint of {directory.path}; {way_out}")
-    return (min if mode == "min" else max)(measured, key=lambda iteration: measured[iteration])
+    best = best_of(checkpoints.valid_manifests(directory.checkpoints), monitor)
+    if best is None:
+        raise _refusal(
+            f"--checkpoint best: {monitor.metric} was measured at no checkpoint of {directory.path}; {way_out}"
+        )
+    return best.iteration
 
 
-def _restored(configuration: Configuration, state: dict[str, Any], checkpoint: Path) -> Run:
-    """Assembles the run with the handlers that remember something: one of them may hold the averaged weights."""
+def _evaluated_weights(
+    configuration: Configuration, state: dict[str, Any], checkpoint: Path
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Returns the state dict of the model that was evaluated, on the CPU, and its kind: ``raw`` or ``ema``.
+
+    The run is assembled with the handlers that remember something: one of them may hold averaged weights.
+    """
     remembering = tuple(named for named in configuration.handlers if state["handlers"].get(named.component.short_name))
-    run = assembled(replace(configuration, handlers=remembering, scheduler=None))
+    run = assembled(replace(bare(configuration), handlers=remembering))
     try:
         run.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError) as error:
         message = " ".join(str(error).split())
         raise _refusal(f"{checkpoint}: doesn't fit the run's configuration: {message}") from None
-    run.configuration = configuration
-    return run
+    weights = {name: checkpoints.snapshot(value) for name, value in run.evaluated_model.state_dict().items()}
+    other = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
+    if other:
+        raise _refusal(f"{checkpoint}: the model's state holds more than tensors: {', '.join(other)}")
+    return weights, "raw" if run.averaged_model is None else "ema"
 
 
 def _parent(directory: RunDirectory, configuration: Configuration) -> Path:
@@ -193,17 +205,11 @@ def _claimed(parent: Path) -> Iterator[tuple[Path, str]]:
 def _write(
     folder: Path, run: Run, directory: RunDirectory, manifest: Manifest, metrics: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    state = run.evaluated_model.state_dict()
-    other = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
-    if other:
-        raise _refusal(f"the model's state holds more than tensors: {', '.join(other)}")
-    # Copies: safetensors takes no tensors that share memory or are laid out otherwise.
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, folder / WEIGHTS)
     shutil.copyfile(directory.configuration, folder / CONFIGURATION)
     if directory.model_summary.is_file():
         shutil.copyfile(directory.model_summary, folder / SUMMARY)
     else:
-        (folder / SUMMARY).write_text(f"{run.evaluated_model}\n", encoding="utf-8")
+        (folder / SUMMARY).write_text(f"{run.model}\n", encoding="utf-8")
     _write_json(folder / METRICS, metrics)
     for image in sorted(directory.images.rglob("*.png")):
         relative = image.relative_to(directory.path)
@@ -213,13 +219,13 @@ def _write(
             shutil.copyfile(image, folder / relative)
     batch = run.preparation(run.streams[evaluation_split(run)].first(SAMPLES))
     seed_everything(mix(run.configuration.seed, "archive"))
-    with run.evaluating(), torch.inference_mode():
+    with torch.inference_mode():
         for name, rows in run.module.images(batch).items():
             write_png(folder / "samples" / f"{name}.png", grid(rows))
     (folder / EXPERIMENTS).mkdir()
 
 
-def _files(folder: Path, run: Run) -> dict[str, Any]:
+def _files(folder: Path, run: Run, kind: str) -> dict[str, Any]:
     """The parts of the card that list what the archive holds."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = {name: {"sha256": digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
@@ -227,8 +233,8 @@ def _files(folder: Path, run: Run) -> dict[str, Any]:
         "file": WEIGHTS,
         **files[WEIGHTS],
         "format": "safetensors",
-        "n_params": sum(parameter.numel() for parameter in run.evaluated_model.parameters()),
-        "kind": "raw" if run.averaged_model is None else "ema",
+        "n_params": sum(parameter.numel() for parameter in run.model.parameters()),
+        "kind": kind,
     }
     samples = [{"file": name, **entry} for name, entry in files.items() if name.startswith("samples/")]
     return {"version": weights["sha256"], "weights": weights, "samples": samples, "files": files}

@@ -19,11 +19,12 @@ from engine.background import Background
 from engine.configuration import Configuration, Named
 from engine.configuration.sections import Loading
 from engine.dispatcher import Dispatcher
+from engine.guard import attach_built_in
 from engine.handler import Handler
 from engine.iteration import DTYPES, EvaluationIteration, TrainingIteration
 from engine.losses import LossRecord
 from engine.modules.module import Module
-from engine.problems import Problem, Refusal
+from engine.problems import Problem, Refusal, in_one_line
 from engine.randomness import IterationSeeder, mix, seed_everything
 from engine.run import Run
 from engine.stopping import StopRequest
@@ -105,16 +106,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def constructed(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
-    """Constructs a component; what its constructor refuses is refused with the place that names it."""
+    """Constructs a component; what goes wrong in its constructor is refused with the place that names it."""
     try:
         return named.build(*injected, **injected_by_name)
-    except ValueError as error:
-        raise Refusal([Problem(key, str(error), named.mark)]) from error
+    except Exception as error:
+        raise Refusal([Problem(key, in_one_line(error), named.mark)]) from error
 
 
-def build_streams(
-    data: DataModule, loading: Loading, seed: int, device: torch.device
-) -> dict[Split, BatchStream]:
+def build_streams(data: DataModule, loading: Loading, seed: int, device: torch.device) -> dict[Split, BatchStream]:
     """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
     streams: dict[Split, BatchStream] = {}
     evaluation_batch_size = loading.evaluation_batch_size or 4 * loading.batch_size
@@ -164,8 +163,12 @@ def has_convolutions(model: torch.nn.Module) -> bool:
 def build_update(configuration: Configuration, module: Module, device: torch.device) -> Update:
     """Makes an optimizer for each part of the module that has one of its own."""
     training = configuration.training
+    parameters = module.parameters()
+    if not all(parameters.values()):
+        message = "nothing to train: no parameter of it requires a gradient; expected one that is not frozen"
+        raise Refusal([Problem("model", message, configuration.model.mark)])
     return Update(
-        {name: constructed(configuration.optimizer, "optimizer", own) for name, own in module.parameters().items()},
+        {name: constructed(configuration.optimizer, "optimizer", own) for name, own in parameters.items()},
         device=device,
         gradient_clip_norm=training.gradient_clip_norm,
         scaler=torch.amp.GradScaler(device.type) if training.precision == "float16" else None,
@@ -189,10 +192,18 @@ def attach_handlers(run: Run) -> None:
     named = list(configuration.handlers)
     if configuration.scheduler is not None:
         named.append(configuration.scheduler)
+    keys = {part.component.short_name: f"handlers.{part.name}" for part in configuration.handlers}
+    if configuration.scheduler is not None:
+        keys[configuration.scheduler.component.short_name] = "scheduler"
     handlers: dict[str, Handler] = {
-        part.component.short_name: constructed(part, f"handlers.{part.name}") for part in named
+        part.component.short_name: constructed(part, keys[part.component.short_name]) for part in named
     }
     run.handlers = dict(sorted(handlers.items(), key=lambda item: item[1].phase))
-    for handler in run.handlers.values():
-        handler.attach(run)
+    marks = {part.component.short_name: part.mark for part in named}
+    attach_built_in(run)
+    for name, handler in run.handlers.items():
+        try:
+            handler.attach(run)
+        except Exception as error:
+            raise Refusal([Problem(keys[name], in_one_line(error), marks[name])]) from error
     run.dispatcher.attach(run.trainer)

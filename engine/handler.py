@@ -31,6 +31,8 @@ class Handler(ABC):
     """
 
     phase: ClassVar[Phase] = Phase.LOG
+    writes: ClassVar[tuple[str, ...]] = ()
+    """Files and folders below the run's directory that it alone writes."""
 
     @abstractmethod
     def attach(self, run: Run) -> None:

@@ -48,14 +48,14 @@ class TrainingIteration:
         self._losses = losses
         self._parts = accumulation
         self._autocast = None if precision is torch.float32 else torch.autocast(device.type, precision)
-        self._groups = next(iter(update.optimizers.values())).param_groups
+        self._optimizer = next(iter(update.optimizers.values()))
 
     def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
         iteration = trainer.state.iteration
         self._update.iteration = iteration
         batch = self.prepared(iteration, raw)
         losses = self._step(batch) if self._parts == 1 else self._accumulate(batch)
-        self._losses.add(iteration, self._groups[0]["lr"], losses)
+        self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses)
         return losses
 
     def prepared(self, iteration: int, raw: Batch) -> Batch:

@@ -55,7 +55,7 @@ def launch(request: Request) -> int:
             return COMPLETED
         from engine.preflight import preflight
 
-        report = preflight(configuration, request.trainer)
+        report = preflight(configuration, request.trainer, resumed)
         if request.check:
             console.checked(report)
             return COMPLETED

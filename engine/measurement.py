@@ -30,7 +30,7 @@ def measure(run: Run, split: Split, count: int | None = None) -> dict[str, Any]:
     """Evaluates by the run's own evaluator.
 
     Args:
-        run: whose evaluated model is measured; it is left in evaluation mode.
+        run: whose model is measured; it is left in evaluation mode.
         split: one that exists.
         count: how many of the split's first images to evaluate on; None: all.
 
@@ -38,15 +38,18 @@ def measure(run: Run, split: Split, count: int | None = None) -> dict[str, Any]:
         Every metric by name: a number, or lists of numbers.
     """
     stream = run.streams[split]
-    with run.evaluating():
-        if count is None:
-            stream.seek(0)
-            run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
-        else:
-            run.evaluator.run(_parts(stream.first(count), _evaluation_batch_size(run)), max_epochs=1)
-    run.evaluated_model.eval()
+    run.model.eval()
+    if count is None:
+        stream.seek(0)
+        run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
+    else:
+        run.evaluator.run(_parts(stream.first(count), _evaluation_batch_size(run)), max_epochs=1)
     metrics = run.evaluator.state.metrics
-    return {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in metrics.items()}
+    return {name: _plain(value) for name, value in metrics.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, torch.Tensor) and value.numel() > 1 else float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def reconstruction_errors(run: Run, split: Split, count: int | None = None) -> R
     """Compares a model that reconstructs images with the mean image and PCA of the same latent size.
 
     Args:
-        run: whose evaluated model is measured; it is left in evaluation mode.
+        run: whose model is measured; it is left in evaluation mode.
         split: to measure on; the mean image and the components are those of the training split.
         count: how many of the split's first images to measure on; None: all.
 
@@ -84,20 +87,20 @@ def reconstruction_errors(run: Run, split: Split, count: int | None = None) -> R
     if any(run.streams[name].placement == "stream" for name in ("train", split)):
         return None
     size = math.prod(run.data.specification.shape)
-    components = min(run.model.latent_dim, size)
+    components = min(int(run.model.latent_dim), size)  # type: ignore[arg-type]
     mean, basis = _principal_components(_images(run, "train", None), components, size)
-    images, model, mean_image, projected = 0, 0.0, 0.0, 0.0
-    with run.evaluating() as evaluated, torch.inference_mode():
+    images, reconstructed, mean_image, projected = 0, 0.0, 0.0, 0.0
+    model = run.model.eval()
+    with torch.inference_mode():
         for part in _images(run, split, count):
             images += len(part)
-            model += float((run.module.pixels(evaluated(part)) - part).double().square().sum())
+            reconstructed += float((run.module.pixels(model(part)) - part).double().square().sum())
             centred = part.flatten(1).cpu().double() - mean
             mean_image += float(centred.square().sum())
             projected += 0.0 if basis is None else float((centred @ basis).square().sum())
-    run.evaluated_model.eval()
     pixels = images * size
     pca = None if basis is None else (mean_image - projected) / pixels
-    return ReconstructionErrors(images, model / pixels, mean_image / pixels, components, pca)
+    return ReconstructionErrors(images, reconstructed / pixels, mean_image / pixels, components, pca)
 
 
 def _images(run: Run, split: Split, count: int | None) -> Iterator[torch.Tensor]:

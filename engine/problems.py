@@ -59,6 +59,16 @@ def refuse(problems: Sequence[Problem]) -> None:
         raise Refusal(problems)
 
 
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Returns problems in the order in which their places stand in their files, each once."""
+
+    def place(problem: Problem) -> tuple[str, int, int]:
+        mark = problem.mark or Mark("")
+        return mark.source, mark.line or 0, mark.column or 0
+
+    return sorted(dict.fromkeys(problems), key=place)
+
+
 def suggestion(given: str, known: Iterable[str]) -> str:
     """Returns the closest known name and the list of all, as the end of a message."""
     names = sorted(known)
@@ -72,6 +82,14 @@ def shown(value: object, limit: int = 80) -> str:
     text = f'"{value}"' if isinstance(value, str) else str(value)
     text = text.encode("unicode_escape").decode() if not text.isprintable() else text
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def in_one_line(error: BaseException) -> str:
+    """Returns what an error says, on one line: a ValueError's text speaks to the user, others are named."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class TrainingFailure(RuntimeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,8 +46,17 @@ _ACTIVATIONS = {
     "ConvolutionBackward0": "linear",
 }
 _RESHAPING = frozenset(
-    f"{name}Backward0"
-    for name in "View UnsafeView ReshapeAlias Permute Transpose Squeeze Unsqueeze Clone ToCopy".split()
+    {
+        "ViewBackward0",
+        "UnsafeViewBackward0",
+        "ReshapeAliasBackward0",
+        "PermuteBackward0",
+        "TransposeBackward0",
+        "SqueezeBackward0",
+        "UnsqueezeBackward0",
+        "CloneBackward0",
+        "ToCopyBackward0",
+    }
 )
 
 
@@ -194,8 +203,15 @@ class Rehearsal:
             activations=activations,
             evaluation=evaluation,
             data=sum(self._data.split_lengths.values()) * self._data.image_bytes if held else 0,
-            checkpoint=bytes_in(run.state_dict()),
+            checkpoint=bytes_in([run.model.state_dict(), optimizers, *self._handler_states()]),
         )
+
+    def _handler_states(self) -> list[Any]:
+        states = []
+        for handler in self.run.handlers.values():
+            with suppress(Exception):  # one that looks at values, or has none before it is started
+                states.append(handler.state_dict())
+        return states
 
     @contextmanager
     def _faking(self) -> Iterator[None]:

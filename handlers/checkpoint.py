@@ -28,6 +28,7 @@ class Checkpoint(Handler):
     """
 
     phase = Phase.CHECKPOINT
+    writes = ("checkpoints",)
 
     def __init__(
         self,

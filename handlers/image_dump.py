@@ -38,6 +38,7 @@ class ImageDump(Handler):
     """
 
     phase = Phase.DUMP
+    writes = ("images",)
 
     def __init__(self, *, every: Interval = "1 epoch", count: PositiveInt = 16) -> None:
         self.every = every
@@ -64,27 +65,32 @@ class ImageDump(Handler):
 
     def _show(self, splits: Sequence[Split], *, evaluated: Sequence[Split]) -> None:
         run = self._run
+        grids: list[tuple[Split, str, tuple[torch.Tensor, ...]]] = []
+        pictures: list[tuple[Split, str, torch.Tensor]] = []
         with run.evaluating(), torch.inference_mode():
             for split in splits:
                 if split in run.streams:
                     seed_everything(mix(run.configuration.seed, "images"))
-                    for name, pictures in run.module.images(self._batch(split)).items():
-                        run.background.submit(self._write_grid, split, run.iteration, name, pictures)
+                    grids += [(split, *shown) for shown in run.module.images(self._batch(split)).items()]
             for split in evaluated:
                 metrics = {**metrics_of(run.metrics, split), **metrics_of(run.tables, split)}
                 if metrics:
-                    for name, picture in run.module.evaluation_images(metrics).items():
-                        run.background.submit(self._write, split, run.iteration, name, picture)
+                    pictures += [(split, *shown) for shown in run.module.evaluation_images(metrics).items()]
+        # All at once, when the model is done: the writing thread would hold it up.
+        for grid_of_split in grids:
+            run.background.submit(self._write_grid, run.iteration, *grid_of_split)
+        for picture_of_split in pictures:
+            run.background.submit(self._write, run.iteration, *picture_of_split)
 
     def _batch(self, split: Split) -> Batch:
         if split not in self._batches:
             self._batches[split] = self._run.preparation(self._run.streams[split].first(self.count))
         return self._batches[split]
 
-    def _write_grid(self, split: Split, iteration: int, name: str, pictures: tuple[torch.Tensor, ...]) -> None:
-        self._write(split, iteration, name, grid(pictures))
+    def _write_grid(self, iteration: int, split: Split, name: str, pictures: tuple[torch.Tensor, ...]) -> None:
+        self._write(iteration, split, name, grid(pictures))
 
-    def _write(self, split: Split, iteration: int, name: str, picture: torch.Tensor) -> None:
+    def _write(self, iteration: int, split: Split, name: str, picture: torch.Tensor) -> None:
         png = encode(picture)
         write_bytes(self._run.directory.images / split / f"iteration_{iteration:08d}_{name}.png", png)
         channels, height, width = picture.shape

@@ -31,6 +31,7 @@ class LossLog(Handler):
     """
 
     phase = Phase.LOG
+    writes = ("losses.jsonl",)
 
     def __init__(self, *, every: Interval = "10 iterations") -> None:
         self.every = every

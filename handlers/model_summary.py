@@ -37,6 +37,7 @@ class ModelSummary(Handler):
     """Writes the model's layers, output shapes, parameters and memory to model_summary.txt."""
 
     phase = Phase.LOG
+    writes = ("model_summary.txt",)
 
     def attach(self, run: Run) -> None:
         """Does nothing: all is done at the start."""

@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
+
+from engine import console
+from engine.problems import Refusal
+
+DONE, REFUSED = 0, 2
 
 
-def add_options(parser: argparse.ArgumentParser) -> None: ...
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run's directory: runs/<datamodule>/<model>/<version>")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="best|last|N",
+        default="best",
+        help="the best by the run's own checkpoint handler, the last, or that of iteration N (default: best)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from engine.archiving import archive_run
+
+    console.start(quiet=False)
+    try:
+        path = archive_run(options.run, options.checkpoint)
+    except Refusal as refusal:
+        console.problems(refusal)
+        return REFUSED
+    sys.stdout.write(f"{path}\n")
+    return DONE

@@ -1,12 +1,41 @@
-"""List trainers, models, datamodules, modules and handlers."""
+"""List trainers, models, datamodules, datagenerators, modules, optimizers, schedulers and handlers."""
 
 from __future__ import annotations
 
 import argparse
 
+from rich.table import Table
+
+from engine import console
+from engine.commands.train import trainers
+from engine.components import Kind, catalogue, default_handlers, find
+
+KINDS: tuple[Kind, ...] = (
+    "model", "datamodule", "datagenerator", "module", "optimizer", "scheduler", "handler",
+)  # fmt: skip
+
 
 def add_options(parser: argparse.ArgumentParser) -> None: ...
 
 
-def run(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+def run(options: argparse.Namespace) -> int:  # noqa: ARG001
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    _add_family(table, "trainers", {name: trainer.summary for name, trainer in trainers().items()})
+    for kind in KINDS:
+        _add_family(table, f"{kind}s", {name: find(kind, name).signature.summary for name in catalogue(kind)})
+    console.tabulate(table)
+    return 0
+
+
+def _add_family(table: Table, title: str, summaries: dict[str, str]) -> None:
+    if table.row_count:
+        table.add_row()
+    table.add_row(f"[bold]{title}[/bold]")
+    for name, summary in sorted(summaries.items()):
+        attached = " (by default)" if title == "handlers" and name in default_handlers() else ""
+        table.add_row(
+            f"  {name}",
+            f"{summary}{attached}",
+        )

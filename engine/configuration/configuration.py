@@ -81,12 +81,23 @@ class Configuration:
     filled: tuple[str, ...] = ()
 
     def mark(self, *path: str) -> Mark | None:
-        """Returns where a value was written; None: it is a default."""
+        """Returns where a value was written; None: it is a default. A handler's: "handlers", its name, its key."""
         node = self.root
         for step in path:
-            if not node.has(step):
+            child = _child(node, step)
+            if child is None:
                 return None
-            node = node.value[step]
+            node = child
+        return node.mark
+
+    def place(self, *path: str) -> Mark | None:
+        """Returns where a value was written or, of a default, the key of the section that it would stand in."""
+        node, mark = self.root, None
+        for step in path:
+            child = _child(node, step)
+            if child is None:
+                return mark
+            node, mark = child, child.key_mark
         return node.mark
 
     @property
@@ -99,6 +110,18 @@ class Configuration:
         """A SHA-256 of everything that shapes the training: all but where the output goes."""
         content = {key: value for key, value in plain(self).items() if key != "output"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _child(node: Node, step: str) -> Node | None:
+    """The value of a key, or a list's entry of that name."""
+    if isinstance(node.value, dict):
+        return node.value.get(step)
+    for item in node.value if isinstance(node.value, list) else ():
+        if item.value == step:
+            return cast(Node, item)
+        if item.is_map and step in item.value:
+            return cast(Node, item.value[step])
+    return None
 
 
 def read(trainer: str, default: Path, path: Path | None = None, assignments: Sequence[str] = ()) -> Configuration:

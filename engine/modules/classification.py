@@ -13,7 +13,7 @@ from torch.nn import functional
 from data.batch import Batch
 from data.specification import ImageSpecification
 from engine.modules.confusion_picture import draw_confusion_matrix
-from engine.modules.module import Evaluated, Images, Module
+from engine.modules.module import Evaluated, Images, Module, OutputKind
 from engine.modules.reconstruction import loss_metric
 from engine.update import Update
 
@@ -45,12 +45,16 @@ class Classification(Module):
             raise ValueError(f"needs data with two classes or more, got {found}; choose a labelled data set")
         self.label_smoothing = label_smoothing
 
+    @property
+    def output_kind(self) -> OutputKind:
+        return "class_logits"
+
     def training_step(self, batch: Batch, update: Update) -> dict[str, torch.Tensor]:
         assert batch.labels is not None, "the data has classes"
         logits = self.model(batch.images)
         loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=self.label_smoothing)
-        update(loss)
         accuracy = (logits.detach().argmax(1) == batch.labels).float().mean()
+        update(loss)
         return {"loss": loss.detach(), "accuracy": accuracy}
 
     def evaluation_step(self, batch: Batch) -> Evaluated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from ignite.metrics import Metric
@@ -16,6 +16,9 @@ from engine.update import Update
 
 Images = Mapping[str, tuple[torch.Tensor, ...]]
 """Pictures by name; each a tuple of (N, C, H, W) float in [0, 1], shown one beneath the other, image by image."""
+
+OutputKind = Literal["pixels", "pixel_logits", "class_logits"]
+"""Pixels have the data's pixel range; the logits are of pixels in [0, 1], or of classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,17 @@ class Module(ABC):
         specification: of the data.
     """
 
+    requires: ClassVar[tuple[str, ...]] = ()
+    """What a model must have beside being called, such as ``encode``."""
+
     def __init__(self, model: torch.nn.Module, specification: ImageSpecification) -> None:
         self.model = model
         self.specification = specification
+
+    @property
+    def output_kind(self) -> OutputKind | None:
+        """What it takes the model's output for: guards hold the two together. None: it does not say."""
+        return None
 
     def parameters(self) -> dict[str, list[torch.nn.Parameter]]:
         """Returns what each optimizer updates, by the optimizer's name. A module may own several."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from data.batch import Batch
 from data.specification import ImageSpecification
-from engine.modules.module import Evaluated, Images, Module
+from engine.modules.module import Evaluated, Images, Module, OutputKind
 from engine.update import Update
 
 Loss = Literal["mse", "bce", "l1"]
@@ -57,6 +57,10 @@ class Reconstruction(Module):
         super().__init__(model, specification)
         self.loss: Loss = loss
 
+    @property
+    def output_kind(self) -> OutputKind:
+        return "pixel_logits" if self.loss == "bce" else "pixels"
+
     def training_step(self, batch: Batch, update: Update) -> dict[str, torch.Tensor]:
         loss = self._mean_loss(self.model(batch.images), batch.images)
         update(loss)
@@ -75,7 +79,7 @@ class Reconstruction(Module):
         return {"reconstruction": (self.specification.to_unit(batch.images), reconstruction)}
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
-        """Returns the model's output as pixels in the data's range (N, C, H, W), uncut: bce's logits as probabilities."""
+        """Returns the model's output as pixels (N, C, H, W) in the data's range, uncut; logits as probabilities."""
         return output.sigmoid() if self.loss == "bce" else output
 
     def _mean_loss(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:

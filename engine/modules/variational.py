@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from data.batch import Batch
 from data.specification import ImageSpecification
-from engine.modules.module import Evaluated, Images, Module
+from engine.modules.module import Evaluated, Images, Module, OutputKind
 from engine.modules.reconstruction import loss_metric, reconstruction_metrics
 from engine.update import Update
 
@@ -134,6 +134,8 @@ class Variational(Module):
         warmup_iterations: iterations over which the weight rises linearly to beta, reached at the last of them.
     """
 
+    requires = ("encode", "reparameterise", "decode", "latent_dim")
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -151,6 +153,10 @@ class Variational(Module):
         self.observation_variance = observation_variance
         self.beta = beta
         self.warmup_iterations = warmup_iterations
+
+    @property
+    def output_kind(self) -> OutputKind:
+        return "pixel_logits" if self.loss == "bce" else "pixels"
 
     @property
     def autoencoder(self) -> VariationalModel:
@@ -227,7 +233,7 @@ class Variational(Module):
         return summary
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
-        """Returns the model's output as pixels in the data's range (N, C, H, W), uncut: bce's logits as probabilities."""
+        """Returns the model's output as pixels (N, C, H, W) in the data's range, uncut; logits as probabilities."""
         return output.sigmoid() if self.loss == "bce" else output
 
     def _reconstruction(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:

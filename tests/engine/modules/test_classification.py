@@ -43,7 +43,7 @@ def test_training_loss_is_cross_entropy_with_the_target_smoothed(smoothing):
     target = torch.eye(3)[batch.labels] * (1 - smoothing) + smoothing / 3
     by_hand = -(target * torch.log_softmax(logits, 1)).sum(1).mean()
 
-    update = Update({"main": torch.optim.SGD(module.parameters()["main"], lr=1.0)}, device=CPU)
+    update = Update({"main": torch.optim.SGD(module.parameters()["main"], lr=1.0, fused=True)}, device=CPU)
     losses = module.training_step(batch, update)
     assert list(losses) == ["loss", "accuracy"]
     torch.testing.assert_close(losses["loss"], by_hand)
@@ -124,5 +124,5 @@ def test_the_picture_has_room_for_any_number_of_classes(count):
 
 @pytest.mark.parametrize("classes", [(), ("only",)])
 def test_data_without_two_classes_is_refused(classes):
-    with pytest.raises(ValueError, match="needs data with two classes or more, got (none|one);"):
+    with pytest.raises(ValueError, match=r"needs data with two classes or more, got (none|one);"):
         Classification(Fixed(torch.eye(3)), ImageSpecification(SHAPE, "[0,1]", classes))

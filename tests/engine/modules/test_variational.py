@@ -29,7 +29,7 @@ def variational(model=None, specification=SPECIFICATION, **settings) -> Variatio
 
 
 def stepping(module: Variational, iteration: int = 1, lr: float = 0.01) -> Update:
-    update = Update({"main": torch.optim.Adam(module.parameters()["main"], lr=lr)}, device=CPU)
+    update = Update({"main": torch.optim.Adam(module.parameters()["main"], lr=lr, fused=True)}, device=CPU)
     update.iteration = iteration
     return update
 

@@ -1,0 +1,1 @@
+"""Scripts that evaluate or show an archived model."""

@@ -1,0 +1,51 @@
+"""Walks through the latent space between pairs of test images."""
+
+from __future__ import annotations
+
+from engine.experiment import Experiment, Findings, Subject
+
+STEPS = 9
+"""Decoded latents of a walk, both ends included."""
+
+
+def interpolate(subject: Subject) -> Findings:
+    """Draws a row for each pair: the first image, the decoded straight line between the latents, the second image."""
+    import torch
+
+    from engine.picture import grid
+
+    assert subject.count is not None
+    pairs = min(subject.count, subject.images // 2)
+    batch = subject.first(2 * pairs)
+    model = subject.autoencoder
+    with torch.inference_mode():
+        latents = model.embed(batch.images)
+        first, second = latents[:pairs], latents[pairs:]
+        share = torch.linspace(0, 1, STEPS, device=latents.device).view(1, -1, 1)
+        walks = torch.lerp(first.unsqueeze(1), second.unsqueeze(1), share)
+        decoded = subject.shown(model.decode(walks.flatten(0, 1))).unflatten(0, (pairs, STEPS))
+    ends = subject.archive.specification.to_unit(batch.images)
+    rows = torch.cat([ends[:pairs].unsqueeze(1), decoded, ends[pairs:].unsqueeze(1)], dim=1)
+    indices = batch.indices.tolist()
+    numbers = {
+        "split": subject.split,
+        "steps": STEPS,
+        "pairs": list(zip(indices[:pairs], indices[pairs:], strict=True)),
+        "latent_distances": (second - first).norm(dim=1).tolist(),
+        "pixel_distances_per_step": (decoded[:, 1:] - decoded[:, :-1]).flatten(2).norm(dim=2).tolist(),
+    }
+    return Findings(numbers, grid((rows.flatten(0, 1),), columns=STEPS + 2))
+
+
+EXPERIMENT = Experiment(
+    name="interpolate",
+    summary="Walks through the latent space between pairs of test images.",
+    look=interpolate,
+    counts="pairs of test images",
+    count=8,
+    needs=("embed", "decode"),
+    needs_images=True,
+)
+
+if __name__ == "__main__":
+    EXPERIMENT.main()

@@ -1,0 +1,40 @@
+"""Shows test images over their reconstructions."""
+
+from __future__ import annotations
+
+from engine.experiment import Experiment, Findings, Subject
+
+
+def reconstruct(subject: Subject) -> Findings:
+    """Draws a grid: beneath each test image what the model makes of it."""
+    import torch
+
+    from engine.picture import grid
+
+    assert subject.count is not None
+    batch = subject.first(subject.count)
+    with torch.inference_mode():
+        output = subject.archive.model(batch.images)
+        errors = (subject.pixels(output) - batch.images).square().flatten(1).mean(1)
+    images = subject.archive.specification.to_unit(batch.images)
+    numbers = {
+        "split": subject.split,
+        "images": len(batch),
+        "indices": batch.indices.tolist(),
+        "labels": None if batch.labels is None else batch.labels.tolist(),
+        "mse": errors.tolist(),
+    }
+    return Findings(numbers, grid((images, subject.shown(output))))
+
+
+EXPERIMENT = Experiment(
+    name="reconstruct",
+    summary="Shows test images over their reconstructions.",
+    look=reconstruct,
+    counts="test images to show",
+    count=32,
+    needs_images=True,
+)
+
+if __name__ == "__main__":
+    EXPERIMENT.main()

@@ -1,0 +1,44 @@
+"""Random augmentation that works on the data's images and keeps their shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.guard import Guard
+from engine.preflight import Preflight
+from engine.problems import Problem, in_one_line, shown
+
+
+class Augmentations(Guard):
+    """Refuses augmentations that do not exist, can't take the images, or change their shape."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data = preflight.configuration.data
+        entries = data.loading.augmentations
+        if not entries or preflight.assembled:
+            return
+        wrong = False
+        for position, entry in enumerate(entries):
+            if not is_augmentation(entry):
+                wrong = True
+                message = f"got {shown(entry)}, expected a name, or a name with a map of parameters"
+                yield preflight.problem(message, data.kind, "augmentations", str(position))
+        if wrong:
+            return
+        from engine.factory import build_augmentation
+
+        for position, entry in enumerate(entries):
+            try:
+                # One by one, so that all that is wrong is found.
+                one = build_augmentation(data.loading.model_copy(update={"augmentations": [entry]}))
+                if one is not None:
+                    one.check(preflight.specification.shape)
+            except ValueError as error:
+                yield preflight.problem(in_one_line(error), data.kind, "augmentations", str(position))
+
+
+def is_augmentation(entry: object) -> bool:
+    """Whether an entry is a name, or a map of one name to parameters."""
+    if isinstance(entry, dict):
+        return len(entry) == 1 and all(value is None or isinstance(value, dict) for value in entry.values())
+    return isinstance(entry, str)

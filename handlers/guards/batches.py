@@ -1,0 +1,64 @@
+"""The sizes of the batches that a split makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.guard import Guard
+from engine.preflight import Preflight
+from engine.problems import Problem
+
+
+class BatchSize(Guard):
+    """Refuses a batch that is larger than the training split."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data, length = preflight.configuration.data, preflight.split_lengths.get("train")
+        size = data.loading.batch_size
+        if isinstance(length, int) and 0 < length < size:
+            message = f"got {size}, but the training split of {data.named.name} has {length} images"
+            yield preflight.problem(f"{message}; expected at most {length}", data.kind, "batch_size")
+
+
+class BatchOfOne(Guard):
+    """Refuses batch normalisation over a single image, which ends many an epoch."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        from torch.nn.modules.batchnorm import _BatchNorm
+
+        data, training = preflight.configuration.data, preflight.configuration.training
+        length, size = preflight.split_lengths["train"], data.loading.batch_size
+        _ = preflight.epoch_length
+        normalised = [name for name, part in preflight.run.model.named_modules() if isinstance(part, _BatchNorm)]
+        if not normalised:
+            return
+        why = f"which the batch normalisation {normalised[0]} can't take statistics of"
+        if size == 1:
+            yield preflight.problem(f"got 1, {why}; expected 2 or more", data.kind, "batch_size")
+            return
+        last = length % size
+        if last == 1 and not data.loading.drop_last:
+            message = f"got {size}: the last batch of the {length} training images is one image, {why}"
+            way_out = f"--set {data.kind}.drop_last=true, or another batch size"
+            yield preflight.problem(f"{message}; expected {way_out}", data.kind, "batch_size")
+        sizes = {size} | ({last} if last > 1 and not data.loading.drop_last else set())
+        parts = training.accumulation
+        if parts > 1 and any(1 in part_sizes(images, parts) for images in sizes):
+            message = f"got {parts}, which leaves parts of one image, {why}; expected fewer parts"
+            yield preflight.problem(message, "training", "accumulation")
+
+
+class Accumulation(Guard):
+    """Refuses more parts than a batch has images."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        parts, data = preflight.configuration.training.accumulation, preflight.configuration.data
+        if parts > data.loading.batch_size:
+            message = f"got {parts} parts, but {data.kind}.batch_size is {data.loading.batch_size}"
+            yield preflight.problem(f"{message}; expected at most that many", "training", "accumulation")
+
+
+def part_sizes(images: int, parts: int) -> set[int]:
+    """Returns the sizes of the parts that torch.chunk makes of a batch."""
+    largest = -(-images // parts)
+    return {largest, images % largest or largest}

@@ -1,0 +1,47 @@
+"""Data that is there, and has what the run uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from data.datamodule import Split
+from engine.guard import Guard
+from engine.preflight import Preflight
+from engine.problems import Problem, suggestion
+
+
+class DataFiles(Guard):
+    """Refuses data whose files are not there."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        if preflight.assembled:
+            return
+        text = preflight.missing
+        if text is not None:
+            yield preflight.problem(text, preflight.configuration.data.kind, "name")
+
+
+class Splits(Guard):
+    """Refuses data without a training split of a known length, and handlers that name a split that is not there."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data = preflight.configuration.data
+        lengths = preflight.split_lengths
+        for split, length in lengths.items():
+            if not isinstance(length, int) or length < 0:
+                message = f"its {split} split has the length {length}, expected a number of samples"
+                yield preflight.problem(message, data.kind, "name")
+        if lengths.get("train") in (None, 0):
+            message = "has no samples to train on; expected split_lengths to give train a length of 1 or more"
+            yield preflight.problem(message, data.kind, "name")
+        present = [split for split in get_args(Split) if lengths.get(split)]
+        for named in preflight.configuration.handlers:
+            for key, value in named.parameters.items():
+                named_splits = value if key == "splits" else (value,) if key == "split" else ()
+                for split in named_splits if isinstance(named_splits, list | tuple) else ():
+                    if split not in present:
+                        message = (
+                            f"got {split}, but {data.named.name} has no such split; {suggestion(str(split), present)}"
+                        )
+                        yield preflight.problem(message, "handlers", named.name, key)

@@ -1,0 +1,95 @@
+"""The device, and what it can do."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Iterator
+
+from engine.guard import Guard
+from engine.preflight import Preflight
+from engine.problems import Problem
+
+COMPILERS = ("g++", "clang++", "c++")
+
+
+class Device(Guard):
+    """Refuses a device that this machine does not have."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        name = preflight.configuration.training.device
+        if absent(name):
+            yield preflight.problem(
+                f"got {name}, expected one that is here: {', '.join(present())}", "training", "device"
+            )
+
+
+class Precision(Guard):
+    """Refuses a precision that the device can't compute in, and float16 without a watch for NaN."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        import torch
+
+        training = preflight.configuration.training
+        device = training.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if absent(device):
+            return
+        cuda = device.startswith("cuda")
+        if training.precision == "bfloat16" and cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
+            message = f"got bfloat16, which {torch.cuda.get_device_name(torch.device(device))} can't compute in"
+            yield preflight.problem(f"{message}; expected float16 or float32", "training", "precision")
+        if training.precision == "float16" and device == "cpu":
+            message = "got float16, which a CPU is several times slower in than in float32"
+            yield preflight.problem(f"{message}; expected bfloat16 or float32", "training", "precision")
+        watched = any(
+            n.component.target.module == "handlers.terminate_on_nan" for n in preflight.configuration.handlers
+        )
+        if training.precision == "float16" and not watched:
+            message = "got false, but training.precision float16 overflows easily, and nothing would say so"
+            yield preflight.problem(f"{message}; expected it among the handlers", "handlers", "terminate_on_nan")
+
+
+class Compiler(Guard):
+    """Refuses to compile the model where there is no compiler."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        training = preflight.configuration.training
+        if not training.compile:
+            return
+        lacking = _lacking_compiler(training.device)
+        if lacking:
+            message = f"got true, but there is no {lacking}; expected it to be installed, or false"
+            yield preflight.problem(message, "training", "compile")
+
+
+def _lacking_compiler(device: str) -> str | None:
+    import torch
+
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        return None if importlib.util.find_spec("triton") else "triton"
+    named = [os.environ["CXX"]] if os.environ.get("CXX") else list(COMPILERS)
+    return None if any(map(shutil.which, named)) else f"C++ compiler ({', '.join(named)})"
+
+
+def absent(name: str) -> bool:
+    """Whether this machine lacks a device."""
+    import torch
+
+    match = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if match:
+        return not torch.cuda.is_available() or int(match[1] or 0) >= torch.cuda.device_count()
+    return name == "mps" and not torch.backends.mps.is_available()
+
+
+def present() -> list[str]:
+    """Returns the devices of this machine."""
+    import torch
+
+    devices = ["cpu"]
+    if torch.cuda.is_available():
+        devices += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [*devices, "mps"] if torch.backends.mps.is_available() else devices

@@ -1,0 +1,34 @@
+"""Handlers that get in each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from engine.guard import Guard
+from engine.preflight import Preflight
+from engine.problems import Problem
+
+
+class HandlersConflict(Guard):
+    """Refuses two handlers of one name, and two that write the same file."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        named = preflight.configuration.handlers
+        clash = False
+        for first, second in combinations(named, 2):
+            if first.component.short_name == second.component.short_name:
+                clash = True
+                message = (
+                    f"has the same name as {first.name}, which its state is saved under; expected another class name"
+                )
+                yield preflight.problem(message, "handlers", second.name)
+        if clash:
+            return
+        handlers = preflight.run.handlers
+        for first, second in combinations(named, 2):
+            one, other = (handlers.get(part.component.short_name) for part in (first, second))
+            shared = sorted(set(getattr(one, "writes", ())) & set(getattr(other, "writes", ())))
+            if shared:
+                message = f"writes {shared[0]}, which {first.name} writes, too; expected one of them: "
+                yield preflight.problem(f"{message}--set handlers.{first.name}=false", "handlers", second.name)

@@ -1,0 +1,34 @@
+"""How often handlers act, against the length of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.guard import Guard
+from engine.intervals import iterations
+from engine.preflight import Preflight
+from engine.problems import Problem
+
+
+class Intervals(Guard):
+    """Refuses a handler that would act less than once in the run."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        configuration, total = preflight.configuration, preflight.total_iterations
+        parts = [(("handlers", named.name), named) for named in configuration.handlers]
+        if configuration.scheduler is not None:
+            parts.append((("scheduler",), configuration.scheduler))
+        for path, named in parts:
+            value = named.parameters.get("every")
+            default = named.component.signature.parameters.model_fields["every"].default if value is not None else None
+            # A default that is longer than a short run is nobody's mistake.
+            if not isinstance(value, str) or value == default:
+                continue
+            try:
+                period = iterations(value, preflight.epoch_length)
+            except ValueError:
+                continue
+            if period > total:
+                epochs = configuration.training.epochs
+                message = f"got {value}, but the whole run has {total} iterations ({epochs} epochs): it would never act"
+                yield preflight.problem(f"{message}; expected at most {epochs} epochs", *path, "every")

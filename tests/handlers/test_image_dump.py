@@ -1,0 +1,138 @@
+"""Grids of images, as PNG files and in TensorBoard."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from handlers.image_dump import BORDER, encode, grid, remove_after
+from tests.handlers.runs import begun, configured, cut_off, ended, stopped, tensorboard_of, trained
+
+HANDLERS = {"image_dump": {"count": 10}, "evaluation": {}, "checkpoint": {"every": "5 iterations"}}
+
+
+def pictures_of(run):
+    folder = run.directory.images
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+
+
+def test_each_split_is_shown_at_intervals_and_the_test_split_at_the_end(tmp_path):
+    run = trained(configured(tmp_path, HANDLERS))
+
+    assert list(pictures_of(run)) == [
+        "test/iteration_00000018_reconstruction.png",
+        "train/iteration_00000009_reconstruction.png",
+        "train/iteration_00000018_reconstruction.png",
+        "validation/iteration_00000009_reconstruction.png",
+        "validation/iteration_00000018_reconstruction.png",
+    ]
+
+
+def test_a_file_shows_the_first_images_above_their_reconstructions(tmp_path):
+    run = trained(configured(tmp_path, HANDLERS))
+    shown = np.asarray(Image.open(run.directory.images / "train/iteration_00000018_reconstruction.png"))
+    first = run.streams["train"].first(10)
+    with run.evaluating() as model, torch.inference_mode():
+        reconstructions = (model(run.preparation(first).images).clamp(0, 1) * 255).round().to(torch.uint8)
+
+    assert shown.shape == (BORDER + 4 * (28 + BORDER), BORDER + 8 * (28 + BORDER))
+    for index in range(10):
+        top, left = BORDER + 2 * 30 * (index // 8), BORDER + 30 * (index % 8)
+        assert np.array_equal(shown[top : top + 28, left : left + 28], first.images[index, 0])
+        assert np.array_equal(shown[top + 30 : top + 58, left : left + 28], reconstructions[index, 0])
+    assert (shown[BORDER + 60 :, BORDER + 2 * 30 :] == 255).all()
+
+
+def test_tensorboard_reads_the_bytes_of_the_files(tmp_path):
+    run = trained(configured(tmp_path, HANDLERS))
+    events = tensorboard_of(run.directory.tensorboard)
+
+    assert set(events.Tags()["images"]) == {f"{split}/reconstruction" for split in ("train", "validation", "test")}
+    for event in events.Images("train/reconstruction"):
+        name = f"train/iteration_{event.step:08d}_reconstruction.png"
+        assert event.encoded_image_string == pictures_of(run)[name]
+        assert (event.width, event.height) == (242, 122)
+
+
+@pytest.mark.parametrize("interrupt", [stopped, cut_off])
+@pytest.mark.parametrize("iteration", [9, 12])
+def test_a_resumed_runs_pictures_are_those_of_the_uninterrupted_run(tmp_path, interrupt, iteration):
+    reference = trained(configured(tmp_path / "reference", HANDLERS))
+    configuration = configured(tmp_path / "resumed", HANDLERS)
+    interrupt(configuration, iteration)
+
+    assert pictures_of(trained(configuration)) == pictures_of(reference)
+
+
+def test_what_was_shown_after_the_checkpoint_is_removed(tmp_path):
+    names = [
+        "iteration_00000009_a.png", "iteration_00000010_a.png", "iteration_00000011_a.png",
+        ".iteration_00000009_a.png.writing", "notes.txt",
+    ]  # fmt: skip
+    for name in names:
+        (tmp_path / name).touch()
+    remove_after(tmp_path, 10)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [names[0], names[1], names[4]]
+
+
+def test_dumping_changes_neither_training_nor_what_a_dump_shows(tmp_path):
+    sections = {
+        "model": {"name": "cae_baseline", "channels": [4], "latent_dim": 4, "dropout": 0.5},
+        "training": {"epochs": 1, "device": "cpu"},
+    }
+    quiet, noisy = {"checkpoint": {}}, {"checkpoint": {}, "image_dump": {"every": "2 iterations", "count": 3}}
+    runs = [
+        ended(begun(configured(tmp_path / str(number), handlers, **sections)))
+        for number, handlers in enumerate((quiet, noisy, noisy))
+    ]
+
+    for name, weight in runs[0].model.state_dict().items():
+        assert torch.equal(weight, runs[1].model.state_dict()[name])
+    assert runs[1].model.training
+    assert pictures_of(runs[1]) == pictures_of(runs[2])
+
+
+@dataclass
+class Shape:
+    samples: int
+    pictures: int
+    channels: int
+    expected: tuple[int, int, int]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(samples=1, pictures=1, channels=1, expected=(1, 7, 8)),
+        Shape(samples=3, pictures=2, channels=3, expected=(3, 12, 20)),
+        Shape(samples=9, pictures=2, channels=1, expected=(1, 22, 50)),
+    ],
+)
+def test_a_grid_has_its_images_and_a_border_around_each(shape):
+    size = (shape.samples, shape.channels, 3, 4)
+    pictures = tuple(torch.rand(size) for _ in range(shape.pictures))
+    tiled = grid(pictures)
+
+    assert tuple(tiled.shape) == shape.expected
+    assert tiled.dtype == torch.uint8
+    assert (tiled[:, :2] == 255).all()
+    assert torch.equal(tiled[:, 2:5, 2:6], (pictures[0][0] * 255).round().to(torch.uint8))
+
+
+def test_the_scale_is_fixed_and_what_lies_outside_is_cut():
+    values = torch.tensor([-1.0, 0.0, 0.25, 0.5, 1.0, 7.0, float("nan"), float("inf")])
+    pixels = np.asarray(Image.open(io.BytesIO(encode(values.view(1, 1, -1)))))
+
+    assert pixels.tolist() == [[0, 0, 64, 128, 255, 255, 0, 255]]
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_equal_pixels_are_equal_bytes(channels, mode):
+    picture = torch.rand(channels, 11, 13)
+
+    assert encode(picture) == encode(picture.clone())
+    assert Image.open(io.BytesIO(encode(picture))).mode == mode

@@ -1,0 +1,74 @@
+"""Experiment trackers, with the one of Ignite's loggers that needs no account and no package more."""
+
+import importlib.util
+
+import pytest
+
+from engine import launch
+from engine.factory import build
+from engine.problems import Refusal
+from engine.stopping import StopRequest
+from handlers.tracker import PACKAGES, Tracker
+from tests.handlers.runs import configured, rows_of, tensorboard_of, trained
+
+
+def tracked(folder, **settings):
+    parameters = {"log_dir": str(folder / "tracked")}
+    tracker = {"logger": "TensorboardLogger", "parameters": parameters, "every": "6 iterations", **settings}
+    return configured(folder, {"loss_log": {}, "evaluation": {}, "tracker": tracker})
+
+
+def test_losses_and_metrics_arrive_with_their_iterations(tmp_path):
+    run = trained(tracked(tmp_path))
+    events = tensorboard_of(tmp_path / "tracked")
+    losses = {row["iteration"]: row["loss"] for row in rows_of(run) if row["split"] == "train"}
+
+    points = {event.step: event.value for event in events.Scalars("train/loss")}
+    assert list(points) == [6, 12, 18]
+    assert points == pytest.approx({step: losses[step] for step in points})
+    assert [event.step for event in events.Scalars("train/learning_rate")] == [6, 12, 18]
+    assert [event.step for event in events.Scalars("validation/psnr")] == [9, 18]
+    (test,) = events.Scalars("test/loss")
+    assert test.value == pytest.approx(run.metrics["test/loss"])
+
+
+def test_every_logger_that_is_offered_is_ignites():
+    import ignite.handlers
+
+    for name in PACKAGES:
+        assert hasattr(getattr(ignite.handlers, name), "attach_output_handler")
+
+
+@pytest.mark.parametrize("logger", sorted(PACKAGES))
+def test_an_absent_package_is_one_error_that_says_what_to_install(logger):
+    package = PACKAGES[logger]
+    if importlib.util.find_spec(package) is not None:
+        pytest.skip(f"{package} is installed")
+    with pytest.raises(ValueError, match=f"{logger} needs the package {package}.*: pip install {package}"):
+        Tracker(logger=logger)
+
+
+def test_an_absent_package_is_refused_before_anything_is_written(tmp_path):
+    if importlib.util.find_spec("visdom") is not None:
+        pytest.skip("visdom is installed")
+    with pytest.raises(
+        Refusal, match=r"configuration\.yaml:\d+:\d+  handlers\.tracker: VisdomLogger needs the package"
+    ):
+        build(tracked(tmp_path, logger="VisdomLogger"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_parameter_that_the_logger_does_not_take_is_refused():
+    with pytest.raises(ValueError, match="parameters of WandBLogger|needs the package"):
+        Tracker(logger="WandBLogger")
+    with pytest.raises(
+        ValueError, match="parameters of MLflowLogger: got an unexpected keyword argument 'uri'|needs the"
+    ):
+        Tracker(logger="MLflowLogger", parameters={"uri": "x"})
+
+
+def test_a_tracker_that_can_not_be_started_fails_the_run_in_one_line(tmp_path, caplog):
+    (tmp_path / "tracked").touch()
+    assert launch.train(tracked(tmp_path), None, StopRequest()) == launch.FAILED
+    assert "handlers.tracker: TensorboardLogger can't be started: " in caplog.text
+    assert "Traceback" not in caplog.text
