@@ -56,11 +56,12 @@ class Preparation:
         self._device = device
         self._augmentation = augmentation
         self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._white = torch.tensor(255.0, device=device)
 
     def __call__(self, batch: Batch) -> Batch:
         images = batch.images.to(self._device, non_blocking=True)
         if images.dtype == torch.uint8:
-            images = images.to(torch.float32, memory_format=self._format).div_(255)
+            images = images.contiguous(memory_format=self._format) / self._white
         if self._augmentation is not None:
             images = self._augmentation(images)
         images = self._specification.from_unit(images).contiguous(memory_format=self._format)

@@ -16,7 +16,10 @@ def _pixel_range(value: Any) -> Any:
     return f"[{value[0]:g},{value[1]:g}]" if isinstance(value, list) and len(value) == 2 else value
 
 
-PixelRange = Annotated[Literal["[0,1]", "[-1,1]", "standardised"], BeforeValidator(_pixel_range)]
+_Written = Literal["[0,1]", "[-1,1]", "standardised"] | tuple[float, float]
+PixelRange = Annotated[
+    Literal["[0,1]", "[-1,1]", "standardised"], BeforeValidator(_pixel_range, json_schema_input_type=_Written)
+]
 """The one range that a data set's images have everywhere in a run. Standardised: zero mean, unit variance a channel."""
 
 

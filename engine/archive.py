@@ -29,6 +29,15 @@ CARD, WEIGHTS, CONFIGURATION, SUMMARY, METRICS = (
 EXPERIMENTS = "experiments"
 """The folder of an archive that stays writable: what the experiments find out goes there."""
 
+REQUIRED = (
+    *((key,) for key in ("name", "trainer", "version", "signature", "metrics")),
+    *(("files", name) for name in (WEIGHTS, CONFIGURATION, SUMMARY, METRICS)),
+    *(("self_check", key) for key in ("images", "metric", "value", "relative_tolerance")),
+    ("weights", "sha256"),
+    ("selection", "module_state"),
+)
+"""What must stand in a card for the archive to be loaded."""
+
 NAME = re.compile(r"archived_v(\d+)_\d{4}-\d{2}-\d{2}")
 
 
@@ -210,14 +219,12 @@ def _read_card(path: Path) -> dict[str, Any]:
     version = card.get("schema_version") if isinstance(card, dict) else None
     if version != SCHEMA_VERSION:
         raise _refusal(f"{file}: schema_version is {shown(version)}, expected {SCHEMA_VERSION}")
-    try:
-        hashes = {name: entry["sha256"] for name, entry in card["files"].items()}
-        looked_up = [hashes[name] for name in (WEIGHTS, CONFIGURATION, METRICS, SUMMARY)]
-        looked_up += [card[key] for key in ("name", "trainer", "version", "signature", "metrics")]
-        looked_up += [card["self_check"][key] for key in ("images", "metric", "value", "relative_tolerance")]
-        looked_up += [card["weights"]["sha256"], card["selection"]["module_state"]]
-    except (LookupError, TypeError, AttributeError) as error:
-        raise _refusal(f"{file}: not as it was written: {error}") from None
+    for keys in (*REQUIRED, *(("files", name, "sha256") for name in card.get("files", ()))):
+        value: Any = card
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                raise _refusal(f"{file}: not as it was written: {'.'.join(keys)} is missing")
+            value = value[key]
     return dict(card)
 
 

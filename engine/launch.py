@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import console
-from engine.configuration import Configuration, read
+from engine.configuration import Configuration, read, read_recorded
 from engine.problems import Problem, Refusal
 from engine.run_directory import RunDirectory, State, claim
 from engine.stopping import StopRequest
@@ -50,7 +51,7 @@ def launch(request: Request) -> int:
     console.start(quiet=request.quiet)
     try:
         configuration, resumed = configure(request)
-        if resumed is not None and resumed.status().state == "completed":
+        if resumed is not None and completed(resumed, configuration):
             console.completed_already(resumed, configuration)
             return COMPLETED
         from engine.preflight import preflight
@@ -83,6 +84,12 @@ def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
     )
 
 
+def completed(directory: RunDirectory, configuration: Configuration) -> bool:
+    """Whether a run has been trained for as many epochs as it is now to be."""
+    epochs = read_recorded(directory.configuration).training.epochs
+    return directory.status().state == "completed" and configuration.training.epochs <= epochs
+
+
 def train(configuration: Configuration, resumed: RunDirectory | None, stop: StopRequest) -> int:
     """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
 
@@ -107,15 +114,12 @@ def train(configuration: Configuration, resumed: RunDirectory | None, stop: Stop
         raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
     if stop.requested:
         return stop.exit_code
-    if resumed is None:
-        run.claimed = claim(configuration)
-    else:
-        resumed.lock()
-        run.claimed = resumed
+    run.claimed = claim(configuration) if resumed is None else take_up(run, resumed)
     code, reason = FAILED, "failed while starting"
     try:
-        console.log_to(run.directory.log)
-        start(run, resumed=resumed is not None)
+        if resumed is None:
+            console.log_to(run.directory.log)
+        start(run)
         finish(run)
         if stop.requested:
             assert stop.signal is not None
@@ -139,17 +143,31 @@ def train(configuration: Configuration, resumed: RunDirectory | None, stop: Stop
     return code
 
 
-def start(run: Run, *, resumed: bool) -> None:
-    """Records what the run is made of and in, loads the checkpoint to resume from, and starts the handlers."""
+def take_up(run: Run, directory: RunDirectory) -> RunDirectory:
+    """Locks the directory of a run to resume and loads its newest valid checkpoint.
+
+    Raises:
+        Refusal: another process has it, or none of its checkpoints is valid. It stays as it was.
+    """
+    from engine.resuming import load_newest
+
+    directory.lock()
+    console.log_to(directory.log)
+    try:
+        load_newest(run, directory.checkpoints)
+    except Refusal:
+        directory.unlock()
+        raise
+    return directory
+
+
+def start(run: Run) -> None:
+    """Records what the run is made of and in, and starts the handlers."""
     from engine.environment import environment
 
     directory = run.directory
     directory.write_configuration(run.configuration)
     directory.write_environment(environment(run))
-    if resumed:
-        from engine.resuming import load_newest
-
-        load_newest(run)
     directory.write_status("running", run.iteration, "training")
     for handler in run.handlers.values():
         handler.start(run)
@@ -169,12 +187,10 @@ def finish(run: Run) -> None:
 
 
 def close(run: Run) -> None:
-    """Brings everything to disk and ends what runs beside the training."""
-    try:
-        for handler in run.handlers.values():
-            handler.flush()
-            handler.close()
-    finally:
-        run.background.close()
-        if run.writer is not None:
-            run.writer.close()
+    """Brings everything to disk and ends what runs beside the training, each of it whatever else fails."""
+    with ExitStack() as ends:
+        ends.callback(lambda: None if run.writer is None else run.writer.close())
+        ends.callback(run.background.close)
+        for handler in reversed(run.handlers.values()):
+            ends.callback(handler.close)
+            ends.callback(handler.flush)

@@ -58,7 +58,7 @@ def find_run(
     return given, directory
 
 
-def load_newest(run: Run) -> None:
+def load_newest(run: Run, folder: Path) -> None:
     """Loads the newest checkpoint that is as it was written; a run that has none starts over.
 
     Raises:
@@ -66,7 +66,6 @@ def load_newest(run: Run) -> None:
     """
     from engine import checkpoints
 
-    folder = run.directory.checkpoints
     for name in checkpoints.clean(folder):
         logger.info("removed a checkpoint that was not written to its end: %s", name)
     path, damaged = checkpoints.newest_valid(folder)

@@ -79,14 +79,15 @@ class RunDirectory:
             self._lock = None
 
     def in_use(self) -> bool:
-        """Whether a process holds the directory's lock; looks without taking it for longer than that."""
+        """Whether another process has the directory. Not for the one that has it: looking gives it back."""
         try:
             with (self.path / ".lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    return True
         except OSError:
-            return False
+            pass
         return False
 
     def status(self) -> Status:

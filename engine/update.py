@@ -31,10 +31,13 @@ class Update:
         self.scaler = scaler
         self.iteration = 0
         """That is being made, counted from 1."""
+        self._device_type = device.type
         self._autocast_off = torch.autocast(device.type, enabled=False)
         self._clip = gradient_clip_norm
         self._share = 1.0
         self._last_part = True
+        self._witness = torch.zeros((), device=device)
+        """The product of 0 and all losses: 0 while they are finite, NaN from the first that is not."""
         self.non_finite = torch.zeros((), device=device)
         """1 from the first loss that was not finite: the fused optimizers read it on the device and take no step."""
         if scaler is None:
@@ -59,12 +62,17 @@ class Update:
             name: of the optimizer.
         """
         optimizer = self.optimizers[name]
-        value = loss.detach()
-        self.non_finite.logical_or_(torch.ne(value - value, 0))
+        self._witness.mul_(loss.detach())
+        torch.ne(self._witness, self._witness, out=self.non_finite)
         if self._share != 1.0:
             loss = loss * self._share
-        with self._autocast_off:
-            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
+        if torch.is_autocast_enabled(self._device_type):
+            with self._autocast_off:
+                loss.backward()
+        else:
+            loss.backward()
         if not self._last_part:
             return
         if self._clip is not None:
@@ -77,4 +85,7 @@ class Update:
         else:
             self.scaler.step(optimizer)
             self.scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        # As optimizer.zero_grad does, which spends ten times as long on telling the profiler of it.
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None

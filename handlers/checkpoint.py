@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
@@ -57,7 +58,9 @@ class Checkpoint(Handler):
         run.dispatcher.save_on_stop = self.save
 
     def start(self, run: Run) -> None:
-        self._resumed_from = run.iteration or None
+        if run.iteration:
+            self._resumed_from = run.iteration
+            self._saved = (run.iteration, run.dispatcher.pending)
         checkpoints.clean(run.directory.checkpoints)
 
     def finish(self) -> None:
@@ -95,11 +98,11 @@ class Checkpoint(Handler):
 
     def _save_best(self) -> None:
         value = self._run.metrics.get(self.monitor)
-        if value is None:
+        if value is None or self._saved == (self._run.iteration, self._run.dispatcher.pending):
             return
         self._run.background.drain()
-        known = self._ranked(checkpoints.valid_manifests(self._run.directory.checkpoints))
-        if len(known) < self.keep_best or self._rank(value) < self._rank(known[self.keep_best - 1].metrics[self.monitor]):
+        best = self._ranked(checkpoints.valid_manifests(self._run.directory.checkpoints))[: self.keep_best]
+        if len(best) < self.keep_best or self._rank(value) < self._rank(best[-1].metrics[self.monitor]):
             self.save()
 
     def _prune(self) -> None:
@@ -117,4 +120,6 @@ class Checkpoint(Handler):
         return sorted(measured, key=lambda manifest: self._rank(manifest.metrics[self.monitor]))
 
     def _rank(self, value: float) -> float:
+        if math.isnan(value):
+            return math.inf
         return value if self.mode == "min" else -value

@@ -48,7 +48,8 @@ class Evaluation(Handler):
         stream.seek(0)
         with run.evaluating():
             run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
-        if run.stop.requested and run.evaluator.state.iteration < len(stream):
+        if run.stop.requested:
+            # Even in the last batch: an evaluation that was told to end has no metrics.
             return False
         for name, value in run.evaluator.state.metrics.items():
             if isinstance(value, torch.Tensor) and value.numel() > 1:

@@ -36,7 +36,8 @@ class LossLog(Handler):
     def __init__(self, *, every: Interval = "10 iterations") -> None:
         self.every = every
         self._rows: list[Row] = []
-        self._logged_evaluation: int | None = None
+        self._last: Row | None = None
+        self._logged_evaluation = 0
         self._pointed = 0
         self._since = 0.0
         self._evaluation_began = 0.0
@@ -54,8 +55,7 @@ class LossLog(Handler):
 
     def start(self, run: Run) -> None:
         path = run.directory.losses
-        kept = run.iteration if self._logged_evaluation is None else self._logged_evaluation
-        truncate(path, {"train": run.iteration, "validation": kept})
+        truncate(path, {"train": run.iteration, "validation": self._logged_evaluation})
         self._file = path.open("ab")
         self._writer = run.tensorboard
         self._pointed = run.iteration
@@ -86,8 +86,9 @@ class LossLog(Handler):
             self._run.background.submit(self._file.close)
 
     def _log_stretch(self) -> None:
-        """Writes the rows since the last time; the last one becomes a point in TensorBoard."""
-        last = self._log_rows()
+        """Writes the rows since the last time; the last iteration becomes a point in TensorBoard."""
+        self._log_rows()
+        last = self._last
         if last is None or last.iteration == self._pointed:
             return
         now = time.perf_counter()
@@ -98,15 +99,14 @@ class LossLog(Handler):
         self._since, self._pointed = now, last.iteration
         self._run.background.submit(self._writer.add_values, point, last.iteration)
 
-    def _log_rows(self) -> Row | None:
-        """Writes what has not been written yet; returns the last iteration's row where it is at hand."""
+    def _log_rows(self) -> None:
+        """Writes what has not been written yet."""
         self._run.losses.settle()
-        if not self._rows:
-            return None
-        rows = self._rows.copy()
-        self._rows.clear()
-        self._run.background.submit(self._write_rows, rows)
-        return rows[-1]
+        if self._rows:
+            rows = self._rows.copy()
+            self._rows.clear()
+            self._last = rows[-1]
+            self._run.background.submit(self._write_rows, rows)
 
     def _log_evaluation(self) -> None:
         run = self._run

@@ -1,12 +1,22 @@
 """What the tests of exactness share: a run with everything on, and what two runs must have in common."""
 
 import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
 import yaml
+from ignite.engine import Events
 
-from engine import checkpoints
+from engine import checkpoints, command_line, factory
+from trainers.train_cae_baseline import TRAINER
+
+SCRIPT = Path(__file__).parent.parent / "trainers" / "train_cae_baseline.py"
+FORK = multiprocessing.get_context("fork")
 
 CONFIGURATION = {
     "trainer": "cae_baseline",
@@ -14,6 +24,7 @@ CONFIGURATION = {
     "datamodule": {
         "name": "fashion_mini",
         "batch_size": 300,
+        "evaluation_batch_size": 100,
         "validation_fraction": 0.05,
         "augmentations": [{"random_horizontal_flip": {"p": 0.5}}, {"random_affine": {"degrees": 10.0, "p": 0.5}}],
     },
@@ -107,3 +118,70 @@ def _pictures(run: Path) -> dict[str, bytes]:
         for path in (run / "images").rglob("*")
         if path.is_file()
     }
+
+
+def run_script(*arguments):
+    """Starts the real script in a process of its own."""
+    log = Path(arguments[0]).parent / "output.txt"
+    with log.open("a") as output:
+        return subprocess.Popen([sys.executable, str(SCRIPT), *arguments], stdout=output, stderr=output)
+
+
+class Forked:
+    """The same in a fork of this process, which saves the seconds of importing; ``prepare`` may change it first."""
+
+    def __init__(self, *arguments, prepare=None):
+        self._process = FORK.Process(target=self._train, args=(arguments, prepare))
+        self._process.start()
+        self.pid = self._process.pid
+
+    @staticmethod
+    def _train(arguments, prepare):
+        sys.stdout = sys.stderr = (Path(arguments[0]).parent / "output.txt").open("a", buffering=1)
+        if prepare is not None:
+            prepare()
+        os._exit(command_line.train_script(TRAINER, arguments))
+
+    def wait(self):
+        self._process.join()
+        return self._process.exitcode
+
+    def poll(self):
+        return self._process.exitcode
+
+    def kill(self):
+        self._process.kill()
+
+
+def with_handler(event, action):
+    """Prepares a fork: ``action(run)`` on an event of its trainer engine, after all handlers."""
+
+    def prepare():
+        attach = factory.attach_handlers
+
+        def attach_and_more(run):
+            attach(run)
+            run.trainer.add_event_handler(event, lambda: action(run))
+
+        factory.attach_handlers = attach_and_more
+
+    return prepare
+
+
+def kill_at(iteration, event=Events.ITERATION_COMPLETED):
+    """Prepares a fork to be killed, by itself and without warning, at an iteration."""
+
+    def kill(run):
+        if run.iteration == iteration:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return with_handler(event, kill)
+
+
+def resumed_to_the_end(configuration, prepare=None):
+    assert Forked(str(configuration), "--resume", prepare=prepare).wait() == 0, output(configuration)
+    return only_run(configuration.parent)
+
+
+def output(configuration):
+    return (configuration.parent / "output.txt").read_text()

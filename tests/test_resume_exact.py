@@ -1,105 +1,34 @@
 """Kill a run at any instant, resume it: everything it leaves is what the run that was never stopped leaves."""
 
-import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from ignite.engine import Events
 
-from engine import checkpoints, command_line, factory
+from engine import checkpoints
 from engine.components import default_handlers
 from engine.randomness import EpochOrder, IterationSeeder, generator
-from tests.exactness import EPOCH_LENGTH, ITERATIONS, differences, only_run, write_configuration
-from trainers.train_cae_baseline import TRAINER
+from tests.exactness import (
+    EPOCH_LENGTH,
+    ITERATIONS,
+    Forked,
+    differences,
+    kill_at,
+    only_run,
+    output,
+    resumed_to_the_end,
+    run_script,
+    with_handler,
+    write_configuration,
+)
 
-SCRIPT = Path(__file__).parent.parent / "trainers" / "train_cae_baseline.py"
 SOAK = bool(os.environ.get("FIREBOX_SOAK"))
-FORK = multiprocessing.get_context("fork")
-
-
-def run_script(*arguments):
-    """Starts the real script in a process of its own."""
-    log = Path(arguments[0]).parent / "output.txt"
-    with log.open("a") as output:
-        return subprocess.Popen([sys.executable, str(SCRIPT), *arguments], stdout=output, stderr=output)
-
-
-class Forked:
-    """The same in a fork of this process, which saves the seconds of importing; ``prepare`` may change it first."""
-
-    def __init__(self, *arguments, prepare=None):
-        self._process = FORK.Process(target=self._train, args=(arguments, prepare))
-        self._process.start()
-        self.pid = self._process.pid
-
-    @staticmethod
-    def _train(arguments, prepare):
-        sys.stdout = sys.stderr = (Path(arguments[0]).parent / "output.txt").open("a", buffering=1)
-        if prepare is not None:
-            prepare()
-        os._exit(command_line.train_script(TRAINER, arguments))
-
-    def wait(self):
-        self._process.join()
-        return self._process.exitcode
-
-    def poll(self):
-        return self._process.exitcode
-
-    def kill(self):
-        self._process.kill()
-
-
-def with_handler(event, action):
-    """Prepares a fork: ``action(run)`` on an event of its trainer engine, after all handlers."""
-
-    def prepare():
-        attach = factory.attach_handlers
-
-        def attach_and_more(run):
-            attach(run)
-            run.trainer.add_event_handler(event, lambda: action(run))
-
-        factory.attach_handlers = attach_and_more
-
-    return prepare
-
-
-def kill_at(iteration, event=Events.ITERATION_COMPLETED):
-    """Prepares a fork to be killed, by itself and without warning, at an iteration."""
-
-    def kill(run):
-        if run.iteration == iteration:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return with_handler(event, kill)
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """The run that is never stopped, made by the real script."""
-    folder = tmp_path_factory.mktemp("reference")
-    process = run_script(str(write_configuration(folder)))
-    assert process.wait() == 0, (folder / "output.txt").read_text()
-    return only_run(folder)
-
-
-def resumed_to_the_end(configuration, prepare=None):
-    assert Forked(str(configuration), "--resume", prepare=prepare).wait() == 0, output(configuration)
-    return only_run(configuration.parent)
-
-
-def output(configuration):
-    return (configuration.parent / "output.txt").read_text()
 
 
 def test_two_runs_of_one_configuration_are_equal(reference, tmp_path):

@@ -3,10 +3,80 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine import console
+from engine.commands.train import trainers
+from engine.configuration import Configuration, plain, read
+from engine.configuration.layers import load
+from engine.launch import REFUSED
+from engine.problems import Problem, Refusal, shown, suggestion
+from engine.trainer import Trainer
 
 
-def add_options(parser: argparse.ArgumentParser) -> None: ...
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", type=Path)
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a value")
+    parser.add_argument("--trainer", metavar="NAME", help="default: the one that CONFIG names")
 
 
 def run(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+    try:
+        trainer = _trainer(options.config, options.trainer)
+        configuration = read(trainer.name, trainer.default, options.config, options.set)
+    except Refusal as refusal:
+        console.refused(refusal)
+        return REFUSED
+    sys.stdout.write(annotated(configuration))
+    return 0
+
+
+def _trainer(path: Path, name: str | None) -> Trainer:
+    known = trainers()
+    if name is None:
+        root = load(path)
+        if not root.has("trainer"):
+            raise Refusal([Problem("trainer", "missing; expected it in the file, or --trainer NAME", root.mark)])
+        name, mark = root.value["trainer"].value, root.value["trainer"].mark
+    else:
+        mark = None
+    if not isinstance(name, str) or name not in known:
+        raise Refusal([Problem("trainer", f"got {shown(name)}; {suggestion(str(name), known)}", mark)])
+    return known[name]
+
+
+def annotated(configuration: Configuration) -> str:
+    """Returns a configuration as YAML, valid as a configuration file, each value with where it was written."""
+    lines = list(_lines(plain(configuration), configuration, (), ""))
+    width = max(len(line) for line, origin in lines if origin)
+    return "".join(f"{line:<{width}}  # {origin}\n" if origin else f"{line}\n" for line, origin in lines)
+
+
+def _lines(
+    content: dict[str, Any], configuration: Configuration, path: tuple[str, ...], indent: str
+) -> Iterator[tuple[str, str]]:
+    for key, value in content.items():
+        name = _scalar(key)
+        if path == () and key == "handlers":
+            yield f"{name}:", ""
+            for entry in value:
+                for line, origin in _lines(entry, configuration, (key,), "    "):
+                    starts = not line.startswith("     ")
+                    yield (f"  - {line[4:]}" if starts else line), origin
+        elif isinstance(value, dict) and value and len(path) < 2:
+            yield f"{indent}{name}:", ""
+            yield from _lines(value, configuration, (*path, key), f"{indent}  ")
+        else:
+            mark = configuration.mark(*path, key)
+            yield f"{indent}{name}: {_scalar(value)}", str(mark) if mark else "default"
+
+
+def _scalar(value: Any) -> str:
+    """A value on one line of YAML."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return str(text).removesuffix("\n").removesuffix("\n...")

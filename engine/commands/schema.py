@@ -1,12 +1,30 @@
-"""Write the JSON schema of configuration files."""
+"""Write the JSON schema of configuration files, or their reference as Markdown."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from pathlib import Path
+
+from engine.configuration.documentation import markdown
+from engine.configuration.schema import schema
 
 
-def add_options(parser: argparse.ArgumentParser) -> None: ...
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="FILE", type=Path, help="default: standard output")
+    parser.add_argument("--markdown", action="store_true", help="the reference of all keys, for people")
 
 
 def run(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+    text = markdown() if options.markdown else schema_text()
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        options.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+def schema_text() -> str:
+    """Returns the schema as its file has it."""
+    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"

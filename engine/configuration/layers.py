@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from engine.configuration.nodes import Node, parse, parse_file
@@ -26,7 +27,7 @@ def _load(path: Path, chain: tuple[Path, ...]) -> Node:
         return node
     if not isinstance(base.value, str):
         raise Refusal([Problem("extends", f"got {shown(base.plain())}, expected the path of a file", base.mark)])
-    base_path = path.parent / base.value
+    base_path = _shortest(path.parent / base.value)
     chain = (*chain, path.resolve())
     if base_path.resolve() in chain:
         names = " -> ".join(file.name for file in (*chain, base_path.resolve()))
@@ -34,6 +35,12 @@ def _load(path: Path, chain: tuple[Path, ...]) -> Node:
     if not base_path.is_file():
         raise Refusal([Problem("extends", f"got {shown(base.value)}, no such file: {base_path}", base.mark)])
     return merge(_load(base_path, chain), node)
+
+
+def _shortest(path: Path) -> Path:
+    """The path without ``..``, as it is shown, where that is the same place."""
+    shortest = Path(os.path.normpath(path))
+    return shortest if shortest.resolve() == path.resolve() else path
 
 
 def merge(base: Node, over: Node) -> Node:

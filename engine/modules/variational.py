@@ -218,13 +218,13 @@ class Variational(Module):
     def summary(self) -> dict[str, str]:
         """Returns the effective beta: what the weight amounts to beside other conventions of the same loss."""
         pixels, latents = math.prod(self.specification.shape), self.autoencoder.latent_dim
-        scale = 1.0 if self.loss == "bce" else 2 * self.observation_variance
-        term = "bce" if self.loss == "bce" else "squared error"
+        if self.loss == "bce":
+            term, scale, effective = "bce", 1.0, f"{self.beta:g} beside the bce of an image"
+        else:
+            term, scale = "squared error", 2 * self.observation_variance
+            effective = f"{self.beta * self.observation_variance:g} beside half the squared error of an image"
         per_pixel = self.beta * scale / pixels
-        summary = {"beta": f"{self.beta:g}"}
-        if self.loss == "gaussian":
-            effective = self.beta * self.observation_variance
-            summary["effective beta"] = f"{effective:g} beside half the squared error of an image (unit variance)"
+        summary = {"beta": f"{self.beta:g}", "effective beta": effective}
         summary[f"KL weight beside the mean {term} per pixel"] = (
             f"{per_pixel:.4g} for the KL summed over {latents} latent entries, {per_pixel * latents:.4g} for their mean"
         )

@@ -44,6 +44,8 @@ class MonitorMode(Guard):
     """Refuses to take the worst value of a metric for its best."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
+        if preflight.assembled:  # who assembles a run in Python may watch what a configuration has no use for
+            return
         for path, named in monitoring(preflight):
             monitor, mode = named.parameters["monitor"], named.parameters.get("mode")
             better = BETTER.get(monitor.rpartition("/")[2])

@@ -1,4 +1,4 @@
-"""What the tests of handlers share: a run of a second, nine iterations an epoch, and ways to stop and resume it."""
+"""What the tests of handlers share: a short run, nine iterations an epoch, and ways to stop and resume it."""
 
 import json
 import signal
@@ -20,7 +20,14 @@ EPOCH_LENGTH = 9
 CONTENT = {
     "trainer": "cae_baseline",
     "seed": 3,
-    "datamodule": {"name": "fashion_mini", "batch_size": 600},
+    "datagenerator": {
+        "name": "shapes",
+        "image_size": [8, 8],
+        "train_length": 90,
+        "validation_length": 20,
+        "test_length": 20,
+        "batch_size": 10,
+    },
     "model": {"name": "linear_autoencoder", "latent_dim": 4},
     "module": {"name": "reconstruction"},
     "optimizer": {"name": "adam", "lr": 0.002},
@@ -49,14 +56,11 @@ def configured(folder, handlers, **sections):
 
 
 def begun(configuration):
-    """Returns a run that is ready for its first iteration; one that has a directory is resumed there."""
+    """Returns a run that is ready for its next iteration; one that has a directory is resumed there."""
     run = build(configuration, StopRequest())
     directory = RunDirectory(configuration.directory / configuration.output.version)
-    resumed = directory.path.exists()
-    if resumed:
-        directory.lock()
-    run.claimed = directory if resumed else claim(configuration)
-    launch.start(run, resumed=resumed)
+    run.claimed = launch.take_up(run, directory) if directory.path.exists() else claim(configuration)
+    launch.start(run)
     return run
 
 
@@ -101,6 +105,10 @@ def cut_off(configuration, iteration):
     except KeyboardInterrupt:
         run.background.close()
         run.directory.unlock()
+        if run.writer is not None:
+            run.writer.close()
+        if "loss_log" in run.handlers:
+            run.handlers["loss_log"]._file.close()
     return run
 
 

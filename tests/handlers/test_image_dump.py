@@ -38,12 +38,12 @@ def test_a_file_shows_the_first_images_above_their_reconstructions(tmp_path):
     with run.evaluating() as model, torch.inference_mode():
         reconstructions = (model(run.preparation(first).images).clamp(0, 1) * 255).round().to(torch.uint8)
 
-    assert shown.shape == (BORDER + 4 * (28 + BORDER), BORDER + 8 * (28 + BORDER))
+    assert shown.shape == (BORDER + 4 * (8 + BORDER), BORDER + 8 * (8 + BORDER))
     for index in range(10):
-        top, left = BORDER + 2 * 30 * (index // 8), BORDER + 30 * (index % 8)
-        assert np.array_equal(shown[top : top + 28, left : left + 28], first.images[index, 0])
-        assert np.array_equal(shown[top + 30 : top + 58, left : left + 28], reconstructions[index, 0])
-    assert (shown[BORDER + 60 :, BORDER + 2 * 30 :] == 255).all()
+        top, left = BORDER + 2 * 10 * (index // 8), BORDER + 10 * (index % 8)
+        assert np.array_equal(shown[top : top + 8, left : left + 8], first.images[index, 0])
+        assert np.array_equal(shown[top + 10 : top + 18, left : left + 8], reconstructions[index, 0])
+    assert (shown[BORDER + 20 :, BORDER + 2 * 10 :] == 255).all()
 
 
 def test_tensorboard_reads_the_bytes_of_the_files(tmp_path):
@@ -54,7 +54,7 @@ def test_tensorboard_reads_the_bytes_of_the_files(tmp_path):
     for event in events.Images("train/reconstruction"):
         name = f"train/iteration_{event.step:08d}_reconstruction.png"
         assert event.encoded_image_string == pictures_of(run)[name]
-        assert (event.width, event.height) == (242, 122)
+        assert (event.width, event.height) == (82, 42)
 
 
 @pytest.mark.parametrize("interrupt", [stopped, cut_off])

@@ -1,6 +1,7 @@
 """Learning-rate schedules, held against torch's."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from handlers.learning_rate import OneCycle, PiecewiseLinear
 from tests.handlers.runs import begun, configured, ended, rows_of, stopped, trained
 
 LR = 0.002
+STILL = {"name": "sgd", "lr": 1e-6}
 
 
 def rates(run):
@@ -85,7 +87,7 @@ def test_a_warm_up_rises_in_a_line_to_the_optimizers_rate(tmp_path):
     values = rates(trained(scheduled(tmp_path, name="cosine", warmup="4 iterations")))
 
     assert values[:5] == pytest.approx([LR / 4, LR / 2, LR * 3 / 4, LR, LR])
-    assert all(later < earlier for earlier, later in zip(values[4:], values[5:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(values[4:]))
     assert values[-1] == pytest.approx(LR / 2 * (1 + math.cos(math.pi * 13 / 14)))
 
 
@@ -111,13 +113,14 @@ def test_milestones_out_of_order_are_refused(milestones):
         {"name": "cosine", "warmup": "4 iterations"},
         {"name": "step", "every": "4 iterations"},
         {"name": "piecewise_linear", "milestones": [[0, 0.1], [2, 0.0]]},
-        {"name": "reduce_on_plateau", "patience": 0, "monitor": "validation/psnr"},
+        {"name": "reduce_on_plateau", "patience": 0, "factor": 0.5},
     ],
 )
 def test_a_resumed_run_has_the_rates_of_the_uninterrupted_run(tmp_path, settings):
-    handlers = {"checkpoint": {}, "evaluation": {"every": "3 iterations", "test": False}}
-    reference = trained(scheduled(tmp_path / "reference", handlers, **settings))
-    configuration = scheduled(tmp_path / "resumed", handlers, **settings)
+    handlers = {"loss_log": {}, "checkpoint": {}, "evaluation": {"every": "3 iterations", "test": False}}
+    sections = {"scheduler": settings, "optimizer": STILL if settings["name"] == "reduce_on_plateau" else {}}
+    reference = trained(configured(tmp_path / "reference", handlers, **sections))
+    configuration = configured(tmp_path / "resumed", handlers, **sections)
     stopped(configuration, 7)
     stopped(configuration, 9)
 
@@ -138,14 +141,14 @@ def test_every_optimizer_and_every_group_is_set_from_its_own_rate(tmp_path):
 
 
 def test_a_plateau_lowers_the_rate_once_and_no_further_than_its_end(tmp_path):
-    settings = {"name": "reduce_on_plateau", "monitor": "validation/psnr", "patience": 0, "min_lr": 5e-5}
-    handlers = {"evaluation": {"every": "3 iterations", "test": False}}
-    run = trained(scheduled(tmp_path, handlers, **settings))
+    settings = {"name": "reduce_on_plateau", "patience": 0, "min_lr": 5e-8}
+    handlers = {"loss_log": {}, "evaluation": {"every": "3 iterations", "test": False}}
+    run = trained(configured(tmp_path, handlers, scheduler=settings, optimizer=STILL))
 
-    # psnr rises, and less of it is taken for better: every evaluation but the first is a plateau.
-    assert rates(run)[:6] == pytest.approx([LR] * 6)
-    assert rates(run)[6:9] == pytest.approx([LR / 10] * 3)
-    assert rates(run)[9:] == pytest.approx([5e-5] * 9)
+    # At this rate no evaluation is better than the first.
+    assert rates(run)[:6] == pytest.approx([1e-6] * 6)
+    assert rates(run)[6:9] == pytest.approx([1e-7] * 3)
+    assert rates(run)[9:] == pytest.approx([5e-8] * 9)
 
 
 def test_the_rate_is_set_before_the_iteration_that_it_is_logged_with(tmp_path):

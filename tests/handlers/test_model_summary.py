@@ -28,11 +28,11 @@ def test_the_file_has_layers_shapes_and_counts(tmp_path):
     text = run.directory.model_summary.read_text()
     lines = [line.split() for line in text.splitlines()]
 
-    assert ["encoder.1", "Linear", "4", "3,140"] in lines
-    assert ["decoder.1", "Unflatten", "1×28×28"] in lines
-    assert "input          1×28×28, pixels [0,1]\n" in text
-    assert "parameters     7,060, trainable 7,060\n" in text
-    assert "weights        0.03 MiB\n" in text
+    assert ["encoder.1", "Linear", "4", "260"] in lines
+    assert ["decoder.1", "Unflatten", "1×8×8"] in lines
+    assert "input          1×8×8, pixels [0,1]\n" in text
+    assert "parameters     580, trainable 580\n" in text
+    assert "weights        0.00 MiB\n" in text
     ended(run)
 
 
@@ -41,7 +41,7 @@ def test_frozen_parameters_are_not_counted_as_trainable(tmp_path):
 
     run = begun(configured(tmp_path, {}))
     run.model.encoder.requires_grad_(False)
-    assert "parameters     7,060, trainable 3,920\n" in summary(run)
+    assert "parameters     580, trainable 320\n" in summary(run)
     ended(run)
 
 

@@ -58,12 +58,9 @@ def test_an_absent_package_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_parameter_that_the_logger_does_not_take_is_refused():
-    with pytest.raises(ValueError, match="parameters of WandBLogger|needs the package"):
-        Tracker(logger="WandBLogger")
-    with pytest.raises(
-        ValueError, match="parameters of MLflowLogger: got an unexpected keyword argument 'uri'|needs the"
-    ):
+def test_a_parameter_that_the_logger_does_not_take_is_refused(monkeypatch):
+    monkeypatch.setitem(PACKAGES, "MLflowLogger", "torch")
+    with pytest.raises(ValueError, match="parameters of MLflowLogger: got an unexpected keyword argument 'uri'"):
         Tracker(logger="MLflowLogger", parameters={"uri": "x"})
 
 

@@ -175,12 +175,13 @@ def test_it_shows_reconstructions_beside_the_input_and_samples_from_the_prior(lo
 def test_summary_states_the_effective_beta():
     # Mean squared error + the KL with weight 1 is beta 120 here: an image has 240 pixels.
     summary = variational(loss="gaussian", beta=PIXELS / 2).summary()
-    assert summary["effective beta"].startswith("120 ")
+    assert summary["effective beta"] == "120 beside half the squared error of an image"
     per_pixel = "KL weight beside the mean squared error per pixel"
     assert summary[per_pixel] == "1 for the KL summed over 5 latent entries, 5 for their mean"
 
     summary = variational(beta=2.0, warmup_iterations=9).summary()
     assert summary["KL weight beside the mean bce per pixel"].startswith("0.008333 for the KL summed")
+    assert summary["effective beta"] == "2 beside the bce of an image"
     assert summary["beta warm-up"] == "linear over 9 iterations; evaluations use 2"
 
 

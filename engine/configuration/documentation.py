@@ -1,0 +1,105 @@
+"""The reference of all configuration keys as Markdown, from the signatures that validate them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from engine.components import default_handlers
+from engine.configuration.schema import SECTIONS, components, properties_of
+from engine.configuration.sections import Loading, Output, Training
+from engine.intervals import Interval
+
+HEAD = """# Configuration
+
+<!-- Written by: firebox schema --markdown --output docs/configuration.md -->
+
+A run is described by one YAML file. `firebox config FILE` prints what it resolves to and where each value comes from;
+`--check` tells what is wrong with it. Wherever a name stands, `package.module:Class` or `path/to/file.py:Class` may,
+too; a path is looked for beside the configuration, then in the working directory.
+
+| key | value |
+|---|---|
+| `extends` | a file that this one is laid over: maps merge, lists and scalars replace |
+| `trainer` | the trainer that the file is for |
+| `seed` | selects all randomness of the run, an integer from 0; default `0` |
+"""
+INTERVAL_PATTERN = Interval.__metadata__[0].metadata[0].pattern  # type: ignore[attr-defined]
+
+
+def markdown() -> str:
+    """Returns the reference."""
+    parts = [HEAD]
+    for kind, description in SECTIONS.items():
+        default = " Default `adam`." if kind == "optimizer" else ""
+        parts.append(f"## {kind}\n\n{_sentence(description)}{default}\n")
+        parts += [
+            f"### {kind}: {component.name}\n\n{component.signature.summary}\n\n{_table(component.signature.parameters)}"
+            for component in components(kind)
+        ]
+        if kind == "datamodule":
+            parts.append(f"### Batches, of a datamodule or datagenerator\n\n{_documented(Loading)}\n\n{_table(Loading)}")
+    for name, section in (("training", Training), ("output", Output)):
+        parts.append(f"## {name}\n\n{_documented(section)}\n\n{_table(section)}")
+    attached = ", ".join(f"`{name}`" for name in default_handlers())
+    parts.append(
+        f"## handlers\n\nA list; each entry is a name, a name with its parameters, or a name with `false`. Attached to "
+        f"every run unless left out so: {attached}.\n"
+    )
+    parts += [
+        f"### handler: {component.name}\n\n{component.signature.summary}\n\n{_table(component.signature.parameters)}"
+        for component in components("handler")
+    ]
+    return "\n".join(parts)
+
+
+def _documented(section: type[BaseModel]) -> str:
+    return (section.__doc__ or "").strip().splitlines()[0]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _table(model: type[BaseModel]) -> str:
+    """A row a parameter."""
+    properties = properties_of(model, "serialization")
+    if not properties:
+        return "It has no parameters.\n"
+    rows = ["| key | type | default | |", "|---|---|---|---|"]
+    for name, field in properties.items():
+        default = f"`{json.dumps(field['default'], ensure_ascii=False)}`" if "default" in field else "required"
+        description = " ".join(field.get("description", "").split()).replace("|", "\\|")
+        rows.append(f"| `{name}` | {_type(field)} | {default} | {description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _type(field: dict[str, Any]) -> str:
+    """A field's type in words."""
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(map(_type, field["anyOf"])))
+    if "enum" in field or "const" in field:
+        return " or ".join(f"`{json.dumps(choice)}`" for choice in field.get("enum", [field.get("const")]))
+    kind = field.get("type")
+    if kind == "array":
+        if "prefixItems" in field:
+            return f"list of {len(field['prefixItems'])}: {', '.join(map(_type, field['prefixItems']))}"
+        return f"list of {_type(field['items'])}" if field.get("items") else "list"
+    if kind in ("integer", "number"):
+        return f"{kind}{_bounds(field)}"
+    if kind == "string":
+        pattern = field.get("pattern")
+        return "`N epochs` or `N iterations`" if pattern == INTERVAL_PATTERN else f"text{_like(pattern)}"
+    words = {"boolean": "true or false", "object": "map", "null": "null", None: "anything"}
+    return words.get(kind, str(kind))
+
+
+def _like(pattern: str | None) -> str:
+    return f" like `{pattern}`".replace("|", "\\|") if pattern else ""
+
+
+def _bounds(field: dict[str, Any]) -> str:
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    return "".join(f" {sign} {field[key]}" for key, sign in signs.items() if key in field)

@@ -1,0 +1,14 @@
+"""Fixtures that several folders of tests share."""
+
+import pytest
+
+from tests.exactness import only_run, run_script, write_configuration
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory):
+    """The run that is never stopped, made by the real script."""
+    folder = tmp_path_factory.mktemp("reference")
+    process = run_script(str(write_configuration(folder)))
+    assert process.wait() == 0, (folder / "output.txt").read_text()
+    return only_run(folder)
