@@ -75,8 +75,9 @@ class Preflight:
         """The datamodule or datagenerator; constructing one reads nothing."""
         if self._run is not None:
             return self._run.data
-        data: DataModule = self._constructed(self.configuration.data.kind, self.configuration.data.named)
-        return data
+        with self._reporting(self.configuration.data.kind, "construct"):
+            data: DataModule = self.configuration.data.named.build()
+            return data
 
     @cached_property
     def specification(self) -> ImageSpecification:
@@ -183,10 +184,6 @@ class Preflight:
             return output.activation
         return declared if isinstance(declared, str) else None
 
-    def _constructed(self, key: str, named: Named) -> object:
-        with self._reporting(key, "construct"):
-            return named.build()
-
     def _reporting(self, key: str, what: str) -> _Reporting:
         return _Reporting(self, key, what)
 
@@ -210,7 +207,7 @@ class Preflight:
         configuration = self.configuration
         if section == "handlers":
             return next((handler for handler in configuration.handlers if handler.name == name), None)
-        sections = {
+        sections: dict[str, Named | None] = {
             configuration.data.kind: configuration.data.named,
             "model": configuration.model,
             "module": configuration.module,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -106,10 +106,11 @@ def _field_title(model: type[BaseModel], path: tuple[str | int, ...]) -> str | N
         return None
     if field.title:
         return field.title
-    for part in getattr(field.annotation, "__args__", ()):
+    for part in get_args(field.annotation):
         for metadata in getattr(part, "__metadata__", ()):
-            if getattr(metadata, "title", None):
-                return f"{metadata.title}, or null" if type(None) in field.annotation.__args__ else metadata.title
+            title = getattr(metadata, "title", None)
+            if title:
+                return f"{title}, or null" if type(None) in get_args(field.annotation) else str(title)
     return None
 
 
@@ -129,7 +130,8 @@ def _expected(detail: Any, model: type[BaseModel], path: tuple[str | int, ...]) 
         close = suggestion(str(detail["input"]), known)
         hint = f" ({close.split('?')[0]}?)" if close.startswith("did you mean") else ""
         return f"one of {choices}{hint}"
-    return _EXPECTED.get(kind, detail["msg"][0].lower() + detail["msg"][1:])
+    message = str(detail["msg"])
+    return _EXPECTED.get(kind, message[0].lower() + message[1:])
 
 
 def _is_integer(model: type[BaseModel], path: tuple[str | int, ...]) -> bool:

@@ -23,6 +23,7 @@ CATALOGUE = {
     "monitored_metric": "handlers.guards.monitored_metric:MonitoredMetric",
     "monitor_mode": "handlers.guards.monitored_metric:MonitorMode",
     "handlers_conflict": "handlers.guards.handlers_conflict:HandlersConflict",
+    "float32": "handlers.guards.numbers:Float32",
     "device": "handlers.guards.device:Device",
     "precision": "handlers.guards.device:Precision",
     "compiler": "handlers.guards.device:Compiler",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.configuration import Named
 from engine.guard import Guard
 from engine.intervals import iterations
 from engine.preflight import Preflight
@@ -17,7 +18,7 @@ class Intervals(Guard):
         if preflight.assembled:  # who assembles a run in Python may call a handler by hand
             return
         configuration, total = preflight.configuration, preflight.total_iterations
-        parts = [(("handlers", named.name), named) for named in configuration.handlers]
+        parts: list[tuple[tuple[str, ...], Named]] = [(("handlers", named.name), named) for named in configuration.handlers]
         if configuration.scheduler is not None:
             parts.append((("scheduler",), configuration.scheduler))
         for path, named in parts:

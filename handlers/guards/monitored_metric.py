@@ -58,7 +58,7 @@ class MonitorMode(Guard):
 def monitoring(preflight: Preflight) -> Iterator[tuple[tuple[str, ...], Named]]:
     """Yields the handlers that watch a metric, and the keys of their sections."""
     configuration = preflight.configuration
-    parts = [(("handlers", named.name), named) for named in configuration.handlers]
+    parts: list[tuple[tuple[str, ...], Named]] = [(("handlers", named.name), named) for named in configuration.handlers]
     if configuration.scheduler is not None:
         parts.append((("scheduler",), configuration.scheduler))
     for path, named in parts:

@@ -1,0 +1,40 @@
+"""Numbers that tensors can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.guard import Guard
+from engine.preflight import Preflight
+from engine.problems import Problem
+
+LARGEST, SMALLEST = 3.4e38, 1.2e-38
+"""Float32's largest number, and its smallest one of full precision."""
+
+
+class Float32(Guard):
+    """Refuses numbers that float32 can't hold."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        configuration = preflight.configuration
+        parts = [
+            (("model",), configuration.model.parameters),
+            (("module",), configuration.module.parameters),
+            (("optimizer",), configuration.optimizer.parameters),
+            (("scheduler",), configuration.scheduler.parameters if configuration.scheduler else {}),
+            (("training",), {"gradient_clip_norm": configuration.training.gradient_clip_norm}),
+        ]
+        for path, parameters in parts:
+            for key, value in parameters.items():
+                if any(not SMALLEST <= abs(number) <= LARGEST for number in floats(value)):
+                    message = f"got {value}, expected 0 or a number between {SMALLEST} and {LARGEST}, as float32 has them"
+                    yield preflight.problem(message, *path, key)
+
+
+def floats(value: object) -> Iterator[float]:
+    """Yields the floats of nested lists that are not 0."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from floats(item)
+    elif isinstance(value, float) and value:
+        yield value
