@@ -12,15 +12,21 @@ QUEUE_LENGTH = 64
 
 
 class Background:
-    """Does jobs in order on a thread of its own. A job that fails stops the run at the next ``submit`` or ``drain``."""
+    """Does jobs in order on a thread of its own. A job that fails stops the run at the next call."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[tuple[Callable[..., Any], tuple[Any, ...]] | None] = queue.Queue(QUEUE_LENGTH)
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._submitted = 0
+        self._done = 0
+        self._progress = threading.Condition()
 
-    def submit(self, job: Callable[..., Any], *arguments: Any) -> None:
+    def submit(self, job: Callable[..., Any], *arguments: Any) -> int:
         """Has a job done after all that were submitted before it.
+
+        Returns:
+            A ticket to ``wait`` for it with.
 
         Raises:
             BaseException: what an earlier job raised.
@@ -30,11 +36,18 @@ class Background:
             self._thread = threading.Thread(target=self._work, name="firebox-background", daemon=True)
             self._thread.start()
         self._jobs.put((job, arguments))
+        self._submitted += 1
+        return self._submitted
+
+    def wait(self, ticket: int) -> None:
+        """Waits until a job and all before it are done, and raises what any of them raised."""
+        with self._progress:
+            self._progress.wait_for(lambda: self._done >= ticket)
+        self._raise()
 
     def drain(self) -> None:
         """Waits until every submitted job is done, and raises what any of them raised."""
-        self._jobs.join()
-        self._raise()
+        self.wait(self._submitted)
 
     def close(self) -> None:
         """Drains, then ends the thread."""
@@ -58,5 +71,6 @@ class Background:
             except BaseException as error:
                 self._error = error
             finally:
-                self._jobs.task_done()
-        self._jobs.task_done()
+                with self._progress:
+                    self._done += 1
+                    self._progress.notify_all()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.problems import suggestion
+from engine.problems import in_one_line, shown, suggestion
 from engine.signatures import Signature, Target, read_signature
 
 Kind = Literal["datamodule", "datagenerator", "model", "module", "optimizer", "scheduler", "handler", "trainer"]
@@ -72,21 +72,27 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> Component:
     if ":" not in name:
         if name not in known:
             hint = "or package.module:Class or path/to/file.py:Class"
-            raise UnknownComponent(f'unknown {kind} "{name}"; {suggestion(name, known)}, {hint}')
+            raise UnknownComponent(f'unknown {kind} {shown(name)}; {suggestion(name, known)}, {hint}')
         return Component(kind, name, Target.parse(known[name]), read_signature(Target.parse(known[name])))
     target = Target.parse(name)
-    if target.is_file:
-        places = [place / target.module for place in (folder or Path(), Path())]
-        file = next((place for place in places if place.is_file()), None)
-        if file is None:
-            raise UnknownComponent(f"no such file: {' or '.join(dict.fromkeys(str(p) for p in places))}")
-        target = Target(str(file.resolve()), target.attribute)
+    if not target.module or not target.attribute.isidentifier():
+        raise UnknownComponent(f"{shown(name)}: expected package.module:Class or path/to/file.py:Class")
     try:
+        if target.is_file:
+            places = [place / target.module for place in (folder or Path(), Path())]
+            file = next((place for place in places if place.is_file()), None)
+            if file is None:
+                raise UnknownComponent(f"no such file: {' or '.join(dict.fromkeys(str(p) for p in places))}")
+            target = Target(str(file.resolve()), target.attribute)
         signature = read_signature(target)
+    except UnknownComponent:
+        raise
     except (LookupError, ImportError) as error:
-        raise UnknownComponent(f"{name}: {error.args[0] if error.args else error}") from None
-    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-        raise UnknownComponent(f"{name}: not valid Python: {error}") from None
+        raise UnknownComponent(f"{shown(name)}: {error.args[0] if error.args else error}") from None
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UnknownComponent(f"{shown(name)}: not valid Python: {in_one_line(error)}") from None
+    except Exception as error:  # a module that is imported for its signature raises what it likes
+        raise UnknownComponent(f"{shown(name)}: can't read what it takes: {in_one_line(error)}") from error
     return Component(kind, f"{target.module}:{target.attribute}", target, signature)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
-from ignite.engine import Engine
 
 from data.augmentation import Augmentation
 from data.batch import Preparation
@@ -25,6 +24,7 @@ from engine.iteration import DTYPES, EvaluationIteration, TrainingIteration
 from engine.losses import LossRecord
 from engine.modules.module import Module
 from engine.problems import Problem, Refusal, in_one_line
+from engine.quiet_engine import QuietEngine
 from engine.randomness import IterationSeeder, mix, seed_everything
 from engine.run import Run
 from engine.stopping import StopRequest
@@ -68,9 +68,9 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
         precision=DTYPES[training.precision],
         device=device,
     )
-    trainer = Engine(training_iteration)
+    trainer = QuietEngine(training_iteration)
     preparation = Preparation(specification, device, channels_last=channels_last)
-    evaluator = Engine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=configuration.seed))
+    evaluator = QuietEngine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=configuration.seed))
     for name, metric in module.metrics(device).items():
         metric.attach(evaluator, name)
     epoch_length = len(streams["train"])

@@ -53,7 +53,7 @@ class LossRecord:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        stacked = torch.stack([loss.float() for _, _, losses in pending for loss in losses.values()])
+        stacked = torch.stack([loss for _, _, losses in pending for loss in losses.values()])
         values = iter(stacked.tolist())
         rows = [
             Row(iteration, learning_rate, {name: next(values) for name in losses})

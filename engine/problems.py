@@ -7,6 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
+LONGEST_ERROR = 1500
+"""Characters that are shown of what somebody else's code raised."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """Where a value was written: a place in a file, or the command-line option that gave it.
@@ -42,7 +46,7 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.mark}  " if self.mark else ""
         subject = f"{self.key}: " if self.key else ""
-        return f"{place}{subject}{self.message}"
+        return printable(f"{place}{subject}{self.message}")
 
 
 class Refusal(ValueError):
@@ -80,13 +84,22 @@ def suggestion(given: str, known: Iterable[str]) -> str:
 def shown(value: object, limit: int = 80) -> str:
     """Returns a value as it is quoted in a message: on one line, cut where it is long."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
-    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
+    text = printable(text)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Returns a text on one line, with what a terminal would act on written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def in_one_line(error: BaseException) -> str:
     """Returns what an error says, on one line: a ValueError's text speaks to the user, others are named."""
-    text = " ".join(str(error).split())
+    # What torch's C++ raises carries its own stack along.
+    text = " ".join(str(error).partition("Exception raised from")[0].split())
+    text = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
     if isinstance(error, ValueError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

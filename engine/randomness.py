@@ -20,7 +20,14 @@ PERMUTATION_LIMIT = 1 << 24
 
 def mix(*address: int | str) -> int:
     """Returns a 64-bit seed for an address such as ``(seed, "iteration", 12, rank)``: pure, everywhere the same."""
-    text = "\x00".join([f"{type(word).__name__}{word}" for word in address])
+    return _digest(_text(*address))
+
+
+def _text(*address: int | str) -> str:
+    return "\x00".join([f"{type(word).__name__}{word}" for word in address])
+
+
+def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
@@ -37,14 +44,14 @@ class IterationSeeder:
     """
 
     def __init__(self, seed: int, rank: int, device: torch.device) -> None:
-        self._prefix = (seed, "iteration", rank)
+        self._prefix = _text(seed, "iteration", rank, 0).removesuffix("0")
         self._generators = [torch.default_generator]
         if device.type == "cuda":
             torch.cuda.init()
             self._generators.append(torch.cuda.default_generators[device.index or 0])
 
     def __call__(self, iteration: int) -> None:
-        seed = mix(*self._prefix, iteration)
+        seed = _digest(f"{self._prefix}{iteration}")
         for generator in self._generators:
             generator.manual_seed(seed)
 

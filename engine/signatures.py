@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import re
 import typing
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -120,7 +121,10 @@ def read_signature(target: Target) -> Signature:
 def parameters_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     """Returns a pydantic model that takes exactly the given fields."""
     settings = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=(), frozen=True)
-    return create_model(name, __config__=settings, **fields)
+    with warnings.catch_warnings():
+        # A parameter may be called what a method of pydantic's models is called.
+        warnings.simplefilter("ignore", UserWarning)
+        return create_model(name, __config__=settings, **fields)
 
 
 class _Source:
@@ -160,11 +164,16 @@ class _Source:
             return Signature(_summary(documentation), (), parameters_model(name, {}))
         described = _described(documentation) | _described(ast.get_docstring(function) or "")
         fields: dict[str, Any] = {}
-        for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
-            annotation = self._evaluate(argument.annotation)
-            value = ... if default is None else self._literal(default)
-            fields[argument.arg] = (annotation, Field(value, description=described.get(argument.arg)))
-        injected = tuple(a.arg for a in (*function.args.posonlyargs, *function.args.args) if a.arg != "self")
+        given = function.args
+        positional = [argument for argument in (*given.posonlyargs, *given.args) if argument.arg != "self"]
+        # What has a default, the factory need not give; classes of other packages have their settings there.
+        optional = positional[len(positional) - len(given.defaults) :] if given.defaults else []
+        settings = [*zip(optional, given.defaults, strict=True), *zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+        for argument, default in settings:
+            value = ... if default is None else self._literal(argument.arg, default)
+            field = Field(value, description=described.get(argument.arg))
+            fields[argument.arg] = (self._evaluate(argument.annotation), field)
+        injected = tuple(argument.arg for argument in positional[: len(positional) - len(optional)])
         return Signature(_summary(documentation), injected, parameters_model(name, fields))
 
     def _elsewhere(self, name: str) -> Signature | None:
@@ -185,10 +194,14 @@ class _Source:
                     return found
         return None
 
-    def _literal(self, node: ast.expr) -> Any:
+    def _literal(self, name: str, node: ast.expr) -> Any:
         if isinstance(node, ast.Name) and node.id in self._assigned:
             node = self._assigned[node.id]
-        return ast.literal_eval(node)
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError):
+            given = ast.unparse(node)
+            raise ValueError(f'the default of {name} is {given}, expected a literal such as 3 or "text"') from None
 
     def _evaluate(self, annotation: ast.expr | None) -> Any:
         """Resolves an annotation in the names that its module imports; what it can't resolve may be anything."""

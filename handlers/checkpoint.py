@@ -25,7 +25,7 @@ class Checkpoint(Handler):
         keep_best: how many of the best by ``monitor`` to keep.
         monitor: the metric that says which is best.
         mode: whether less or more of it is better.
-        background: write on a thread of its own; at most one is being written, and one that fails stops the run.
+        background: write while training goes on; at most one is being written, and one that fails stops the run.
     """
 
     phase = Phase.CHECKPOINT
@@ -49,6 +49,7 @@ class Checkpoint(Handler):
         self.background = background
         self._saved: tuple[int, bool] | None = None
         self._resumed_from: int | None = None
+        self._writing = 0
 
     def attach(self, run: Run) -> None:
         self._run = run
@@ -82,13 +83,11 @@ class Checkpoint(Handler):
             handler.flush()
         evaluated = run.dispatcher.evaluated_at == run.iteration
         metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if evaluated else {}
-        if self.background:
-            run.background.drain()
-            state = checkpoints.snapshot(run.state_dict())
-            run.background.submit(self._write, state, run.iteration, run.epoch, metrics)
-        else:
-            run.background.drain()
-            self._write(run.state_dict(), run.iteration, run.epoch, metrics)
+        run.background.wait(self._writing)
+        state = checkpoints.snapshot(run.state_dict())
+        self._writing = run.background.submit(self._write, state, run.iteration, run.epoch, metrics)
+        if not self.background:
+            run.background.wait(self._writing)
 
     def _write(self, state: dict[str, object], iteration: int, epoch: int, metrics: dict[str, float]) -> None:
         folder = self._run.directory.checkpoints
@@ -100,7 +99,7 @@ class Checkpoint(Handler):
         value = self._run.metrics.get(self.monitor)
         if value is None or self._saved == (self._run.iteration, self._run.dispatcher.pending):
             return
-        self._run.background.drain()
+        self._run.background.wait(self._writing)
         best = self._ranked(checkpoints.valid_manifests(self._run.directory.checkpoints))[: self.keep_best]
         if len(best) < self.keep_best or self._rank(value) < self._rank(best[-1].metrics[self.monitor]):
             self.save()

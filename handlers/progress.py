@@ -23,7 +23,7 @@ logger = logging.getLogger("firebox")
 DRAWS_PER_SECOND = 10
 SPEED_WINDOW = 50
 """Draws that the speed shown is taken over."""
-BAR_WIDTH = 30
+LONGEST_BAR = 30
 
 
 class Progress(Handler):
@@ -112,18 +112,17 @@ class Progress(Handler):
         run = self._run
         iteration, total, epochs = run.iteration, run.total_iterations, run.configuration.training.epochs
         now = (time.perf_counter(), iteration)
-        self._draws.append(now)
+        if not self._draws or self._draws[-1][1] != iteration:
+            # An evaluation is not slow training: what is shown is the speed before it.
+            self._draws.append(now)
         ahead, behind = ("#", ".") if console.messages.options.ascii_only else ("━", "─")
-        filled = BAR_WIDTH * iteration // total
+        epoch = f"epoch {min(iteration // run.epoch_length + 1, epochs)}/{epochs} "
         loss = "" if self._last is None else f"  loss {self._last.losses['loss']:.4g}"
-        speed = f"  {self._images_per_second(self._draws[0], now):,.0f} images/s"
-        return Text.assemble(
-            f"epoch {min(iteration // run.epoch_length + 1, epochs)}/{epochs} ",
-            (ahead * filled, "green"),
-            (behind * (BAR_WIDTH - filled), "dim"),
-            f" {100 * iteration // total:3d} %{loss}{speed}  {self._left(now)} left",
-            no_wrap=True,
-        )
+        speed = f"  {self._images_per_second(self._draws[0], self._draws[-1]):,.0f} images/s"
+        rest = f" {100 * iteration // total:3d} %{loss}{speed}  {self._left(now)} left"
+        width = min(max(console.messages.width - len(epoch) - len(rest) - 1, 0), LONGEST_BAR)
+        filled = width * iteration // total
+        return Text.assemble(epoch, (ahead * filled, "green"), (behind * (width - filled), "dim"), rest, no_wrap=True)
 
     def _images_per_second(self, start: tuple[float, int], now: tuple[float, int]) -> float:
         return (now[1] - start[1]) * self._batch_size / max(now[0] - start[0], 1e-9)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from ignite.engine import Events
 
@@ -154,10 +154,12 @@ def test_a_mutated_configuration_is_refused_or_trains(tmp_path_factory, mutation
             configuration = read(trainer.name, trainer.default, path)
             preflight(configuration, trainer)
         except Refusal as refusal:
+            event("refused")
             assert refusal.problems
             assert all("\n" not in str(problem) for problem in refusal.problems)
             assert sorted(folder.rglob("*")) == [folder / path], "a refused run leaves nothing behind"
             return
+        event("accepted")
         assert trained_for_an_iteration(configuration) == 1
     finally:
         os.chdir(before)

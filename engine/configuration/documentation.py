@@ -40,7 +40,9 @@ def markdown() -> str:
             for component in components(kind)
         ]
         if kind == "datamodule":
-            parts.append(f"### Batches, of a datamodule or datagenerator\n\n{_documented(Loading)}\n\n{_table(Loading)}")
+            parts.append(
+                f"### Batches, of a datamodule or datagenerator\n\n{_documented(Loading)}\n\n{_table(Loading)}"
+            )
     for name, section in (("training", Training), ("output", Output)):
         parts.append(f"## {name}\n\n{_documented(section)}\n\n{_table(section)}")
     attached = ", ".join(f"`{name}`" for name in default_handlers())

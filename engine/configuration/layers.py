@@ -27,12 +27,17 @@ def _load(path: Path, chain: tuple[Path, ...]) -> Node:
         return node
     if not isinstance(base.value, str):
         raise Refusal([Problem("extends", f"got {shown(base.plain())}, expected the path of a file", base.mark)])
-    base_path = _shortest(path.parent / base.value)
+    try:
+        base_path = _shortest(path.parent / base.value)
+        resolved, exists = base_path.resolve(), base_path.is_file()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Refusal([Problem("extends", f"got {shown(base.value)}, which is no path: {reason}", base.mark)]) from None
     chain = (*chain, path.resolve())
-    if base_path.resolve() in chain:
-        names = " -> ".join(file.name for file in (*chain, base_path.resolve()))
+    if resolved in chain:
+        names = " -> ".join(file.name for file in (*chain, resolved))
         raise Refusal([Problem("extends", f"the files extend each other in a circle: {names}", base.mark)])
-    if not base_path.is_file():
+    if not exists:
         raise Refusal([Problem("extends", f"got {shown(base.value)}, no such file: {base_path}", base.mark)])
     return merge(_load(base_path, chain), node)
 

@@ -49,7 +49,9 @@ def schema() -> dict[str, Any]:
     }
 
 
-def properties_of(model: type[BaseModel], mode: Literal["validation", "serialization"] = "validation") -> dict[str, Any]:
+def properties_of(
+    model: type[BaseModel], mode: Literal["validation", "serialization"] = "validation"
+) -> dict[str, Any]:
     """Returns the schema of each field of a model: as it may be written, or as it is once it has been read."""
     properties = model.model_json_schema(mode=mode).get("properties", {})
     return {name: _untitled(field) for name, field in properties.items()}

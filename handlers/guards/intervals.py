@@ -18,7 +18,9 @@ class Intervals(Guard):
         if preflight.assembled:  # who assembles a run in Python may call a handler by hand
             return
         configuration, total = preflight.configuration, preflight.total_iterations
-        parts: list[tuple[tuple[str, ...], Named]] = [(("handlers", named.name), named) for named in configuration.handlers]
+        parts: list[tuple[tuple[str, ...], Named]] = [
+            (("handlers", named.name), named) for named in configuration.handlers
+        ]
         if configuration.scheduler is not None:
             parts.append((("scheduler",), configuration.scheduler))
         for path, named in parts:

@@ -27,7 +27,9 @@ class Float32(Guard):
         for path, parameters in parts:
             for key, value in parameters.items():
                 if any(not SMALLEST <= abs(number) <= LARGEST for number in floats(value)):
-                    message = f"got {value}, expected 0 or a number between {SMALLEST} and {LARGEST}, as float32 has them"
+                    message = (
+                        f"got {value}, expected 0 or a number between {SMALLEST} and {LARGEST}, as float32 has them"
+                    )
                     yield preflight.problem(message, *path, key)
 
 

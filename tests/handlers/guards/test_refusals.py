@@ -1,0 +1,455 @@
+"""What is refused before training: a mistake, the key that is named, and what the message says."""
+
+import pytest
+
+from engine.commands.train import trainers
+from engine.configuration import read
+from engine.preflight import preflight
+from engine.problems import Refusal
+
+CAE, VAE, CLASSIFIER = "cae_baseline", "vae_baseline", "classifier_baseline"
+NO_DATAMODULE = "datamodule=null"
+
+CASES = {
+    "sigmoid_and_bce_with_logits": (
+        CAE,
+        ["module.loss=bce"],
+        "model.output_activation",
+        "got sigmoid, but the loss bce takes",
+    ),
+    "tanh_and_bce_with_logits": (
+        CAE,
+        ["module.loss=bce", "model.output_activation=tanh"],
+        "model.output_activation",
+        "expected linear: --set model.output_activation=linear, or --set module.loss=mse",
+    ),
+    "sigmoid_and_bce_in_a_vae": (
+        VAE,
+        ["model.output_activation=sigmoid"],
+        "model.output_activation",
+        "or --set module.loss=gaussian",
+    ),
+    "sigmoid_and_pixels_from_minus_one": (
+        CAE,
+        ['datamodule.pixel_range="[-1,1]"'],
+        "model.output_activation",
+        "got sigmoid, whose values lie in [0,1], but datamodule.pixel_range is [-1,1]; expected tanh or linear",
+    ),
+    "sigmoid_and_standardised_pixels": (
+        CAE,
+        ["datamodule.pixel_range=standardised"],
+        "model.output_activation",
+        'expected linear, or --set datamodule.pixel_range="[0,1]"',
+    ),
+    "tanh_and_pixels_from_zero": (
+        CAE,
+        ["model.output_activation=tanh"],
+        "model.output_activation",
+        "expected sigmoid or linear",
+    ),
+    "bce_and_pixels_from_minus_one": (
+        VAE,
+        ["datamodule.pixel_range=[-1, 1]"],
+        "module.loss",
+        "got bce, which takes pixels for probabilities, but datamodule.pixel_range is [-1,1]",
+    ),
+    "bce_and_standardised_pixels": (
+        VAE,
+        ["datamodule.pixel_range=standardised"],
+        "module.loss",
+        "or --set module.loss=gaussian",
+    ),
+    "more_stages_than_the_image_has_room_for": (
+        CAE,
+        ["model.channels=[8,8,8,8,8,8]"],
+        "model.channels",
+        "got 6 stages for 28x28 images, expected 1 to 5",
+    ),
+    "no_stage": (CLASSIFIER, ["model.channels=[]"], "model.channels", "got 0 stages"),
+    "latent_dim_below_one": (CAE, ["model.latent_dim=-4"], "model.latent_dim", "got -4, expected a positive integer"),
+    "a_model_that_the_trainer_does_not_accept": (
+        CAE,
+        ["model={name: vae_baseline}"],
+        "model.name",
+        "got vae_baseline, but the trainer cae_baseline accepts: cae_baseline, linear_autoencoder, or firebox train ",
+    ),
+    "a_module_that_the_trainer_does_not_accept": (
+        CAE,
+        ["module={name: classification}"],
+        "module.name",
+        "or firebox train classifier_baseline",
+    ),
+    "a_model_without_what_the_module_calls": (
+        VAE,
+        ["model={name: 'models.cae_baseline:CAEBaseline'}"],
+        "model.name",
+        "got CAEBaseline, which lacks reparameterise; the module variational expects a model with encode",
+    ),
+    "another_trainers_configuration": (CAE, ["trainer=vae_baseline"], "trainer", "run firebox train vae_baseline"),
+    "a_batch_larger_than_the_split": (
+        CAE,
+        ["datamodule.batch_size=6000"],
+        "datamodule.batch_size",
+        "got 6000, but the training split of fashion_mini has 5400 images; expected at most 5400",
+    ),
+    "a_dropped_batch_larger_than_the_split": (
+        CAE,
+        ["datamodule.batch_size=6000", "datamodule.drop_last=true"],
+        "datamodule.batch_size",
+        "expected at most 5400",
+    ),
+    "a_last_batch_of_one_and_batch_normalisation": (
+        CLASSIFIER,
+        [NO_DATAMODULE, "datagenerator={name: shapes, train_length: 65, batch_size: 16}"],
+        "datagenerator.batch_size",
+        "the last batch of the 65 training images is one image, which the batch normalisation",
+    ),
+    "a_batch_of_one_and_batch_normalisation": (
+        CLASSIFIER,
+        ["datamodule.batch_size=1"],
+        "datamodule.batch_size",
+        "got 1, which the batch normalisation stem.1",
+    ),
+    "parts_of_one_and_batch_normalisation": (
+        CLASSIFIER,
+        ["datamodule.batch_size=32", "training.accumulation=32"],
+        "training.accumulation",
+        "got 32, which leaves parts of one image",
+    ),
+    "more_parts_than_images": (
+        CAE,
+        ["training.accumulation=6000"],
+        "training.accumulation",
+        "got 6000 parts, but datamodule.batch_size is",
+    ),
+    "labels_that_the_data_lacks": (
+        CLASSIFIER,
+        ["datamodule={name: image_folder, root: UNLABELLED, image_size: [16, 16], batch_size: 2}"],
+        "module",
+        "needs data with two classes or more, got none",
+    ),
+    "an_augmentation_that_changes_the_shape": (
+        CLASSIFIER,
+        ["datamodule.augmentations=[random_crop: {size: [20, 20]}]"],
+        "datamodule.augmentations.0",
+        "makes images of shape (1, 20, 20) from (1, 28, 28), expected the shape to stay",
+    ),
+    "an_augmentation_of_colours_and_grey_images": (
+        CLASSIFIER,
+        ["datamodule.augmentations=[{random_hue: {hue: [0.1, 0.2]}}]"],
+        "datamodule.augmentations.0",
+        "(*, 3, H, W)",
+    ),
+    "an_unknown_augmentation": (
+        CLASSIFIER,
+        ["datamodule.augmentations=[random_horizontl_flip]"],
+        "datamodule.augmentations.0",
+        'did you mean "random_horizontal_flip"?',
+    ),
+    "an_augmentation_that_is_no_name": (
+        CLASSIFIER,
+        ["datamodule.augmentations=[3]"],
+        "datamodule.augmentations.0",
+        "got 3, expected a name, or a name with a map of parameters",
+    ),
+    "augmented_evaluation": (
+        CLASSIFIER,
+        ["datamodule.evaluation_augmentations=[random_hue]"],
+        "datamodule.evaluation_augmentations",
+        "unknown key",
+    ),
+    "a_schedules_warmup_longer_than_the_run": (
+        CAE,
+        ["training.epochs=2", "scheduler={name: cosine, warmup: 3 epochs}"],
+        "scheduler.warmup",
+        "got 3 epochs, but the whole run has",
+    ),
+    "a_schedule_longer_than_the_run": (
+        CAE,
+        ["training.epochs=5", "scheduler={name: piecewise_linear, milestones: [[0, 0.1], [9, 0.01]]}"],
+        "scheduler.milestones",
+        "the last one is at epoch 9, but training.epochs is 5",
+    ),
+    "a_warmup_longer_than_the_run": (
+        VAE,
+        ["module.warmup_iterations=100000"],
+        "module.warmup_iterations",
+        "got 100000, but the whole run has",
+    ),
+    "early_stopping_within_the_warmup": (
+        VAE,
+        ["module.warmup_iterations=100", "datamodule.batch_size=128", "handlers.early_stopping.patience=2"],
+        "handlers.early_stopping.patience",
+        "got 2 evaluations, 86 iterations, but module.warmup_iterations is 100",
+    ),
+    "more_iterations_than_can_be_counted": (CAE, [f"training.epochs={10**17}"], "training.epochs", "expected at most"),
+    "a_metric_that_nothing_produces": (
+        CAE,
+        ["handlers.checkpoint.monitor=validation/psnrr"],
+        "handlers.checkpoint.monitor",
+        "did you mean validation/psnr? expected one of: validation/loss, validation/psnr, validation/ssim",
+    ),
+    "a_metric_of_the_training_split": (
+        CAE,
+        ["handlers.early_stopping.monitor=train/loss"],
+        "handlers.early_stopping.monitor",
+        "the training split is not evaluated",
+    ),
+    "a_metric_of_the_test_split": (
+        CAE,
+        ["handlers.early_stopping.monitor=test/loss"],
+        "handlers.early_stopping.monitor",
+        "evaluated at the end only",
+    ),
+    "a_metric_of_no_split": (
+        CAE,
+        ["handlers.early_stopping.monitor=loss"],
+        "handlers.early_stopping.monitor",
+        "its name has no split",
+    ),
+    "a_metric_without_a_validation_split": (
+        CAE,
+        ["datamodule.validation_fraction=0", "scheduler={name: reduce_on_plateau}"],
+        "scheduler.monitor",
+        "fashion_mini has no validation split; expected datamodule.validation_fraction above 0",
+    ),
+    "a_metric_without_an_evaluation": (
+        CAE,
+        ["handlers.evaluation=false", "scheduler={name: reduce_on_plateau}"],
+        "scheduler.monitor",
+        "evaluation is left out",
+    ),
+    "an_unknown_mode": (
+        CAE,
+        ["handlers.checkpoint.mode=best"],
+        "handlers.checkpoint.mode",
+        'got "best", expected one of min or max',
+    ),
+    "the_worst_for_the_best": (
+        CAE,
+        ["handlers.checkpoint.monitor=validation/psnr"],
+        "handlers.checkpoint.mode",
+        "got min, but more of validation/psnr is better; expected max: --set handlers.checkpoint.mode=max",
+    ),
+    "a_frequency_of_zero": (
+        CAE,
+        ["handlers.image_dump.every=0 epochs"],
+        "handlers.image_dump.every",
+        "such as 1 epoch or 100 iterations",
+    ),
+    "a_frequency_longer_than_the_run": (
+        CAE,
+        ["training.epochs=2", "handlers.image_dump.every=3 epochs"],
+        "handlers.image_dump.every",
+        "it would never act; expected at most 2 epochs",
+    ),
+    "a_decay_of_one": (
+        CAE,
+        ["handlers.ema.decay=1.0"],
+        "handlers.ema.decay",
+        "got 1.0, expected a number less than 1.0",
+    ),
+    "a_decay_of_zero": (CAE, ["handlers.ema.decay=0.0"], "handlers.ema.decay", "got 0.0, expected a positive number"),
+    "two_writers_of_one_file": (
+        CAE,
+        ["handlers=['handlers.loss_log:LossLog']"],
+        "handlers.handlers.loss_log:LossLog",
+        "writes losses.jsonl, which loss_log writes, too; expected one of them: --set handlers.loss_log=false",
+    ),
+    "a_precision_that_the_device_is_bad_at": (
+        CAE,
+        ["training.device=cpu", "training.precision=float16"],
+        "training.precision",
+        "expected bfloat16 or float32",
+    ),
+    "an_unknown_precision": (CAE, ["training.precision=float63"], "training.precision", "did you mean float32?"),
+    "a_device_that_is_absent": (
+        CAE,
+        ["training.device=cuda:99"],
+        "training.device",
+        "got cuda:99, expected one that is here: cpu",
+    ),
+    "an_unknown_device": (
+        CAE,
+        ["training.device=tpu"],
+        "training.device",
+        'got "tpu", expected auto, cpu, cuda, cuda:N or mps',
+    ),
+    "negative_workers": (
+        CAE,
+        ["datamodule.workers=-1"],
+        "datamodule.workers",
+        "got -1, expected a non-negative integer",
+    ),
+    "too_many_workers": (CAE, ["datamodule.workers=100000"], "datamodule.workers", "got 100000 processes for"),
+    "a_datagenerator_without_a_length": (
+        CAE,
+        [NO_DATAMODULE, "datagenerator={name: shapes, train_length: 0}"],
+        "datagenerator.train_length",
+        "expected a positive integer",
+    ),
+    "both_kinds_of_data": (
+        CAE,
+        ["datagenerator={name: shapes}"],
+        "datagenerator",
+        "given beside datamodule; expected one of the two",
+    ),
+    "data_that_is_not_there": (
+        CAE,
+        ["datamodule={name: mnist, root: /nowhere}"],
+        "datamodule.name",
+        "4 of 4 files are missing in /nowhere",
+    ),
+    "a_folder_that_is_not_there": (
+        CAE,
+        ["datamodule={name: image_folder, root: /nowhere}"],
+        "datamodule.name",
+        "there is no folder /nowhere",
+    ),
+    "an_optimizer_parameter_of_the_wrong_type": (
+        CAE,
+        ["optimizer.lr=fast"],
+        "optimizer.lr",
+        'got "fast", expected a number',
+    ),
+    "an_optimizer_parameter_out_of_range": (
+        CAE,
+        ["optimizer.betas=[0.9, 1.5]"],
+        "optimizer.betas.1",
+        "got 1.5, expected a number less than",
+    ),
+    "optimizer_parameters_that_contradict": (
+        CAE,
+        ["optimizer={name: sgd, nesterov: true}"],
+        "optimizer",
+        "Nesterov momentum requires",
+    ),
+    "a_handler_parameter_of_the_wrong_type": (
+        CAE,
+        ["handlers.checkpoint.keep_last=many"],
+        "handlers.checkpoint.keep_last",
+        'got "many", expected an integer',
+    ),
+    "a_number_that_float32_lacks": (CAE, ["optimizer.lr=1e300"], "optimizer.lr", "as float32 has them"),
+    "a_run_larger_than_the_memory": (
+        CAE,
+        ["model.latent_dim=100000000"],
+        "model.name",
+        "are free; expected a smaller model",
+    ),
+    "a_batch_larger_than_the_memory": (
+        CAE,
+        [
+            NO_DATAMODULE,
+            "datagenerator={name: shapes, image_size: [4096, 4096], batch_size: 4096}",
+            "model.channels=[64]",
+            "model.latent_dim=1",
+        ],
+        "datagenerator.batch_size",
+        "expected a smaller batch or more training.accumulation",
+    ),
+    "checkpoints_larger_than_the_disk": (
+        CAE,
+        ["handlers.checkpoint.keep_last=100000000"],
+        "output.root",
+        "expected another folder, or a smaller keep_last",
+    ),
+    "an_unknown_key": (
+        CAE,
+        ["model.latnt_dim=3"],
+        "model.latnt_dim",
+        "unknown key; did you mean latent_dim? expected one of: channels",
+    ),
+    "an_unknown_section": (
+        CAE,
+        ["modell.name=x"],
+        "modell",
+        "unknown key; did you mean model? expected one of: datagenerator",
+    ),
+    "an_unknown_name": (
+        CAE,
+        ["model.name=cae_baselin"],
+        "model.name",
+        'unknown model "cae_baselin"; did you mean cae_baseline?',
+    ),
+    "a_file_that_is_not_there": (CAE, ["model={name: 'absent.py:Model'}"], "model.name", "no such file:"),
+    "a_module_that_is_not_there": (
+        CAE,
+        ["model={name: 'absent.module:Model'}"],
+        "model.name",
+        "no such module: absent.module",
+    ),
+    "a_class_that_is_not_there": (CAE, ["model={name: 'models.cae_baseline:Modle'}"], "model.name", "has no Modle"),
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory, but for a folder of images without labels."""
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "UNLABELLED").mkdir()
+    for number in range(8):
+        Image.new("L", (16, 16), number).save(tmp_path / "UNLABELLED" / f"{number}.png")
+    return tmp_path
+
+
+def refused(name, assignments):
+    """Returns the problems that a trainer's default configuration has with assignments on top."""
+    trainer = trainers()[name]
+    with pytest.raises(Refusal) as caught:
+        preflight(read(trainer.name, trainer.default, None, assignments), trainer)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(("trainer", "assignments", "key", "text"), CASES.values(), ids=CASES)
+def test_it_is_refused(here, trainer, assignments, key, text):
+    problems = refused(trainer, assignments)
+    found = {problem.key: problem for problem in problems}
+    assert key in found, "\n".join(map(str, problems))
+    assert text in found[key].message
+    assert found[key].mark is not None, "the place of the value, or of the section that its default stands in"
+    assert sorted(path.name for path in here.iterdir()) == ["UNLABELLED"]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "assignments"),
+    [
+        (CAE, []),
+        (VAE, []),
+        (CLASSIFIER, []),
+        (CAE, ["module.loss=bce", "model.output_activation=linear"]),
+        (CAE, ["model.output_activation=tanh", "datamodule.pixel_range=[-1, 1]"]),
+        (CAE, ["model.output_activation=linear", "datamodule.pixel_range=standardised"]),
+        (CAE, ["datamodule.batch_size=5400", "datamodule.drop_last=true"]),
+        (
+            CLASSIFIER,
+            [NO_DATAMODULE, "datagenerator={name: shapes, train_length: 65, batch_size: 16, drop_last: true}"],
+        ),
+        (CAE, ["training.epochs=2", "handlers.image_dump.every=2 epochs"]),
+        (CAE, ["training.epochs=1", "datamodule.batch_size=5000"]),
+        (CAE, ["handlers.checkpoint={monitor: validation/psnr, mode: max}", "handlers.ema={}"]),
+        (CAE, ["training.precision=bfloat16", "training.accumulation=3", "training.gradient_clip_norm=1.0"]),
+        (CLASSIFIER, ["datamodule.augmentations=[random_horizontal_flip, {random_affine: {degrees: 10}}]"]),
+    ],
+)
+def test_what_works_is_accepted(here, trainer, assignments):
+    declaration = trainers()[trainer]
+    report = preflight(read(declaration.name, declaration.default, None, assignments), declaration)
+    assert {result for result, _ in report.results.values()} == {"passed"}
+    assert sorted(path.name for path in here.iterdir()) == ["UNLABELLED"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_latent_larger_than_the_image_is_warned_of(caplog):
+    trainer = trainers()[CAE]
+    preflight(read(trainer.name, trainer.default, None, ["model.latent_dim=785"]), trainer)
+    assert "model.latent_dim: 785 is larger than an image's 784 values" in caplog.text
+
+
+@pytest.mark.usefixtures("here")
+def test_a_default_best_checkpoint_without_validation_is_warned_of(caplog):
+    trainer = trainers()[CAE]
+    preflight(read(trainer.name, trainer.default, None, ["datamodule.validation_fraction=0"]), trainer)
+    assert "handlers.checkpoint: no best checkpoint will be kept: fashion_mini has no validation split" in caplog.text
