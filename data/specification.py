@@ -43,7 +43,9 @@ class ImageSpecification:
 
     def __post_init__(self) -> None:
         if self.pixel_range == "standardised" and not len(self.mean) == len(self.std) == self.shape[0]:
-            raise ValueError(f"pixel_range standardised: expected a mean and a std for each of {self.shape[0]} channels")
+            raise ValueError(
+                f"pixel_range standardised: expected a mean and a std for each of {self.shape[0]} channels"
+            )
 
     @property
     def data_range(self) -> float:

@@ -38,7 +38,7 @@ from engine.checkpoints import DamagedCheckpoint, Manifest
 from engine.configuration import Configuration, read_recorded
 from engine.measurement import evaluation_split, measure
 from engine.monitor import best_of, monitor_of
-from engine.picture import grid, write_png
+from engine.picture import encode, grid
 from engine.problems import Problem, Refusal
 from engine.randomness import mix, seed_everything
 from engine.run import Run
@@ -221,7 +221,7 @@ def _write(
     seed_everything(mix(run.configuration.seed, "archive"))
     with torch.inference_mode():
         for name, rows in run.module.images(batch).items():
-            write_png(folder / "samples" / f"{name}.png", grid(rows))
+            write_whole(folder / "samples" / f"{name}.png", encode(grid(rows)))
     (folder / EXPERIMENTS).mkdir()
 
 

@@ -72,7 +72,7 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> Component:
     if ":" not in name:
         if name not in known:
             hint = "or package.module:Class or path/to/file.py:Class"
-            raise UnknownComponent(f'unknown {kind} {shown(name)}; {suggestion(name, known)}, {hint}')
+            raise UnknownComponent(f"unknown {kind} {shown(name)}; {suggestion(name, known)}, {hint}")
         return Component(kind, name, Target.parse(known[name]), read_signature(Target.parse(known[name])))
     target = Target.parse(name)
     if not target.module or not target.attribute.isidentifier():

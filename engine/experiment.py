@@ -75,7 +75,7 @@ class Findings:
 
     Args:
         numbers: what goes into its JSON file.
-        picture: uint8 (height, width, 1 or 3), what goes into its PNG file; None: there is none.
+        picture: uint8 (1 or 3, height, width), what goes into its PNG file; None: there is none.
         tables: to print.
     """
 
@@ -160,7 +160,7 @@ class Experiment:
             raise Refusal([Problem("", message)])
 
     def _write(self, archive: Archive, findings: Findings) -> list[Path]:
-        from engine.picture import write_png
+        from engine.picture import encode
 
         folder = archive.path / EXPERIMENTS
         folder.mkdir(exist_ok=True)
@@ -171,8 +171,9 @@ class Experiment:
         write_whole(files[0], json.dumps(content, indent=1) + "\n")
         if findings.picture is not None:
             files.append(folder / f"{self.name}.png")
-            factor = max(1, WIDTH // findings.picture.shape[1])
-            write_png(files[1], findings.picture.repeat_interleave(factor, 0).repeat_interleave(factor, 1))
+            factor = max(1, WIDTH // findings.picture.shape[2])
+            enlarged = findings.picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+            write_whole(files[1], encode(enlarged))
         return files
 
 

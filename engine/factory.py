@@ -192,7 +192,7 @@ def attach_handlers(run: Run) -> None:
     named = list(configuration.handlers)
     if configuration.scheduler is not None:
         named.append(configuration.scheduler)
-    keys = {part.component.short_name: f"handlers.{part.name}" for part in configuration.handlers}
+    keys = {part.component.short_name: f"handlers.{part.written}" for part in configuration.handlers}
     if configuration.scheduler is not None:
         keys[configuration.scheduler.component.short_name] = "scheduler"
     handlers: dict[str, Handler] = {

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-
 MOST_PENDING = 1000
 """Iterations that are kept unread where no handler reads them sooner."""
 

@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from io import BytesIO
 
 import torch
+from torch.nn import functional
 
-GAP = 2
-"""Pixels between the images of a grid."""
+BORDER = 2
+"""Pixels around the images of a grid."""
+
+BACKGROUND = 255
 
 
-def grid(rows: tuple[torch.Tensor, ...], columns: int = 8) -> torch.Tensor:
-    """Lays images out in a grid, on the CPU.
+def grid(pictures: Sequence[torch.Tensor], columns: int = 8) -> torch.Tensor:
+    """Tiles images, those of one sample beneath each other.
 
     Args:
-        rows: each (N, C, H, W), float in [0, 1]: image k of the second stands beneath image k of the first, and so on.
-        columns: images side by side.
+        pictures: each (N, C, H, W) float in [0, 1].
+        columns: samples a row.
 
     Returns:
-        uint8 of shape (height, width, C). The scale is fixed: 0 is black and 1 is white, whatever the images hold.
+        One image (C, height, width) uint8.
     """
-    stacked = torch.stack([row.detach().float().cpu() for row in rows])
-    kinds, count, channels, height, width = stacked.shape
-    columns = min(columns, count)
-    missing = -count % columns
-    pixels = (stacked.clamp(0, 1) * 255).round().to(torch.uint8)
-    pixels = torch.nn.functional.pad(pixels, (0, GAP, 0, GAP, 0, 0, 0, missing))
-    blocks = pixels.view(kinds, -1, columns, channels, height + GAP, width + GAP)
-    # (kind, block, column, channel, y, x) -> (block, kind, y, column, x, channel)
-    laid = blocks.permute(1, 0, 4, 2, 5, 3).reshape(-1, columns * (width + GAP), channels)
-    return laid[:-GAP, :-GAP].contiguous()
+    stacked = torch.stack([as_bytes(picture) for picture in pictures], dim=1)
+    samples, rows, channels, height, width = stacked.shape
+    columns = min(samples, columns)
+    blocks = -(-samples // columns)
+    missing = stacked.new_full((blocks * columns - samples, *stacked.shape[1:]), BACKGROUND)
+    bordered = functional.pad(torch.cat([stacked, missing]), (0, BORDER, 0, BORDER), value=BACKGROUND)
+    tiles = bordered.view(blocks, columns, rows, channels, height + BORDER, width + BORDER)
+    tiled = tiles.permute(3, 0, 2, 4, 1, 5).reshape(
+        channels, blocks * rows * (height + BORDER), columns * (width + BORDER)
+    )
+    return functional.pad(tiled, (BORDER, 0, BORDER, 0), value=BACKGROUND)
 
 
-def write_png(path: Path, pixels: torch.Tensor) -> None:
-    """Writes uint8 pixels (height, width, 1 or 3) as a PNG; equal pixels make equal files."""
+def as_bytes(images: torch.Tensor) -> torch.Tensor:
+    """Takes images of any shape from [0, 1] to uint8 on the CPU, 0 black and 1 white whatever they hold."""
+    if images.dtype == torch.uint8:
+        return images.cpu()
+    return images.detach().cpu().float().nan_to_num(0).clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def encode(picture: torch.Tensor) -> bytes:
+    """Returns an image as PNG, the same bytes for the same pixels.
+
+    Args:
+        picture: (C, H, W), C 1 or 3, uint8 or float in [0, 1].
+    """
     from PIL import Image
 
-    array = pixels.squeeze(2).numpy() if pixels.shape[2] == 1 else pixels.numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    Image.fromarray(array).save(temporary, format="PNG", compress_level=6)
-    temporary.replace(path)
+    pixels = as_bytes(picture).permute(1, 2, 0).numpy()
+    buffer = BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    return buffer.getvalue()

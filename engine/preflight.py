@@ -153,8 +153,16 @@ class Preflight:
         raise Unavailable
 
     @cached_property
-    def steps(self) -> tuple[Output | None, Costs]:
-        """The model's output for a training batch, and what the run takes; from the steps of the rehearsal."""
+    def output(self) -> Output:
+        """The model's output for a training batch."""
+        output = self.rehearsal.output()
+        if output is None:
+            raise Unavailable
+        return output
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What the run takes, from a training and an evaluation step of every batch size that will come."""
         rehearsal = self.rehearsal
         if "steps" in self._failed:
             raise Unavailable
@@ -177,20 +185,19 @@ class Preflight:
     def output_activation(self) -> str | None:
         """What the model's output ends in, as it was seen or, without a rehearsal, as the model says; None: unknown."""
         declared = getattr(self.run.model, "output_activation", None)
-        if self.assembled:
-            return declared if isinstance(declared, str) else None
-        output, _ = self.steps
-        if output is not None and output.activation is not None:
-            return output.activation
-        return declared if isinstance(declared, str) else None
+        declared = declared if isinstance(declared, str) else None
+        try:
+            return self.output.activation or declared
+        except Unavailable:
+            return declared
 
     def _reporting(self, key: str, what: str) -> _Reporting:
         return _Reporting(self, key, what)
 
     def _step_problem(self, step: str, error: BaseException, *, of_model: bool) -> Problem:
-        images = f"images of shape {self.specification.shape} of {self.configuration.data.named.name}"
+        images = f"images of shape {self.specification.shape} of {self.configuration.data.named.written}"
         part = "model" if of_model else "module"
-        message = f"{step} fails on {images}: {in_one_line(error)}"
+        message = f"{step} fails on {images}, expected a {part} that takes them: {in_one_line(error)}"
         return self.problem(message, part, "name")
 
     def _located(self, problem: Problem) -> Problem:
@@ -206,7 +213,7 @@ class Preflight:
     def _named(self, section: str, name: str) -> Named | None:
         configuration = self.configuration
         if section == "handlers":
-            return next((handler for handler in configuration.handlers if handler.name == name), None)
+            return next((handler for handler in configuration.handlers if handler.written == name), None)
         sections: dict[str, Named | None] = {
             configuration.data.kind: configuration.data.named,
             "model": configuration.model,
@@ -328,7 +335,7 @@ def own_guards(preflight: Preflight) -> Iterator[tuple[str, Guard]]:
     for named in preflight.configuration.handlers:
         if ":" not in named.name:
             continue
-        with_key = f"handlers.{named.name}"
+        with_key = f"handlers.{named.written}"
         try:
             kind = named.component.target.load()
             if isinstance(kind, type) and issubclass(kind, Guard):
@@ -371,6 +378,6 @@ def size(amount: int) -> str:
 
 def _costs(preflight: Preflight) -> Costs | None:
     try:
-        return preflight.steps[1]
+        return preflight.costs
     except Unavailable:
         return None

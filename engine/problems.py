@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-
 LONGEST_ERROR = 1500
 """Characters that are shown of what somebody else's code raised."""
 

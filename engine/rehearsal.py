@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -136,13 +137,15 @@ class Rehearsal:
         self, configuration: Configuration, specification: ImageSpecification, split_lengths: dict[Split, int]
     ) -> None:
         loading, training = configuration.data.loading, configuration.training
-        # Neither changes a shape; kornia takes no fake tensors, and a compiler is started by the first real step.
+        # None of it changes a shape: kornia takes no fake tensors, a compiler is started by the first real step, and
+        # the parts of a batch are alike.
         self._configuration = replace(
             configuration,
             data=replace(configuration.data, loading=loading.model_copy(update={"augmentations": [], "workers": 0})),
-            training=training.model_copy(update={"device": "cpu", "compile": False}),
+            training=training.model_copy(update={"device": "cpu", "compile": False, "accumulation": 1}),
         )
         self._loading = loading
+        self._parts = training.accumulation
         self._data = FakeData(specification, split_lengths)
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         # The mode's memo holds parameters weakly, and a parameter with a weak reference can't be moved by Module.to.
@@ -150,17 +153,26 @@ class Rehearsal:
         with self._faking():
             self.run: Run = build(self._configuration, data=self._data)
 
-    def steps(self) -> tuple[Output | None, Costs]:
-        """Makes a training and an evaluation step of every batch size that will come.
+    def output(self) -> Output | None:
+        """Returns what the model gives for a training batch; None: it can't be called by itself."""
+        length, loading = self._data.split_lengths["train"], self._loading
+        with self._faking():
+            batch = self._data.batch(part_sizes(batch_sizes(length, loading.batch_size)[0], self._parts)[0])
+            try:
+                output = self.run.model(self.run.preparation(batch).images)
+            except Exception:  # reported as a step that fails, where the steps need it
+                return None
+        return Output(tuple(output.shape), last_activation(output)) if isinstance(output, torch.Tensor) else None
 
-        Returns:
-            The model's output for a training batch (None: it has no forward of its own), and what the run takes.
+    def steps(self) -> Costs:
+        """Makes a training and an evaluation step of every batch size that will come, and returns what the run takes.
 
         Raises:
             StepFailure: with the error as its cause.
         """
         lengths, loading = self._data.split_lengths, self._loading
-        sizes = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
+        whole = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
+        sizes = dict.fromkeys(part for size in whole for part in part_sizes(size, self._parts))
         activations, evaluation = 0, 0
         with self._faking():
             for size in sizes:
@@ -175,18 +187,11 @@ class Rehearsal:
                 with self._naming(f"an evaluation step with {counted(size)}", batch), largest_output() as largest:
                     self._evaluate(batch)
                 evaluation = max(evaluation, largest.total)
-            return self._output(self._data.batch(sizes[0])), self._costs(activations, evaluation)
+            return self._costs(activations, evaluation)
 
     def _evaluate(self, batch: Batch) -> None:
         with self.run.evaluating(), torch.inference_mode():
             self.run.module.evaluation_step(self.run.preparation(batch))
-
-    def _output(self, batch: Batch) -> Output | None:
-        try:
-            output = self.run.model(self.run.preparation(batch).images)
-        except Exception:  # the steps do without: their module calls the model's own methods
-            return None
-        return Output(tuple(output.shape), last_activation(output)) if isinstance(output, torch.Tensor) else None
 
     def _costs(self, activations: int, evaluation: int) -> Costs:
         run = self.run
@@ -215,9 +220,16 @@ class Rehearsal:
 
     @contextmanager
     def _faking(self) -> Iterator[None]:
-        with warnings.catch_warnings(), self._mode, _Copying():
-            warnings.simplefilter("ignore")
-            yield
+        # Fake tensors log a stack before they raise.
+        log = logging.getLogger("torch._subclasses.fake_tensor")
+        level = log.level
+        log.setLevel(logging.CRITICAL + 1)
+        try:
+            with warnings.catch_warnings(), self._mode, _Copying():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            log.setLevel(level)
 
     @contextmanager
     def _naming(self, step: str, batch: Batch) -> Iterator[None]:
@@ -367,6 +379,12 @@ def batch_sizes(length: int, batch_size: int, *, drop_last: bool = False) -> lis
     """Returns the sizes that the batches of a split have: the ordinary one, then the last one if it is smaller."""
     whole, rest = divmod(length, batch_size)
     return ([batch_size] if whole else []) + ([rest] if rest and not (drop_last and whole) else [])
+
+
+def part_sizes(images: int, parts: int) -> list[int]:
+    """Returns the sizes of the parts that torch.chunk makes of a batch, the larger one first."""
+    largest = -(-images // parts)
+    return list(dict.fromkeys([largest, images % largest or largest]))
 
 
 def counted(images: int) -> str:

@@ -174,11 +174,12 @@ def is_run(path: Path) -> bool:
     return (path / "config.yaml").is_file() and (path / "status.json").is_file()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that is never seen half written."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file that is never seen half written, and folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.writing")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -36,7 +36,7 @@ def draw_scatter(
         axes: the titles of the horizontal and the vertical axis.
 
     Returns:
-        The picture, uint8 of shape (height, width, 3).
+        The picture, uint8 of shape (3, height, width).
     """
     points = points.detach().double().cpu()
     labels = torch.zeros(len(points), dtype=torch.int64) if labels is None else labels.cpu()
@@ -60,7 +60,7 @@ def draw_scatter(
         _draw_dot(draw, MARGIN + SIDE + 20, y, colours[number], radius=2 * RADIUS, opacity=255)
         _draw_text(draw, MARGIN + SIDE + 34, y, name, "lm")
     smooth = picture.resize((width, height), Image.Resampling.LANCZOS)
-    return torch.from_numpy(numpy.array(smooth))
+    return torch.from_numpy(numpy.array(smooth)).permute(2, 0, 1)
 
 
 def ticks(lowest: float, highest: float) -> list[float]:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import torch
 from pydantic import PositiveInt
-from torch.nn import functional
 
 from data.batch import Batch
 from data.datamodule import Split
 from engine.handler import Handler, Phase
 from engine.intervals import Interval
+from engine.picture import encode, grid
 from engine.randomness import mix, seed_everything
 from engine.run import Run
+from engine.run_directory import write_whole
 from handlers.loss_log import metrics_of
 
-COLUMNS = 8
-BORDER = 2
-BACKGROUND = 255
 _NAME = re.compile(r"\.?iteration_(\d{8,})_.+\.png(\.writing)?")
 
 
@@ -92,63 +88,9 @@ class ImageDump(Handler):
 
     def _write(self, iteration: int, split: Split, name: str, picture: torch.Tensor) -> None:
         png = encode(picture)
-        write_bytes(self._run.directory.images / split / f"iteration_{iteration:08d}_{name}.png", png)
+        write_whole(self._run.directory.images / split / f"iteration_{iteration:08d}_{name}.png", png)
         channels, height, width = picture.shape
         self._writer.add_png(f"{split}/{name}", png, (channels, height, width), iteration)
-
-
-def grid(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Tiles images, those of one sample beneath each other, up to eight samples a row.
-
-    Args:
-        pictures: each (N, C, H, W) float in [0, 1].
-
-    Returns:
-        One image (C, height, width) uint8.
-    """
-    stacked = torch.stack([as_bytes(picture) for picture in pictures], dim=1)
-    samples, rows, channels, height, width = stacked.shape
-    columns = min(samples, COLUMNS)
-    blocks = -(-samples // columns)
-    missing = stacked.new_full((blocks * columns - samples, *stacked.shape[1:]), BACKGROUND)
-    bordered = functional.pad(torch.cat([stacked, missing]), (0, BORDER, 0, BORDER), value=BACKGROUND)
-    tiles = bordered.view(blocks, columns, rows, channels, height + BORDER, width + BORDER)
-    tiled = tiles.permute(3, 0, 2, 4, 1, 5).reshape(
-        channels, blocks * rows * (height + BORDER), columns * (width + BORDER)
-    )
-    return functional.pad(tiled, (BORDER, 0, BORDER, 0), value=BACKGROUND)
-
-
-def as_bytes(images: torch.Tensor) -> torch.Tensor:
-    """Takes images of any shape from [0, 1] to uint8 on the CPU; bytes stay as they are."""
-    if images.dtype == torch.uint8:
-        return images.cpu()
-    return images.cpu().float().nan_to_num(0).clamp(0, 1).mul(255).round().to(torch.uint8)
-
-
-def encode(picture: torch.Tensor) -> bytes:
-    """Returns an image as PNG, the same bytes for the same pixels.
-
-    Args:
-        picture: (C, H, W), C 1 or 3, uint8 or float in [0, 1].
-    """
-    from PIL import Image
-
-    pixels = as_bytes(picture).permute(1, 2, 0).numpy()
-    buffer = BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file that is never seen half written, and folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def remove_after(folder: Path, iteration: int) -> None:

@@ -19,6 +19,10 @@ from engine.intervals import Interval
 from engine.losses import Row
 from engine.run import Run
 
+WRITE_SECONDS = 0.2
+"""What comes sooner after the last write waits for the next one: waking the writing thread costs a small model more
+than all that is written."""
+
 
 class LossLog(Handler):
     """Writes the losses of every iteration and the metrics of every evaluation to losses.jsonl and TensorBoard.
@@ -37,6 +41,8 @@ class LossLog(Handler):
         self.every = every
         self._rows: list[Row] = []
         self._last: Row | None = None
+        self._points: list[tuple[dict[str, float], int]] = []
+        self._written = 0.0
         self._logged_evaluation = 0
         self._pointed = 0
         self._since = 0.0
@@ -46,7 +52,7 @@ class LossLog(Handler):
     def attach(self, run: Run) -> None:
         self._run = run
         self._batch_size = run.configuration.data.loading.batch_size
-        run.losses.subscribe(self._rows.extend)
+        run.losses.subscribe(self._take)
         run.every(self.every, self._log_stretch, self.phase)
         run.after_evaluation(self._log_evaluation, self.phase)
         run.trainer.add_event_handler(Events.STARTED, self._start_clock)
@@ -63,6 +69,7 @@ class LossLog(Handler):
     def finish(self) -> None:
         """Logs the test metrics, and the hyper-parameters beside all metrics."""
         self._log_stretch()
+        self._write_out()
         run = self._run
         test = metrics_of(run.metrics, "test")
         if test:
@@ -78,16 +85,20 @@ class LossLog(Handler):
 
     def flush(self) -> None:
         if self._file is not None:
-            self._log_rows()
+            self._write_out()
             self._run.background.submit(self._sync)
 
     def close(self) -> None:
         if self._file is not None:
             self._run.background.submit(self._file.close)
 
+    def _take(self, rows: list[Row]) -> None:
+        self._rows += rows
+        self._last = rows[-1]
+
     def _log_stretch(self) -> None:
-        """Writes the rows since the last time; the last iteration becomes a point in TensorBoard."""
-        self._log_rows()
+        """Reads the losses since the last time; those of the last iteration become a point in TensorBoard."""
+        self._run.losses.settle()
         last = self._last
         if last is None or last.iteration == self._pointed:
             return
@@ -97,27 +108,30 @@ class LossLog(Handler):
         point["train/learning_rate"] = last.learning_rate
         point["train/images_per_second"] = images / max(now - self._since, 1e-9)
         self._since, self._pointed = now, last.iteration
-        self._run.background.submit(self._writer.add_values, point, last.iteration)
+        self._points.append((point, last.iteration))
+        if now - self._written >= WRITE_SECONDS:
+            self._written = now
+            self._write_out()
 
-    def _log_rows(self) -> None:
-        """Writes what has not been written yet."""
+    def _write_out(self) -> None:
+        """Has everything written that has not been."""
         self._run.losses.settle()
-        if self._rows:
-            rows = self._rows.copy()
+        if self._rows or self._points:
+            rows, points = self._rows.copy(), self._points.copy()
             self._rows.clear()
-            self._last = rows[-1]
-            self._run.background.submit(self._write_rows, rows)
+            self._points.clear()
+            self._run.background.submit(self._write, rows, points)
 
     def _log_evaluation(self) -> None:
         run = self._run
-        self._log_rows()
+        self._write_out()
         if self._logged_evaluation == run.iteration:
             return
         self._logged_evaluation = run.iteration
         metrics = metrics_of(run.metrics, "validation")
         run.background.submit(self._write_metrics, "validation", metrics, run.iteration, run.epoch)
 
-    def _write_rows(self, rows: list[Row]) -> None:
+    def _write(self, rows: list[Row], points: list[tuple[dict[str, float], int]]) -> None:
         assert self._file is not None
         length = self._run.epoch_length
         lines = []
@@ -126,6 +140,8 @@ class LossLog(Handler):
             lines.append(line(row.iteration, -(-row.iteration // length), "train", values))
         self._file.write("".join(lines).encode())
         self._file.flush()
+        for point, iteration in points:
+            self._writer.add_values(point, iteration)
 
     def _write_metrics(self, split: str, metrics: dict[str, float], iteration: int, epoch: int) -> None:
         assert self._file is not None

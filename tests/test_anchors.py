@@ -14,15 +14,15 @@ from engine.factory import build
 from engine.losses import Row
 from engine.modules.variational import reconstruction_loss
 from engine.run import Run
+from handlers import DEFAULTS
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-ATTACHED = ("evaluation", "terminate_on_nan", "loss_log", "progress", "model_summary", "image_dump", "checkpoint")
 ROUNDING = 1e-5
 
 
 def trained(trainer: str, path: str, *assignments: str) -> Run:
     """Trains a shipped configuration without the handlers that write."""
-    handlers = [f"handlers.{name}=false" for name in ATTACHED]
+    handlers = [f"handlers.{name}=false" for name in DEFAULTS]
     run = build(read(trainer, CONFIGS / path, None, ["training.device=cpu", *handlers, *assignments]))
     run.trainer.run(run.streams["train"])
     assert run.iteration == run.total_iterations

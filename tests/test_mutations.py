@@ -79,7 +79,7 @@ def mutated(draw):
     content = copy.deepcopy(draw(st.sampled_from(BASES)))
     trainer = content["trainer"]
     repeat_line = False
-    for operation in draw(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=3)):
+    for operation in draw(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=2)):
         paths = places(content)
         path = draw(st.sampled_from(paths))
         holder, key = parent(content, path), path[-1]

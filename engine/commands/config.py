@@ -42,7 +42,7 @@ def _trainer(path: Path, name: str | None) -> Trainer:
         root = load(path)
         if not root.has("trainer"):
             raise Refusal([Problem("trainer", "missing; expected it in the file, or --trainer NAME", root.mark)])
-        name, mark = root.value["trainer"].value, root.value["trainer"].mark
+        name, mark = root.value["trainer"].plain(), root.value["trainer"].mark
     else:
         mark = None
     if not isinstance(name, str) or name not in known:

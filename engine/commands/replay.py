@@ -62,11 +62,12 @@ def _dump(path: Path, iteration: int, replayed: Replayed) -> Path:
     """Writes the batch as the model saw it."""
     import torch
 
-    from engine.picture import grid, write_png
+    from engine.picture import encode, grid
+    from engine.run_directory import write_whole
 
     batch, folder = replayed.batch, path / "replay"
     folder.mkdir(exist_ok=True)
     tensors = folder / f"iteration_{iteration:08d}.pt"
     torch.save({"images": batch.images, "labels": batch.labels, "indices": batch.indices}, tensors)
-    write_png(tensors.with_suffix(".png"), grid((replayed.shown,), columns=16))
+    write_whole(tensors.with_suffix(".png"), encode(grid([replayed.shown], columns=16)))
     return folder

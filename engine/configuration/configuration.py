@@ -16,7 +16,7 @@ from engine.configuration.layers import load, set_value
 from engine.configuration.nodes import Node
 from engine.configuration.sections import Loading, Output, Seed, Training
 from engine.configuration.validation import validate
-from engine.problems import Mark, Problem, refuse, shown, suggestion
+from engine.problems import Mark, Problem, in_order, refuse, shown, suggestion
 from engine.signatures import parameters_model
 
 TOP_LEVEL = (
@@ -35,11 +35,13 @@ class Named:
         component: what it is and where it is defined.
         parameters: all of its settings, defaults included.
         mark: where the configuration names it.
+        written: the name as the configuration has it, where a file's path may be relative.
     """
 
     component: Component
     parameters: dict[str, Any]
     mark: Mark | None = None
+    written: str = ""
 
     @property
     def name(self) -> str:
@@ -197,7 +199,7 @@ class _Reader:
         if isinstance(named_trainer, str) and named_trainer != trainer:
             message = f"got {shown(named_trainer)}, but the trainer {trainer} was asked to train; run firebox train "
             self._problem("trainer", message + named_trainer, self._root.value["trainer"].mark)
-        refuse(self._problems)
+        refuse(in_order(self._problems))
         assert data and model and module and optimizer and training and output
         return Configuration(
             trainer, seed, data, model, module, optimizer, scheduler, training, output, handlers, self._root, filled
@@ -276,7 +278,7 @@ class _Reader:
         if parameters is None:
             return None
         values = {field: getattr(parameters, field) for field in component.signature.parameters.model_fields}
-        return Named(component, values, mark)
+        return Named(component, values, mark, name)
 
     def _handlers(self) -> tuple[Named, ...]:
         """The default handlers, with what the configuration says of them, then its own."""

@@ -12,6 +12,7 @@ import yaml
 from engine.problems import Mark, Problem, Refusal, shown
 
 MAXIMUM_NODES = 100_000
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 @dataclass(slots=True)
@@ -134,6 +135,9 @@ class _Converter:
             self._open.discard(id(node))
 
     def _value(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+            message = f"got the tag {shown(node.tag)}, expected plain data"
+            self.problems.append(Problem(".".join(path), message, self._mark(node)))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

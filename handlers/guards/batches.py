@@ -16,7 +16,7 @@ class BatchSize(Guard):
         data, length = preflight.configuration.data, preflight.split_lengths.get("train")
         size = data.loading.batch_size
         if isinstance(length, int) and 0 < length < size:
-            message = f"got {size}, but the training split of {data.named.name} has {length} images"
+            message = f"got {size}, but the training split of {data.named.written} has {length} images"
             yield preflight.problem(f"{message}; expected at most {length}", data.kind, "batch_size")
 
 
@@ -26,9 +26,11 @@ class BatchOfOne(Guard):
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         from torch.nn.modules.batchnorm import _BatchNorm
 
+        from engine.rehearsal import part_sizes
+
         data, training = preflight.configuration.data, preflight.configuration.training
+        _ = preflight.epoch_length  # which there is only where there is something to train on
         length, size = preflight.split_lengths["train"], data.loading.batch_size
-        _ = preflight.epoch_length
         normalised = [name for name, part in preflight.run.model.named_modules() if isinstance(part, _BatchNorm)]
         if not normalised:
             return
@@ -56,9 +58,3 @@ class Accumulation(Guard):
         if parts > data.loading.batch_size:
             message = f"got {parts} parts, but {data.kind}.batch_size is {data.loading.batch_size}"
             yield preflight.problem(f"{message}; expected at most that many", "training", "accumulation")
-
-
-def part_sizes(images: int, parts: int) -> set[int]:
-    """Returns the sizes of the parts that torch.chunk makes of a batch."""
-    largest = -(-images // parts)
-    return {largest, images % largest or largest}

@@ -41,7 +41,6 @@ class Splits(Guard):
                 named_splits = value if key == "splits" else (value,) if key == "split" else ()
                 for split in named_splits if isinstance(named_splits, list | tuple) else ():
                     if split not in present:
-                        message = (
-                            f"got {split}, but {data.named.name} has no such split; {suggestion(str(split), present)}"
-                        )
-                        yield preflight.problem(message, "handlers", named.name, key)
+                        message = f"got {split}, but {data.named.written} has no such split"
+                        message += f"; {suggestion(str(split), present)}"
+                        yield preflight.problem(message, "handlers", named.written, key)

@@ -20,9 +20,9 @@ class HandlersConflict(Guard):
             if first.component.short_name == second.component.short_name:
                 clash = True
                 message = (
-                    f"has the same name as {first.name}, which its state is saved under; expected another class name"
+                    f"has the same name as {first.written}, which its state is saved under; expected another class name"
                 )
-                yield preflight.problem(message, "handlers", second.name)
+                yield preflight.problem(message, "handlers", second.written)
         if clash:
             return
         handlers = preflight.run.handlers
@@ -30,5 +30,5 @@ class HandlersConflict(Guard):
             one, other = (handlers.get(part.component.short_name) for part in (first, second))
             shared = sorted(set(getattr(one, "writes", ())) & set(getattr(other, "writes", ())))
             if shared:
-                message = f"writes {shared[0]}, which {first.name} writes, too; expected one of them: "
-                yield preflight.problem(f"{message}--set handlers.{first.name}=false", "handlers", second.name)
+                message = f"writes {shared[0]}, which {first.written} writes, too; expected one of them: "
+                yield preflight.problem(f"{message}--set handlers.{first.written}=false", "handlers", second.written)

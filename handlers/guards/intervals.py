@@ -19,7 +19,7 @@ class Intervals(Guard):
             return
         configuration, total = preflight.configuration, preflight.total_iterations
         parts: list[tuple[tuple[str, ...], Named]] = [
-            (("handlers", named.name), named) for named in configuration.handlers
+            (("handlers", named.written), named) for named in configuration.handlers
         ]
         if configuration.scheduler is not None:
             parts.append((("scheduler",), configuration.scheduler))

@@ -58,7 +58,9 @@ class MonitorMode(Guard):
 def monitoring(preflight: Preflight) -> Iterator[tuple[tuple[str, ...], Named]]:
     """Yields the handlers that watch a metric, and the keys of their sections."""
     configuration = preflight.configuration
-    parts: list[tuple[tuple[str, ...], Named]] = [(("handlers", named.name), named) for named in configuration.handlers]
+    parts: list[tuple[tuple[str, ...], Named]] = [
+        (("handlers", named.written), named) for named in configuration.handlers
+    ]
     if configuration.scheduler is not None:
         parts.append((("scheduler",), configuration.scheduler))
     for path, named in parts:
@@ -87,7 +89,7 @@ def _nothing_evaluated(preflight: Preflight, split: str) -> str | None:
     if split != "validation":
         return "its name has no split; expected validation/ and a metric's name"
     if not preflight.split_lengths.get("validation"):
-        return f"{data.named.name} has no validation split; expected {data.kind}.validation_fraction above 0"
+        return f"{data.named.written} has no validation split; expected {data.kind}.validation_fraction above 0"
     if not any(named.component.target.module == "handlers.evaluation" for named in configuration.handlers):
         return "the handler evaluation is left out; expected it among the handlers"
     return None

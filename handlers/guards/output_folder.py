@@ -44,6 +44,8 @@ class OutputFolder(Guard):
 
 def _unwritable(path: Path) -> str | None:
     """Why nothing can be written below a path; None: it can. Looks only: nothing is made."""
+    if "\0" in str(path):
+        return "embedded null byte"
     try:
         place = nearest_existing(path)
         longest = max(len(part.encode()) for part in path.parts)

@@ -27,7 +27,7 @@ class Memory(Guard):
     """Refuses a run that does not fit into the free memory of its device."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        configuration, (_, costs) = preflight.configuration, preflight.steps
+        configuration, costs = preflight.configuration, preflight.costs
         free = free_memory(configuration)
         if free is None or costs.memory <= free:
             return
@@ -49,7 +49,7 @@ class Disk(Guard):
     """Refuses checkpoints that the disk has no room for."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        configuration, (_, costs) = preflight.configuration, preflight.steps
+        configuration, costs = preflight.configuration, preflight.costs
         kept = checkpoints_kept(configuration)
         try:
             free = free_disk(configuration.directory)

@@ -77,4 +77,4 @@ class StoppingInWarmup(Guard):
                 )
                 message += f"{warmup}: a loss whose weights still change would end the run"
                 expected = f"expected {-(-warmup // period)} or more"
-                yield preflight.problem(f"{message}; {expected}", "handlers", named.name, "patience")
+                yield preflight.problem(f"{message}; {expected}", "handlers", named.written, "patience")

@@ -17,15 +17,15 @@ class OutputShape(Guard):
     """Refuses an output whose shape is not the images', or whose length is not the number of classes."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        kind, (output, _) = preflight.run.module.output_kind, preflight.steps
-        if output is None or kind is None:
+        kind, output = preflight.run.module.output_kind, preflight.output
+        if kind is None:
             return
         specification, data = preflight.specification, preflight.configuration.data
         expected = (len(specification.classes),) if kind == "class_logits" else specification.shape
         if output.shape[1:] == expected:
             return
         what = "a logit for each class" if kind == "class_logits" else "the shape of the images"
-        message = f"its output has shape {output.shape[1:]}, expected {expected}: {what} of {data.named.name}"
+        message = f"its output has shape {output.shape[1:]}, expected {expected}: {what} of {data.named.written}"
         yield preflight.problem(message, "model", "name")
 
 
@@ -39,7 +39,7 @@ class ShownChannels(Guard):
         for named in preflight.configuration.handlers:
             if named.component.target.module == "handlers.image_dump":
                 message = f"can't write images of {channels} channels as PNG, expected 1 or 3; leave it out: "
-                yield preflight.problem(f"{message}--set handlers.{named.name}=false", "handlers", named.name)
+                yield preflight.problem(f"{message}--set handlers.{named.written}=false", "handlers", named.written)
 
 
 class LatentDim(Guard):

@@ -38,6 +38,13 @@ def test_an_iteration_draws_the_same_whatever_was_drawn_before():
     assert not torch.equal(other, first)
 
 
+def test_an_iterations_seed_is_its_address_mixed():
+    for address in [(3, 0, 5), (11, 2, 10**12)]:
+        seed, rank, iteration = address
+        IterationSeeder(seed, rank, torch.device("cpu"))(iteration)
+        assert torch.initial_seed() == mix(seed, "iteration", rank, iteration)
+
+
 def test_ranks_draw_differently():
     draws = []
     for rank in range(3):

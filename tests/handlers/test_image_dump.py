@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from handlers.image_dump import BORDER, encode, grid, remove_after
+from engine.picture import BORDER, encode, grid
+from handlers.image_dump import remove_after
 from tests.handlers.runs import begun, configured, cut_off, ended, stopped, tensorboard_of, trained
 
 HANDLERS = {"image_dump": {"count": 10}, "evaluation": {}, "checkpoint": {"every": "5 iterations"}}

@@ -1,0 +1,1 @@
+"""What the claims on speed rest on: scripts that anyone can run."""

@@ -1,0 +1,88 @@
+"""The baseline job, written by hand: a small convolutional autoencoder on Fashion-MNIST, batch 128, Adam."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+BATCH_SIZE = 128
+LEARNING_RATE = 1e-3
+DATA = ("fashion_mnist", "fashion_mini")
+
+
+def network() -> nn.Sequential:
+    """Returns the network: function and order of parameters are those of cae_baseline, channels 16 and 32."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(1568, 64), nn.Linear(64, 1568), nn.ReLU(), nn.Unflatten(1, (32, 7, 7))),
+        *(nn.ConvTranspose2d(32, 16, 3, 2, 1, 1), nn.ReLU(), nn.ConvTranspose2d(16, 1, 3, 2, 1, 1), nn.Sigmoid()),
+    )
+
+
+def adam(model: nn.Module, **settings: Any) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, **settings)
+
+
+def training_images(name: str, count: int | None = None) -> torch.Tensor:
+    """Reads the training images uint8 (N, 1, 28, 28) from Debian's package or from the embedded part.
+
+    Args:
+        name: fashion_mnist or fashion_mini.
+        count: of images, from the first on; None: all.
+    """
+    from data.fashion_mini import FashionMini
+    from data.fashion_mnist import FashionMNIST
+
+    data = FashionMNIST(validation_fraction=0.0) if name == "fashion_mnist" else FashionMini(validation_fraction=0.0)
+    return data.read("train").images[:count]
+
+
+def floor(images: torch.Tensor) -> float:
+    """Returns the seconds of an epoch of a bare loop over float images that are in memory already, in their order."""
+    model = network()
+    optimizer = adam(model)
+    floats = images.float() / 255
+    began = time.perf_counter()
+    for start in range(0, len(floats), BATCH_SIZE):
+        batch = floats[start : start + BATCH_SIZE]
+        optimizer.zero_grad()
+        loss = mse_loss(model(batch), batch)
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - began
+
+
+def resident(images: torch.Tensor) -> float:
+    """Returns the seconds of an epoch of a bare loop that shuffles and converts bytes, with a fused optimizer."""
+    model = network()
+    optimizer = adam(model, fused=True)
+    began = time.perf_counter()
+    order = torch.randperm(len(images))
+    for start in range(0, len(images), BATCH_SIZE):
+        batch = images[order[start : start + BATCH_SIZE]].float().div_(255)
+        optimizer.zero_grad()
+        loss = mse_loss(model(batch), batch)
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - began
+
+
+def configuration(name: str, **training: Any) -> dict[str, Any]:
+    """Returns the content of Firebox's configuration of the same job, all else left to the defaults.
+
+    Args:
+        name: of the datamodule.
+        training: what the section ``training`` says beside one epoch on the CPU.
+    """
+    return {
+        "datamodule": {"name": name, "batch_size": BATCH_SIZE, "validation_fraction": 0.0},
+        "model": {"name": "cae_baseline", "channels": [16, 32], "latent_dim": 64},
+        "module": {"name": "reconstruction", "loss": "mse"},
+        "optimizer": {"name": "adam", "lr": LEARNING_RATE},
+        "training": {"epochs": 1, "device": "cpu", **training},
+    }

@@ -1,0 +1,274 @@
+"""Seconds of an epoch of the baseline job: the same network, data, batch size and optimizer under each system.
+
+Everything is in its idiomatic form; Firebox has its default configuration. The floor is a bare loop over float images
+that are in memory already: no shuffling, no conversion, no logging. What is timed is the training of one epoch;
+"with its end" adds what Firebox does there: images, checkpoint, all of it on disk. Before the rounds, the losses of
+Firebox are compared with those of a loop written by hand, fed the same order and initial weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn.functional import mse_loss
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import ToTensor
+
+from benchmarks import baseline
+from benchmarks.measuring import Cells, begin, firebox, installed, interleaved, median_ratio, options, report
+
+
+class AsTorchvision(Dataset[tuple[torch.Tensor, int]]):
+    """Fashion-MNIST as torchvision's class and ``ToTensor`` give it, a sample at a time."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self._images = images[:, 0]
+        self._convert = ToTensor()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self._convert(Image.fromarray(self._images[index].numpy())), 0
+
+
+def loader(images: torch.Tensor, workers: int) -> DataLoader[Any]:
+    return DataLoader(AsTorchvision(images), baseline.BATCH_SIZE, shuffle=True, num_workers=workers)
+
+
+def bare(images: torch.Tensor, workers: int) -> float:
+    model = baseline.network()
+    optimizer = baseline.adam(model)
+    batches = loader(images, workers)
+    began = time.perf_counter()
+    for batch, _ in batches:
+        optimizer.zero_grad()
+        loss = mse_loss(model(batch), batch)
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - began
+
+
+def ignite_engine(images: torch.Tensor) -> float:
+    from ignite.engine import Engine, Events
+    from ignite.handlers import ProgressBar
+    from ignite.handlers.tensorboard_logger import TensorboardLogger
+    from ignite.metrics import RunningAverage
+
+    model = baseline.network()
+    optimizer = baseline.adam(model)
+
+    def step(_: Engine, batch: Any) -> float:
+        optimizer.zero_grad()
+        loss = mse_loss(model(batch[0]), batch[0])
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    trainer = Engine(step)
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nothing:
+        RunningAverage(output_transform=lambda loss: loss).attach(trainer, "loss")
+        ProgressBar(file=nothing).attach(trainer, ["loss"])
+        board = TensorboardLogger(log_dir=folder)
+        board.attach_output_handler(
+            trainer, event_name=Events.ITERATION_COMPLETED(every=10), tag="train", metric_names=["loss"]
+        )
+        batches = loader(images, 0)
+        began = time.perf_counter()
+        trainer.run(batches, max_epochs=1)
+        seconds = time.perf_counter() - began
+        board.close()
+    return seconds
+
+
+def lightning_trainer(images: torch.Tensor, workers: int) -> float:
+    import lightning
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    class Module(lightning.LightningModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = baseline.network()
+
+        def training_step(self, batch: Any, _: int) -> torch.Tensor:
+            loss = mse_loss(self.model(batch[0]), batch[0])
+            self.log("loss", loss, prog_bar=True)
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return baseline.adam(self)
+
+    class Clock(lightning.Callback):  # type: ignore[misc]
+        def on_train_epoch_start(self, *_: Any) -> None:
+            self.began = time.perf_counter()
+
+        def on_train_epoch_end(self, *_: Any) -> None:
+            self.seconds = time.perf_counter() - self.began
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    clock = Clock()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Path(os.devnull).open("w") as nothing,
+        redirect_stdout(nothing),
+        redirect_stderr(nothing),
+    ):
+        trainer = lightning.Trainer(
+            max_epochs=1,
+            logger=TensorBoardLogger(folder),
+            enable_checkpointing=False,
+            callbacks=[clock],
+            log_every_n_steps=10,
+            accelerator="cpu",
+            enable_model_summary=False,
+        )
+        trainer.fit(Module(), loader(images, workers))
+    return clock.seconds
+
+
+def monai_trainer(images: torch.Tensor) -> float:
+    from monai.engines import SupervisedTrainer
+    from monai.handlers import TensorBoardStatsHandler
+
+    class Dictionaries(AsTorchvision):
+        def __getitem__(self, index: int) -> Any:
+            pixels, _ = super().__getitem__(index)
+            return {"image": pixels, "label": pixels}
+
+    logging.getLogger("ignite").setLevel(logging.ERROR)
+    model = baseline.network()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = SupervisedTrainer(
+            device=torch.device("cpu"),
+            max_epochs=1,
+            train_data_loader=DataLoader(Dictionaries(images), baseline.BATCH_SIZE, shuffle=True),
+            network=model,
+            optimizer=baseline.adam(model),
+            loss_function=nn.MSELoss(),
+            train_handlers=[TensorBoardStatsHandler(log_dir=folder, output_transform=lambda output: output[0]["loss"])],
+        )
+        began = time.perf_counter()
+        trainer.run()
+        return time.perf_counter() - began
+
+
+class Firebox:
+    """An epoch of Firebox.
+
+    Args:
+        name: of the datamodule.
+        training: what the section ``training`` says beside the defaults.
+    """
+
+    def __init__(self, name: str, **training: Any) -> None:
+        self._content = baseline.configuration(name, **training)
+        self.with_end: list[float] = []
+
+    def __call__(self) -> float:
+        with firebox(self._content) as run:
+            from engine.handler import Phase
+
+            trained: list[float] = []
+            run.every("1 epoch", lambda: trained.append(time.perf_counter()), Phase.STEP)
+            began = time.perf_counter()
+            run.trainer.run(run.streams["train"])
+            run.background.drain()
+            self.with_end.append(time.perf_counter() - began)
+            return trained[0] - began
+
+
+def largest_difference(name: str) -> float:
+    """Trains an epoch by Firebox and by hand, from the same weights over the same batches; compares every loss.
+
+    Both with the same kernels: contiguous images and a fused Adam.
+
+    Args:
+        name: of the datamodule.
+
+    Returns:
+        The largest relative difference of two losses of an iteration.
+
+    Raises:
+        AssertionError: the losses of the epoch differ by more than float noise.
+    """
+    with firebox(baseline.configuration(name, channels_last=False)) as run:
+        from engine.losses import Row
+
+        model = baseline.network()
+        weights = zip(model.parameters(), run.model.parameters(), strict=True)
+        model.load_state_dict(dict(zip(model.state_dict(), (own for _, own in weights), strict=True)))
+        rows: list[Row] = []
+        run.losses.subscribe(rows.extend)
+        run.trainer.run(run.streams["train"])
+        run.losses.settle()
+        stream = run.streams["train"]
+        optimizer = baseline.adam(model, fused=True)
+        losses = []
+        for iteration in range(len(stream)):
+            batch = stream.read(iteration).images.float().div_(255)
+            optimizer.zero_grad()
+            loss = mse_loss(model(batch), batch)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    own = [row.losses["loss"] for row in rows]
+    assert len(own) == len(losses)
+    mean, expected = statistics.fmean(own), statistics.fmean(losses)
+    assert abs(mean - expected) <= 1e-5 * expected, f"Firebox's epoch has the loss {mean}, expected {expected}"
+    return max(abs(value - other) / other for value, other in zip(own, losses, strict=True))
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--data", choices=baseline.DATA, default="fashion_mnist")
+    parser.add_argument("--only", action="append", metavar="SYSTEM", help="measure the floor and this; repeatable")
+    chosen = begin(parser)
+    images = baseline.training_images(chosen.data)
+    difference = largest_difference(chosen.data)
+    own = {"Firebox": Firebox(chosen.data), "Firebox, bfloat16": Firebox(chosen.data, precision="bfloat16")}
+    systems: dict[str, Callable[[], float]] = {
+        "floor": lambda: baseline.floor(images),
+        "bare loop, bytes in memory, fused Adam": lambda: baseline.resident(images),
+        "bare loop + DataLoader": lambda: bare(images, 0),
+        "bare loop + DataLoader, 2 workers": lambda: bare(images, 2),
+        **own,
+    }
+    if installed("tqdm"):
+        systems["Ignite + log + bar"] = lambda: ignite_engine(images)
+    if installed("monai"):
+        systems["MONAI"] = lambda: monai_trainer(images)
+    if installed("lightning"):
+        systems["Lightning"] = lambda: lightning_trainer(images, 0)
+        systems["Lightning, 2 workers"] = lambda: lightning_trainer(images, 2)
+    if chosen.only:
+        systems = {name: systems[name] for name in ("floor", *chosen.only)}
+    seconds = interleaved(systems, chosen.rounds)
+    for name, system in own.items():
+        if name in seconds:
+            seconds[f"{name}, with its end"] = system.with_end[1:]
+    rows: list[Cells] = [
+        {
+            "system": name,
+            "seconds": statistics.median(values),
+            "images/s": len(images) / statistics.median(values),
+            "x floor": median_ratio(values, seconds["floor"]),
+        }
+        for name, values in seconds.items()
+    ]
+    title = f"An epoch of {len(images):,} images, {chosen.threads} thread(s), median of {chosen.rounds} rounds"
+    report(title, rows, chosen, data=chosen.data, seconds=seconds, largest_difference=difference)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""A run to resume: its configuration and its checkpoint are held against what is given."""
+
+import shutil
+
+import pytest
+
+from engine import launch
+from engine.configuration import read
+from engine.factory import build
+from engine.launch import Request, configure
+from engine.preflight import preflight
+from engine.problems import Refusal
+from engine.run_directory import claim
+from trainers.train_cae_baseline import TRAINER
+
+SETTINGS = ["datamodule.batch_size=600", "training.epochs=2", "scheduler=null", "training.device=cpu"]
+QUIET = [f"handlers.{name}=false" for name in ("loss_log", "progress", "image_dump", "model_summary")]
+
+
+def saved(folder, version, *assignments):
+    """Returns the directory of a run that has a checkpoint of its start and was not finished."""
+    root = [f"output.root={folder}/runs", f"output.version={version}"]
+    configuration = read(TRAINER.name, TRAINER.default, None, [*SETTINGS, *QUIET, *root, *assignments])
+    run = build(configuration)
+    run.claimed = claim(configuration)
+    launch.start(run)
+    run.handlers["checkpoint"].save()
+    launch.close(run)
+    run.directory.unlock()
+    return run.directory
+
+
+def checked(directory, *assignments, allowed=()):
+    request = Request(TRAINER, None, assignments, resume=str(directory.path), allowed_changes=allowed)
+    return preflight(*_given(request))
+
+
+def _given(request):
+    configuration, resumed = configure(request)
+    return configuration, TRAINER, resumed
+
+
+def test_a_run_can_be_resumed_where_its_version_exists(tmp_path):
+    assert checked(saved(tmp_path, "a")).results["resumed_model"][0] == "passed"
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    run, other = saved(tmp_path, "a"), saved(tmp_path, "b", "model.latent_dim=8")
+    shutil.rmtree(run.checkpoints)
+    shutil.copytree(other.checkpoints, run.checkpoints)
+    with pytest.raises(Refusal) as caught:
+        checked(run)
+    text = str(caught.value)
+    assert (
+        f"model.name: {run.checkpoints}/iteration_00000000 is of another model: decoder.0.weight is (3136, 8) there, "
+        in text
+    )
+    assert "(3136, 64) here (3 of 12 differ); expected the run's own checkpoint" in text
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "problem"),
+    [
+        ("model.latent_dim=8", "model.latent_dim", "the run has 64"),
+        ("training.epochs=4", "training.epochs", "now 4; expected the same, or --allow-change training.epochs"),
+        ("seed=8", "seed", "now 8; expected the same, or start a new run without --resume"),
+        (
+            "handlers.checkpoint.keep_last=4",
+            "handlers.checkpoint.keep_last",
+            "or --allow-change handlers.checkpoint.keep",
+        ),
+        ("datamodule.workers=1", "datamodule.workers", "or --allow-change datamodule.workers"),
+    ],
+)
+def test_a_configuration_that_differs_is_refused_with_both_values(tmp_path, assignment, key, problem):
+    with pytest.raises(Refusal) as caught:
+        checked(saved(tmp_path, "a"), assignment)
+    assert [found.key for found in caught.value.problems] == [key]
+    text = str(caught.value)
+    assert problem in text
+    assert text.startswith(f"--set {key}  ")
+    assert "config.yaml" in text
+
+
+def test_what_may_change_is_allowed_by_name(tmp_path):
+    directory = saved(tmp_path, "a")
+    checked(directory, "training.epochs=4", allowed=["training.epochs"])
+    checked(directory, "handlers.checkpoint.keep_last=4", allowed=["handlers"])
+    with pytest.raises(Refusal, match="--allow-change seed: can't be changed in a run"):
+        checked(directory, "seed=8", allowed=["seed"])
