@@ -88,7 +88,7 @@ class BatchStream:
         return Batch(images, labels, indices)
 
     def first(self, count: int) -> Batch:
-        """Reads the first samples of the split, in their own order, as epoch 0 has them; the stream stays where it is."""
+        """Reads the first samples of the split in their own order, as epoch 0 has them; the stream stays in place."""
         indices = torch.arange(min(count, len(self._source)))
         images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
         return Batch(images, labels, indices)

@@ -42,7 +42,7 @@ from engine.picture import encode, grid
 from engine.problems import Problem, Refusal
 from engine.randomness import mix, seed_everything
 from engine.run import Run
-from engine.run_directory import RunDirectory, is_run
+from engine.run_directory import RunDirectory, is_run, write_whole
 
 logger = logging.getLogger("firebox")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.configuration import Configuration, plain, read
 from engine.problems import Problem, Refusal, refuse, shown
-from engine.run_directory import RunDirectory, is_run, newest_unfinished
+from engine.run_directory import RunDirectory, is_run, newest
 from engine.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def find_run(
     """
     if wanted == "newest":
         given = read(trainer.name, trainer.default, path, assignments)
-        directory = newest_unfinished(given.directory)
+        directory = newest(given.directory)
         if directory is None:
             raise Refusal(
-                [Problem("", f"--resume: no unfinished run in {given.directory}; start one without --resume")]
+                [Problem("", f"--resume: no run in {given.directory}; start one without --resume")]
             )
     else:
         directory = RunDirectory(Path(wanted))

@@ -162,11 +162,14 @@ def next_version(parent: Path) -> int:
     return max(taken, default=-1) + 1
 
 
-def newest_unfinished(parent: Path) -> RunDirectory | None:
-    """Returns the run below ``parent`` that was worked on last and is not completed."""
+def newest(parent: Path) -> RunDirectory | None:
+    """Returns the run below ``parent`` that was worked on last; one that is completed only where all are."""
     runs = [RunDirectory(entry) for entry in (parent.iterdir() if parent.is_dir() else ()) if is_run(entry)]
-    unfinished = [run for run in runs if run.status().state != "completed"]
-    return max(unfinished, key=lambda run: (run.path / "status.json").stat().st_mtime_ns, default=None)
+
+    def worked_on(run: RunDirectory) -> tuple[bool, int]:
+        return run.status().state != "completed", (run.path / "status.json").stat().st_mtime_ns
+
+    return max(runs, key=worked_on, default=None)
 
 
 def is_run(path: Path) -> bool:

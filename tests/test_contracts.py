@@ -179,7 +179,7 @@ BAD = {
         ["output.root: got", "is a file; expected a folder that can be written to"],
     ),
     "existing version": (existing_version, ["output.version", "first exists already", "--resume"]),
-    "nothing to resume": (lambda folder: [write(folder), "--resume"], ["no unfinished run in"]),
+    "nothing to resume": (lambda folder: [write(folder), "--resume"], ["no run in", "start one without --resume"]),
     "resuming what is no run": (lambda folder: [write(folder), "--resume", folder], ["not a run's directory"]),
 }
 

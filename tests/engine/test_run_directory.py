@@ -90,10 +90,13 @@ def test_the_newest_unfinished_run_is_found(tmp_path):
     for number, state in enumerate(["interrupted", "failed", "completed", "running"]):
         directory = make_run(tmp_path / f"version_{number}", state)
         os.utime(directory.path / "status.json", (1000 + number, 1000 + number))
-    assert run_directory.newest_unfinished(tmp_path).path.name == "version_3"
+    assert run_directory.newest(tmp_path).path.name == "version_3"
     RunDirectory(tmp_path / "version_3").write_status("completed", 3, "")
-    assert run_directory.newest_unfinished(tmp_path).path.name == "version_1"
-    assert run_directory.newest_unfinished(tmp_path / "absent") is None
+    assert run_directory.newest(tmp_path).path.name == "version_1"
+    RunDirectory(tmp_path / "version_0").write_status("completed", 3, "")
+    RunDirectory(tmp_path / "version_1").write_status("completed", 3, "")
+    assert run_directory.newest(tmp_path).path.name == "version_1"
+    assert run_directory.newest(tmp_path / "absent") is None
 
 
 def test_the_status_is_replaced_whole(tmp_path):
