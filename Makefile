@@ -1,7 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# Two processes of one thread each test faster than one of two, and no result depends on it.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+TEST := $(BIN)/python -m pytest
 
 .PHONY: train test check format soak documents clean
 

@@ -45,9 +45,7 @@ def find_run(
         given = read(trainer.name, trainer.default, path, assignments)
         directory = newest(given.directory)
         if directory is None:
-            raise Refusal(
-                [Problem("", f"--resume: no run in {given.directory}; start one without --resume")]
-            )
+            raise Refusal([Problem("", f"--resume: no run in {given.directory}; start one without --resume")])
     else:
         directory = RunDirectory(Path(wanted))
         if not is_run(directory.path):

@@ -1,5 +1,10 @@
 """Fixtures that several folders of tests share."""
 
+import os
+
+# A fork of a process that holds OpenMP's threads waits for them for ever, and OpenMP reads this as torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 
 from tests.exactness import only_run, run_script, write_configuration

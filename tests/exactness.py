@@ -17,6 +17,8 @@ from trainers.train_cae_baseline import TRAINER
 
 SCRIPT = Path(__file__).parent.parent / "trainers" / "train_cae_baseline.py"
 FORK = multiprocessing.get_context("fork")
+LONGEST = 240
+"""Seconds that a run of a second or two may take on a machine that is busy with other things."""
 
 CONFIGURATION = {
     "trainer": "cae_baseline",
@@ -143,7 +145,10 @@ class Forked:
         os._exit(command_line.train_script(TRAINER, arguments))
 
     def wait(self):
-        self._process.join()
+        self._process.join(LONGEST)
+        if self._process.exitcode is None:
+            self._process.kill()
+            raise AssertionError(f"a run did not end within {LONGEST} seconds")
         return self._process.exitcode
 
     def poll(self):
