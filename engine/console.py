@@ -109,11 +109,11 @@ def refused(refusal: Refusal) -> None:
 
 def failed(error: Exception, configuration: Configuration) -> str:
     """Reports what stopped the training; returns it in one line."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        size = configuration.data.loading.batch_size
-        reason = f"out of memory at datamodule.batch_size {size}; lower it, or raise training.accumulation: {error}"
+    if _is_out_of_memory(error):
+        batch = f"{configuration.data.kind}.batch_size {configuration.data.loading.batch_size}"
+        estimate = _estimated_memory(configuration)
+        way_out = "lower it, or raise training.accumulation"
+        reason = f"out of memory at {batch}{estimate}; {way_out}: {str(error).splitlines()[0]}"
     elif isinstance(error, TrainingFailure):
         reason = str(error)
     elif isinstance(error, OSError):
@@ -123,6 +123,23 @@ def failed(error: Exception, configuration: Configuration) -> str:
         logger.error("%s", "".join(traceback.format_exception(error)).rstrip())
     logger.error("%s", reason)
     return reason.splitlines()[0] if reason else type(error).__name__
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for accelerators alone; the CPU's allocator raises a RuntimeError."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _estimated_memory(configuration: Configuration) -> str:
+    """What the run was estimated to take, as a part of a message; nothing where that can't be said."""
+    from engine.preflight import Preflight, Unavailable, size
+
+    try:
+        return f", where the run was estimated to take {size(Preflight(configuration).costs.memory)}"
+    except (Unavailable, Refusal):
+        return ""
 
 
 def completed_already(directory: RunDirectory, configuration: Configuration) -> None:

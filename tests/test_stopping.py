@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import torch
 from ignite.engine import Events
 
 from engine import checkpoints
@@ -284,6 +285,20 @@ def test_a_full_disk_ends_the_run_with_a_message_and_its_last_checkpoint(tmp_pat
     folder = run / "checkpoints"
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
     assert checkpoints.newest_valid(folder)[0] == checkpoints.path_of(folder, 14)
+
+
+def test_running_out_of_memory_names_the_batch_size_and_the_estimate(tmp_path):
+    configuration = write_configuration(tmp_path)
+
+    def exhaust(_):
+        torch.empty(1 << 55, dtype=torch.uint8)
+
+    assert Forked(str(configuration), prepare=with_handler(Events.ITERATION_STARTED(once=3), exhaust)).wait() == 1
+    last = output(configuration)
+    assert "out of memory at datamodule.batch_size 300, where the run was estimated to take" in last
+    assert "MiB; lower it, or raise training.accumulation" in last
+    assert "Traceback" not in last
+    assert status(only_run(tmp_path))["status"] == "failed"
 
 
 def test_resuming_at_a_million_costs_what_it_costs_at_a_hundred(tmp_path):
