@@ -24,6 +24,8 @@ from data.stream import BatchStream, Placement
 SHAPE = (1, 28, 28)
 BATCH_SIZES = (32, 128, 1024)
 GROWTH = (1, 4, 16, 64)
+WARM_UP = 32
+"""Batches until the workers are all there."""
 POSITIONS = (10, 10_000_000)
 
 
@@ -54,7 +56,7 @@ def stream(
 def images_per_second(batches: BatchStream, batch_size: int, count: int) -> float:
     """Returns the rate at which an epoch's batches come prepared, once the first are there."""
     prepare = Preparation(ImageSpecification(SHAPE), torch.device("cpu"), channels_last=True)
-    for batch in itertools.islice(batches, 4):
+    for batch in itertools.islice(batches, WARM_UP):
         prepare(batch)
     wanted = max(1, count // batch_size)
     began = time.perf_counter()

@@ -53,8 +53,15 @@ def test_a_checkpoint_at_an_epochs_last_iteration_repeats_and_skips_nothing(tmp_
         text = configuration.read_text().replace("every: 7 iterations", f"every: {every}")
         configuration.write_text(text)
     assert Forked(str(whole)).wait() == 0
-    assert Forked(str(stopped), prepare=kill_at(EPOCH_LENGTH + 1)).wait() == -signal.SIGKILL
-    assert "iteration_00000019" in str(list((only_run(tmp_path / "stopped") / "checkpoints").iterdir()))
+
+    def kill_when_written(run):
+        if run.iteration == EPOCH_LENGTH + 1:
+            run.background.drain()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    prepare = with_handler(Events.ITERATION_COMPLETED, kill_when_written)
+    assert Forked(str(stopped), prepare=prepare).wait() == -signal.SIGKILL
+    assert EPOCH_LENGTH in checkpoints.iterations_in(only_run(tmp_path / "stopped") / "checkpoints")
     resumed = resumed_to_the_end(stopped)
     assert "resumed from" in output(stopped)
     assert differences(only_run(tmp_path / "whole"), resumed) == []
