@@ -25,6 +25,12 @@ class Monitor:
     metric: str
     mode: str
 
+    def rank(self, value: float) -> float:
+        """Returns a number that is smaller the better the value is; NaN is worst."""
+        if math.isnan(value):
+            return math.inf
+        return value if self.mode == "min" else -value
+
 
 def monitor_of(configuration: Configuration) -> Monitor | None:
     """Returns what the run's checkpoint handler monitors; None: it has no such handler."""
@@ -34,8 +40,12 @@ def monitor_of(configuration: Configuration) -> Monitor | None:
     return None
 
 
-def best_of(manifests: Iterable[Manifest], monitor: Monitor) -> Manifest | None:
-    """Returns the best of those that a finite value was measured at; of equal ones the first; None: there is none."""
+def ranked(manifests: Iterable[Manifest], monitor: Monitor) -> list[Manifest]:
+    """Returns those that a finite value was measured at, best first; of equal ones the earlier."""
     measured = [m for m in manifests if math.isfinite(m.metrics.get(monitor.metric, math.nan))]
-    sign = 1 if monitor.mode == "min" else -1
-    return min(measured, key=lambda manifest: sign * manifest.metrics[monitor.metric], default=None)
+    return sorted(measured, key=lambda manifest: monitor.rank(manifest.metrics[monitor.metric]))
+
+
+def best_of(manifests: Iterable[Manifest], monitor: Monitor) -> Manifest | None:
+    """Returns the best of those that a finite value was measured at; None: there is none."""
+    return next(iter(ranked(manifests, monitor)), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
@@ -10,6 +9,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from engine import checkpoints
 from engine.handler import Handler, Phase
 from engine.intervals import Interval
+from engine.monitor import Monitor, ranked
 from engine.run import Run
 
 
@@ -45,8 +45,8 @@ class Checkpoint(Handler):
         self.keep_last = keep_last
         self.keep_best = keep_best
         self.monitor = monitor
-        self.mode = mode
         self.background = background
+        self._monitor = Monitor(monitor, mode)
         self._saved: tuple[int, bool] | None = None
         self._resumed_from: int | None = None
         self._writing = 0
@@ -100,25 +100,17 @@ class Checkpoint(Handler):
         if value is None or self._saved == (self._run.iteration, self._run.dispatcher.pending):
             return
         self._run.background.wait(self._writing)
-        best = self._ranked(checkpoints.valid_manifests(self._run.directory.checkpoints))[: self.keep_best]
-        if len(best) < self.keep_best or self._rank(value) < self._rank(best[-1].metrics[self.monitor]):
+        manifests = checkpoints.valid_manifests(self._run.directory.checkpoints)
+        best = ranked(manifests, self._monitor)[: self.keep_best]
+        rank = self._monitor.rank
+        if len(best) < self.keep_best or rank(value) < rank(best[-1].metrics[self.monitor]):
             self.save()
 
     def _prune(self) -> None:
         folder = self._run.directory.checkpoints
         manifests = checkpoints.valid_manifests(folder)
         kept = {manifest.iteration for manifest in manifests[-self.keep_last :]}
-        kept |= {manifest.iteration for manifest in self._ranked(manifests)[: self.keep_best]}
+        kept |= {manifest.iteration for manifest in ranked(manifests, self._monitor)[: self.keep_best]}
         for manifest in manifests:
             if manifest.iteration not in kept and manifest.iteration != self._resumed_from:
                 checkpoints.remove(checkpoints.path_of(folder, manifest.iteration))
-
-    def _ranked(self, manifests: list[checkpoints.Manifest]) -> list[checkpoints.Manifest]:
-        """Those that the metric was measured at, best first; of equal ones the earlier."""
-        measured = [manifest for manifest in manifests if self.monitor in manifest.metrics]
-        return sorted(measured, key=lambda manifest: self._rank(manifest.metrics[self.monitor]))
-
-    def _rank(self, value: float) -> float:
-        if math.isnan(value):
-            return math.inf
-        return value if self.mode == "min" else -value

@@ -50,8 +50,10 @@ class ConvolutionalEncoder(nn.Sequential):
         smallest = halved_sides(input_shape, len(channels))[-1]
         layers: list[nn.Module] = []
         for inputs, outputs in zip((input_shape[0], *channels), channels, strict=False):
-            layers += [nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1), nn.ReLU()]
-        super().__init__(*layers, nn.Flatten(), nn.Linear(channels[-1] * math.prod(smallest), features))
+            layers += [nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1), nn.ReLU(inplace=True)]
+        # The last ReLU comes after the flattening: in channels_last, its backward pass would mix two memory formats.
+        layers.insert(-1, nn.Flatten())
+        super().__init__(*layers, nn.Linear(channels[-1] * math.prod(smallest), features))
 
 
 class ConvolutionalDecoder(nn.Sequential):
@@ -76,7 +78,8 @@ class ConvolutionalDecoder(nn.Sequential):
     ) -> None:
         sides = halved_sides(input_shape, len(channels))
         smallest = (channels[-1], *sides[-1])
-        layers: list[nn.Module] = [nn.Linear(latent_dim, math.prod(smallest)), nn.ReLU(), nn.Unflatten(1, smallest)]
+        layers: list[nn.Module] = [nn.Linear(latent_dim, math.prod(smallest)), nn.ReLU(inplace=True)]
+        layers.append(nn.Unflatten(1, smallest))
         outward = (input_shape[0], *channels)
         for stage in reversed(range(len(channels))):
             # A transposed convolution of stride 2 makes 2n - 1 pixels of n; an even side needs one more.
@@ -86,6 +89,6 @@ class ConvolutionalDecoder(nn.Sequential):
                 nn.ConvTranspose2d(
                     outward[stage + 1], outward[stage], 3, stride=2, padding=1, output_padding=output_padding
                 ),
-                nn.ReLU() if stage else OUTPUT_ACTIVATIONS[output_activation](),
+                nn.ReLU(inplace=True) if stage else OUTPUT_ACTIVATIONS[output_activation](),
             ]
         super().__init__(*layers)
