@@ -189,21 +189,16 @@ def build_augmentation(loading: Loading) -> Augmentation | None:
 def attach_handlers(run: Run) -> None:
     """Constructs the handlers and attaches them in the order of their phases, the dispatcher last."""
     configuration = run.configuration
-    named = list(configuration.handlers)
+    parts = {part.component.short_name: (f"handlers.{part.written}", part) for part in configuration.handlers}
     if configuration.scheduler is not None:
-        named.append(configuration.scheduler)
-    keys = {part.component.short_name: f"handlers.{part.written}" for part in configuration.handlers}
-    if configuration.scheduler is not None:
-        keys[configuration.scheduler.component.short_name] = "scheduler"
-    handlers: dict[str, Handler] = {
-        part.component.short_name: constructed(part, keys[part.component.short_name]) for part in named
-    }
+        parts[configuration.scheduler.component.short_name] = ("scheduler", configuration.scheduler)
+    handlers: dict[str, Handler] = {name: constructed(part, key) for name, (key, part) in parts.items()}
     run.handlers = dict(sorted(handlers.items(), key=lambda item: item[1].phase))
-    marks = {part.component.short_name: part.mark for part in named}
     attach_built_in(run)
     for name, handler in run.handlers.items():
+        key, part = parts[name]
         try:
             handler.attach(run)
         except Exception as error:
-            raise Refusal([Problem(keys[name], in_one_line(error), marks[name])]) from error
+            raise Refusal([Problem(key, in_one_line(error), part.mark)]) from error
     run.dispatcher.attach(run.trainer)

@@ -29,7 +29,7 @@ class Request:
         trainer: that is to train.
         path: of the configuration; None: the trainer's default.
         assignments: ``KEY=VALUE``, applied last.
-        resume: a run's directory, or "newest" for the newest unfinished one; None: a new run.
+        resume: a run's directory, or "newest" for the newest, an unfinished one first; None: a new run.
         allowed_changes: keys in which a resumed run's configuration may differ.
         check: run all guards and stop.
         quiet: print nothing but the run directory.
