@@ -15,13 +15,26 @@ DATA = ("fashion_mnist", "fashion_mini")
 
 
 def network() -> nn.Sequential:
-    """Returns the network: function and order of parameters are those of cae_baseline, channels 16 and 32."""
+    """Returns the network in the plain layers of torch: what cae_baseline computes with channels 16 and 32."""
     torch.manual_seed(0)
     return nn.Sequential(
         *(nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Flatten()),
         *(nn.Linear(1568, 64), nn.Linear(64, 1568), nn.ReLU(), nn.Unflatten(1, (32, 7, 7))),
         *(nn.ConvTranspose2d(32, 16, 3, 2, 1, 1), nn.ReLU(), nn.ConvTranspose2d(16, 1, 3, 2, 1, 1), nn.Sigmoid()),
     )
+
+
+def copy_weights(network: nn.Sequential, model: nn.Module) -> None:
+    """Gives the network the weights of a cae_baseline, which flattens (H, W, C) where nn.Flatten does (C, H, W)."""
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    shapes = {
+        "encoder.5.weight": ((64, 7, 7, 32), (0, 3, 1, 2)),
+        "decoder.0.weight": ((7, 7, 32, 64), (2, 0, 1, 3)),
+        "decoder.0.bias": ((7, 7, 32), (2, 0, 1)),
+    }
+    for name, (shape, order) in shapes.items():
+        state[name] = state[name].view(shape).permute(order).reshape(state[name].shape)
+    network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
 
 
 def adam(model: nn.Module, **settings: Any) -> torch.optim.Optimizer:

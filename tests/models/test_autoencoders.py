@@ -3,7 +3,9 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from benchmarks import baseline
 from models.cae_baseline import CAEBaseline
+from models.convolution import DoublingConvolution
 from models.linear_autoencoder import LinearAutoencoder
 from models.linear_vae import LinearVAE
 from models.vae_baseline import VAEBaseline
@@ -64,41 +66,50 @@ def test_impossible_stages_are_refused_with_a_way_out(model_class, input_shape, 
     assert "name one channel count for each stage" in str(refusal.value)
 
 
-def reference_autoencoder() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, 2, 1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, 2, 1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(1568, 64),
-        nn.Linear(64, 1568),
-        nn.ReLU(),
-        nn.Unflatten(1, (32, 7, 7)),
-        nn.ConvTranspose2d(32, 16, 3, 2, 1, 1),
-        nn.ReLU(),
-        nn.ConvTranspose2d(16, 1, 3, 2, 1, 1),
-        nn.Sigmoid(),
-    )
-
-
-def test_cae_computes_the_plain_sequence_of_layers_bit_for_bit():
-    reference = reference_autoencoder()
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_cae_computes_what_the_plain_layers_of_torch_do(memory_format):
+    network = baseline.network()
     model = CAEBaseline((1, 28, 28), channels=(16, 32), latent_dim=64, output_activation="sigmoid")
-    names = model.state_dict().keys()
-    model.load_state_dict(dict(zip(names, reference.state_dict().values(), strict=True)))
+    baseline.copy_weights(network, model)
     images = torch.rand(4, 1, 28, 28)
 
-    assert torch.equal(model(images), reference(images))
+    torch.testing.assert_close(model.to(memory_format=memory_format)(images), network(images))
 
 
-def test_cae_draws_the_initial_weights_of_the_plain_sequence_of_layers():
-    torch.manual_seed(3)
-    reference = reference_autoencoder()
-    torch.manual_seed(3)
+def test_cae_draws_the_initial_weights_of_the_plain_layers():
+    network = baseline.network()
+    torch.manual_seed(0)
     model = CAEBaseline((1, 28, 28), channels=(16, 32), latent_dim=64)
 
-    assert all(map(torch.equal, model.parameters(), reference.parameters()))
+    assert all(map(torch.equal, model.parameters(), network.parameters()))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+@pytest.mark.parametrize(("size", "doubled"), [((1, 1), (1, 2)), ((4, 5), (8, 9)), ((4, 5), (7, 10)), ((3, 3), (6, 6))])
+def test_doubling_convolution_is_the_transposed_convolution(size, doubled, outputs, memory_format):
+    layer = DoublingConvolution(3, outputs, doubled).double().to(memory_format=memory_format)
+    images = torch.randn(5, 3, *size, dtype=torch.double).to(memory_format=memory_format).requires_grad_()
+    made = layer(images)
+    expected = nn.ConvTranspose2d.forward(layer, images)
+    direction = torch.randn_like(expected)
+    given = [images, *layer.parameters()]
+
+    assert made.shape == (5, outputs, *doubled)
+    torch.testing.assert_close(made, expected)
+    gradients, expected_gradients = (torch.autograd.grad(output, given, direction) for output in (made, expected))
+    torch.testing.assert_close(gradients, expected_gradients)
+
+
+def test_in_channels_last_an_autoencoder_copies_no_image_into_another_memory_format():
+    model = CAEBaseline((1, 28, 28), channels=(16, 32), latent_dim=64).to(memory_format=torch.channels_last)
+    images = torch.rand(4, 1, 28, 28)
+    with torch.profiler.profile(record_shapes=True) as profile:
+        model(images).square().mean().backward()
+
+    copied = [event.input_shapes[0] for event in profile.events() if event.name == "aten::copy_"]
+    assert [4, 9, 14, 14] in copied, "the copy that fold needs"
+    assert [4, 32, 7, 7] not in copied
 
 
 @pytest.mark.parametrize("model_class", PLAIN)
