@@ -42,7 +42,7 @@ def adam(model: nn.Module, **settings: Any) -> torch.optim.Optimizer:
 
 
 def training_images(name: str, count: int | None = None) -> torch.Tensor:
-    """Reads the training images uint8 (N, 1, 28, 28) from Debian's package or from the embedded part.
+    """Reads the training images uint8 (N, 1, 28, 28), contiguous, from Debian's package or from the embedded part.
 
     Args:
         name: fashion_mnist or fashion_mini.
@@ -52,7 +52,8 @@ def training_images(name: str, count: int | None = None) -> torch.Tensor:
     from data.fashion_mnist import FashionMNIST
 
     data = FashionMNIST(validation_fraction=0.0) if name == "fashion_mnist" else FashionMini(validation_fraction=0.0)
-    return data.read("train").images[:count]
+    images = data.read("train").images[:count]
+    return images.reshape(-1).view(images.shape)
 
 
 def floor(images: torch.Tensor) -> float:

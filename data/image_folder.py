@@ -87,9 +87,9 @@ class ImageFolder(DataModule):
             raise DataError(f"image_folder: {self._root} has no {split} split")
         listing = self._listing
         if split == "test" or "validation" in listing.files:
-            return DatasetImages(self._files(split))
+            return DatasetImages(self._files(split), fixed=True)
         kept, held_out = hold_out(len(listing.files["train"]), self._validation_fraction, self._split_seed)
-        return DatasetImages(self._files("train"), kept if split == "train" else held_out)
+        return DatasetImages(self._files("train"), kept if split == "train" else held_out, fixed=True)
 
     def _files(self, split: Split) -> ImageFiles:
         return ImageFiles(

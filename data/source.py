@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from engine.randomness import mix, seed_everything
+from engine.randomness import mix, seed_sample
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class ImageSource(Protocol):
 
 
 class ResidentImages:
-    """Images held in memory (or on a device) as uint8.
+    """Images held in memory (or on a device) as uint8, a pixel's channels side by side: what convolutions want.
 
     Args:
         images: uint8 of shape (N, C, H, W).
@@ -42,18 +42,29 @@ class ResidentImages:
     def __init__(self, images: torch.Tensor, labels: torch.Tensor | None) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise ValueError(f"images: got {images.dtype} {tuple(images.shape)}, expected uint8 (N, C, H, W)")
-        self.images = images
+        self._pixels = images.permute(0, 2, 3, 1).contiguous()
         self.labels = labels
 
+    @property
+    def images(self) -> torch.Tensor:
+        """All of them, uint8 (N, C, H, W) in channels_last."""
+        return self._pixels.permute(0, 3, 1, 2)
+
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self._pixels)
 
     def gather(
         self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        indices = indices.to(self.images.device, non_blocking=True)
+        indices = indices.to(self._pixels.device, non_blocking=True)
         labels = None if self.labels is None else self.labels.index_select(0, indices)
-        return self.images.index_select(0, indices), labels
+        return self._pixels.index_select(0, indices).permute(0, 3, 1, 2), labels
+
+    def put(self, indices: torch.Tensor, images: torch.Tensor, labels: torch.Tensor | None) -> None:
+        """Writes samples over those at ``indices`` (int64, (n,)), as ``gather`` would read them."""
+        self.images[indices] = images
+        if self.labels is not None and labels is not None:
+            self.labels[indices] = labels
 
     def subset(self, indices: torch.Tensor) -> ResidentImages:
         """Returns the images at ``indices`` (int64, (n,)) as a source of their own."""
@@ -73,11 +84,13 @@ class DatasetImages:
     Args:
         dataset: image k is uint8 (C, H, W), or float32 (C, H, W) in [0, 1]; label k is an integer.
         indices: int64 of shape (n,): the part of the data set to show; None: all of it.
+        fixed: sample k is the same uint8 image whenever it is read; then it need not be read twice.
     """
 
-    def __init__(self, dataset: Any, indices: torch.Tensor | None = None) -> None:
+    def __init__(self, dataset: Any, indices: torch.Tensor | None = None, *, fixed: bool = False) -> None:
         self._dataset = dataset
         self._indices = indices
+        self.fixed = fixed
 
     def __len__(self) -> int:
         return len(self._dataset) if self._indices is None else len(self._indices)
@@ -89,9 +102,43 @@ class DatasetImages:
             indices = self._indices[indices]
         samples = []
         for index in indices.tolist():
-            seed_everything(mix(seed, "sample", epoch, index))
+            seed_sample(mix(seed, "sample", epoch, index))
             samples.append(self._dataset[index])
         if isinstance(samples[0], torch.Tensor):
             return torch.stack(samples), None
         images, labels = zip(*samples, strict=True)
         return torch.stack(images), torch.tensor(labels, dtype=torch.int64)
+
+
+class RememberedImages:
+    """The samples of another source, each held in memory, as uint8, from the first time that it is read.
+
+    Args:
+        source: its images are uint8. Of samples that it draws at random, those of epoch 0 and seed 0 are held.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        self._source = source
+        self._known = torch.zeros(len(source), dtype=torch.bool)
+        self._held: ResidentImages | None = None
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def gather(
+        self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        known = self._known[indices]
+        if self._held is None or not known.all():
+            self._remember(indices[~known])
+        assert self._held is not None
+        return self._held.gather(indices)
+
+    def _remember(self, indices: torch.Tensor) -> None:
+        images, labels = self._source.gather(indices)
+        if self._held is None:
+            _, channels, height, width = images.shape
+            space = images.new_empty(len(self), height, width, channels).permute(0, 3, 1, 2)
+            self._held = ResidentImages(space, None if labels is None else labels.new_empty(len(self)))
+        self._held.put(indices, images, labels)
+        self._known[indices] = True

@@ -9,13 +9,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data.batch import Batch
-from data.source import ImageSource, ResidentImages
+from data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
 from engine.randomness import EpochOrder
 
 Placement = Literal["auto", "device", "memory", "stream"]
 
 MEMORY_BUDGET = 2 << 30
-"""Bytes of images that are held in memory without being asked for."""
+"""Bytes of a split's images that are held, in memory or on a device, without being asked for."""
 
 
 class BatchStream:
@@ -49,7 +49,9 @@ class BatchStream:
         device: torch.device | None = None,
     ) -> None:
         device = device or torch.device("cpu")
-        self._source, self.placement = place(source, placement, device)
+        asked = placement, "as configured"
+        self.placement, self.why = choose(source, workers, device) if placement == "auto" else asked
+        self._source = place(source, self.placement, device)
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
@@ -124,25 +126,47 @@ class BatchStream:
         )
 
 
-def place(source: ImageSource, placement: Placement, device: torch.device) -> tuple[ImageSource, Placement]:
-    """Puts a split where its batches will be gathered from.
+def choose(source: ImageSource, workers: int, device: torch.device) -> tuple[Placement, str]:
+    """Chooses where the images of a split are gathered from.
 
-    ``auto`` holds what is in memory already, on a CUDA device if it fits the budget there, and streams everything else:
-    samples that are decoded or drawn when they are read.
+    Args:
+        source: the samples.
+        workers: processes that are asked for to read ahead.
+        device: that batches will be moved to.
 
     Returns:
-        The source to gather from, and where it is.
+        The placement, and why that one.
     """
-    if placement == "auto":
-        if not isinstance(source, ResidentImages):
-            return source, "stream"
-        fits = source.images.numel() <= MEMORY_BUDGET
-        placement = "device" if device.type != "cpu" and fits else "memory"
-    if placement == "stream":
-        return source, placement
+    if isinstance(source, ResidentImages):
+        size = source.images.numel()
+        if device.type == "cpu":
+            return "memory", "where they are"
+        return ("device", _fits(size)) if size <= MEMORY_BUDGET else ("memory", _exceeds(size))
+    if not isinstance(source, DatasetImages) or not source.fixed:
+        return "stream", "they may be drawn anew each epoch"
+    if workers:
+        return "stream", f"for {workers} workers"
+    size = len(source) * source.gather(torch.tensor([0]))[0].numel()
+    return ("memory", _fits(size)) if size <= MEMORY_BUDGET else ("stream", _exceeds(size))
+
+
+def place(source: ImageSource, placement: Placement, device: torch.device) -> ImageSource:
+    """Returns the source that the samples of a split are gathered from, given where they are to be held."""
+    if placement == "stream" or (placement == "memory" and isinstance(source, ResidentImages)):
+        return source
+    if placement == "memory":
+        return RememberedImages(source)
     if not isinstance(source, ResidentImages):
         source = ResidentImages(*source.gather(torch.arange(len(source))))
-    return (source.to(device) if placement == "device" else source), placement
+    return source.to(device)
+
+
+def _fits(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MiB, of at most {MEMORY_BUDGET >> 20:,}"
+
+
+def _exceeds(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MiB exceed {MEMORY_BUDGET >> 20:,}"
 
 
 def _as_gathered(gathered: Any) -> Any:

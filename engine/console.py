@@ -83,7 +83,8 @@ def started(run: Run) -> None:
         where,
     )
     for split, stream in run.streams.items():
-        logger.debug("%s: %d images, placement %s", split, stream.samples, stream.placement)
+        level = logging.INFO if split == "train" else logging.DEBUG
+        logger.log(level, "%s: %d images, placement %s: %s", split, stream.samples, stream.placement, stream.why)
     logger.info("run directory: %s", run.directory.path)
 
 

@@ -47,6 +47,8 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     """
     stop = stop or StopRequest()
     device = choose_device(configuration.training.device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32
     data = data or constructed(configuration.data.named, configuration.data.kind)
     specification = data.specification
     loading, training = configuration.data.loading, configuration.training
@@ -116,14 +118,13 @@ def constructed(named: Named, key: str, *injected: object, **injected_by_name: o
 def build_streams(data: DataModule, loading: Loading, seed: int, device: torch.device) -> dict[Split, BatchStream]:
     """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
     streams: dict[Split, BatchStream] = {}
-    evaluation_batch_size = loading.evaluation_batch_size or 4 * loading.batch_size
     for split in SPLITS:
         if not data.split_lengths.get(split):
             continue
         training = split == "train"
         streams[split] = BatchStream(
             data.read(split),
-            batch_size=loading.batch_size if training else evaluation_batch_size,
+            batch_size=loading.batch_size if training else loading.evaluated_together,
             seed=seed,
             shuffle=training,
             drop_last=loading.drop_last and training,
@@ -151,7 +152,9 @@ def build_model(
     if configuration.training.channels_last and has_convolutions(model):
         model = model.to(memory_format=torch.channels_last)
     if configuration.training.compile:
-        model.compile()
+        # A module may call parts of the model, such as an encoder, where it does not call the whole.
+        for part in (model, *model.children()):
+            part.compile()
     return model
 
 

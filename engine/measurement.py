@@ -43,7 +43,8 @@ def measure(run: Run, split: Split, count: int | None = None) -> dict[str, Any]:
         stream.seek(0)
         run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
     else:
-        run.evaluator.run(_parts(stream.first(count), _evaluation_batch_size(run)), max_epochs=1)
+        size = run.configuration.data.loading.evaluated_together
+        run.evaluator.run(_parts(stream.first(count), size), max_epochs=1)
     metrics = run.evaluator.state.metrics
     return {name: _plain(value) for name, value in metrics.items()}
 
@@ -131,8 +132,3 @@ def _principal_components(
         return mean, None
     _, vectors = torch.linalg.eigh(products / count - mean.outer(mean))
     return mean, vectors[:, -components:]
-
-
-def _evaluation_batch_size(run: Run) -> int:
-    loading = run.configuration.data.loading
-    return loading.evaluation_batch_size or 4 * loading.batch_size

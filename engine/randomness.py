@@ -58,10 +58,16 @@ class IterationSeeder:
 
 def seed_everything(seed: int) -> None:
     """Seeds torch (all devices), Python's ``random`` and numpy, where something outside the iterations draws: model
-    initialisation, a data set's ``__getitem__``, a handler that asks."""
+    initialisation, an evaluation, a handler that asks."""
+    torch.manual_seed(seed)
+    seed_sample(seed)
+
+
+def seed_sample(seed: int) -> None:
+    """Seeds torch on the CPU, Python's ``random`` and numpy, where a sample is read: at a tenth of the cost."""
     import numpy
 
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     random.seed(seed)
     numpy.random.seed(seed % (1 << 32))
 

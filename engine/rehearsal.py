@@ -180,9 +180,10 @@ class Rehearsal:
                 with self._naming(f"a training step with {counted(size)}", batch), saved_bytes(self.run) as saved:
                     self.run.training(self.run.trainer, batch)
                 activations = max(activations, saved.total)
-            evaluated = loading.evaluation_batch_size or 4 * loading.batch_size
             held_out = [length for split, length in lengths.items() if split != "train"]
-            for size in sorted({size for length in held_out for size in batch_sizes(length, evaluated)}):
+            for size in sorted(
+                {size for length in held_out for size in batch_sizes(length, loading.evaluated_together)}
+            ):
                 batch = self._data.batch(size)
                 with self._naming(f"an evaluation step with {counted(size)}", batch), largest_output() as largest:
                     self._evaluate(batch)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, fold
 
@@ -92,6 +93,8 @@ class DoublingConvolution(nn.ConvTranspose2d):
             # What a pixel adds to each of the 9 around it, then all of it added up. fold takes one image after another,
             # but the channels of one together: it is given the batch as the channels of one.
             added = conv2d(images, self.weight.flatten(1).t()[..., None, None])
+            # Under autocast, too: fold is slower in bfloat16.
+            added = added.to(self.weight.dtype, memory_format=torch.contiguous_format)
             together = fold(added.flatten(2).flatten(0, 1)[None], self.size, 3, padding=1, stride=2)
             doubled = together.transpose(0, 1)
         else:

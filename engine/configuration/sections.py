@@ -23,12 +23,19 @@ class Loading(Section):
     drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
     workers: NonNegativeInt = Field(0, description="worker processes that read data which is not held in memory")
     placement: Literal["auto", "device", "memory", "stream"] = Field(
-        "auto", description="where images are held: on the device, in memory, or read as they are needed"
+        "auto",
+        description="where images are held: on the device, in memory, or read as they are needed; "
+        "auto: on a GPU or in memory where they never change and take at most 2 GiB",
     )
     augmentations: list[Any] = Field(
         [],
         description="kornia's random augmentations in snake case, each a name or {name: {parameters}}; training only",
     )
+
+    @property
+    def evaluated_together(self) -> int:
+        """Images in an evaluation batch."""
+        return self.evaluation_batch_size or 4 * self.batch_size
 
 
 class Training(Section):
@@ -39,7 +46,9 @@ class Training(Section):
         Field("auto", description="auto: the first CUDA device, else the CPU")
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="of the forward pass; weights and optimizer stay float32, float16 scales the loss"
+        "float32",
+        description="of the forward pass; weights and optimizer stay float32, which CUDA multiplies in TF32; "
+        "float16 scales the loss",
     )
     accumulation: PositiveInt = Field(1, description="parts that a batch is worked through in; one update a batch")
     gradient_clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients; null: no limit")

@@ -1,7 +1,9 @@
 """One endless stream of batches, the same wherever it begins and however it is read."""
 
 import itertools
+import random
 
+import numpy
 import pytest
 import torch
 
@@ -38,7 +40,21 @@ class Noisy(torch.utils.data.Dataset):
         return 10
 
     def __getitem__(self, index):
-        return torch.rand(1, 2, 2), index
+        return torch.rand(1, 2, 2) * random.random() * numpy.random.rand(), index
+
+
+class Counted(torch.utils.data.Dataset):
+    """A user's data set whose samples stay the same; remembers which were read."""
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return images(channels=3).images[index], index
 
 
 def test_an_epoch_shows_every_sample_once():
@@ -96,6 +112,38 @@ def test_a_data_set_that_draws_is_seeded_per_sample_and_epoch(workers):
     assert not torch.equal(by_epoch[0][0], by_epoch[1][0])
 
 
+@pytest.mark.parametrize(
+    ("fixed", "workers", "budget", "placement", "why"),
+    [
+        (True, 0, 480, "memory", "0 MiB, of at most 0"),
+        (True, 0, 479, "stream", "0 MiB exceed 0"),
+        (True, 2, 480, "stream", "for 2 workers"),
+        (False, 0, 480, "stream", "they may be drawn anew each epoch"),
+    ],
+)
+def test_auto_holds_samples_that_stay_the_same_and_fit(monkeypatch, fixed, workers, budget, placement, why):
+    monkeypatch.setattr("data.stream.MEMORY_BUDGET", budget)
+    batches = stream(DatasetImages(Counted(), fixed=fixed), workers=workers)
+    assert (batches.placement, batches.why) == (placement, why)
+
+
+def test_auto_leaves_images_in_memory_where_they_are():
+    assert (stream().placement, stream().why) == ("memory", "where they are")
+    asked = stream(placement="stream")
+    assert (asked.placement, asked.why) == ("stream", "as configured")
+
+
+def test_what_is_held_is_read_once_and_stays_the_same():
+    data = Counted()
+    held, streamed = (stream(DatasetImages(data), placement=placement) for placement in ("memory", "stream"))
+    held.seek(4)
+    assert data.read == []
+    begun = taken(held, 5)
+    assert len(data.read) == len(set(data.read)) == 10
+    streamed.seek(4)
+    assert equal(begun, taken(streamed, 5))
+
+
 def test_evaluation_reads_in_order_and_draws_the_same_each_time():
     batches = stream(DatasetImages(Noisy()), shuffle=False)
     first, second = taken(batches, 3), taken(batches, 3)
@@ -117,6 +165,12 @@ def test_preparation_takes_bytes_into_the_pixel_range(pixel_range, low, high):
     prepared = Preparation(specification, torch.device("cpu"))(raw).images.flatten()
     assert prepared.dtype == torch.float32
     assert prepared.tolist() == pytest.approx([low, low + 0.2 * (high - low), high])
+
+
+def test_colours_are_held_as_convolutions_want_them():
+    batch = stream(images(channels=3)).read(0)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch.images, images(channels=3).images[batch.indices])
 
 
 def test_standardised_pixels_come_back_exactly_as_displayed():
