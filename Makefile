@@ -19,6 +19,10 @@ format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+documents: .venv/.installed  ## what is generated from the code: the configuration reference and the JSON schema
+	$(BIN)/firebox schema --output configs/schema.json
+	$(BIN)/firebox schema --markdown --output docs/configuration.md
+
 soak: .venv/.installed  ## the long tests: 200 kills, 1,000 damaged checkpoints, 1,000 mutated configurations
 	FIREBOX_SOAK=1 $(TEST) tests/test_resume_exact.py tests/engine/test_checkpoints.py tests/test_mutations.py
 

@@ -28,9 +28,9 @@ def copy_weights(network: nn.Sequential, model: nn.Module) -> None:
     """Gives the network the weights of a cae_baseline, which flattens (H, W, C) where nn.Flatten does (C, H, W)."""
     state = {name: value.clone() for name, value in model.state_dict().items()}
     shapes = {
-        "encoder.5.weight": ((64, 7, 7, 32), (0, 3, 1, 2)),
-        "decoder.0.weight": ((7, 7, 32, 64), (2, 0, 1, 3)),
-        "decoder.0.bias": ((7, 7, 32), (2, 0, 1)),
+        "encoder.linear.weight": ((64, 7, 7, 32), (0, 3, 1, 2)),
+        "decoder.linear.weight": ((7, 7, 32, 64), (2, 0, 1, 3)),
+        "decoder.linear.bias": ((7, 7, 32), (2, 0, 1)),
     }
     for name, (shape, order) in shapes.items():
         state[name] = state[name].view(shape).permute(order).reshape(state[name].shape)
@@ -42,7 +42,7 @@ def adam(model: nn.Module, **settings: Any) -> torch.optim.Optimizer:
 
 
 def training_images(name: str, count: int | None = None) -> torch.Tensor:
-    """Reads the training images uint8 (N, 1, 28, 28), contiguous, from Debian's package or from the embedded part.
+    """Reads the training images uint8 (N, 1, 28, 28) from Debian's package or from the embedded part.
 
     Args:
         name: fashion_mnist or fashion_mini.
@@ -52,8 +52,7 @@ def training_images(name: str, count: int | None = None) -> torch.Tensor:
     from data.fashion_mnist import FashionMNIST
 
     data = FashionMNIST(validation_fraction=0.0) if name == "fashion_mnist" else FashionMini(validation_fraction=0.0)
-    images = data.read("train").images[:count]
-    return images.reshape(-1).view(images.shape)
+    return data.read("train").images[:count]
 
 
 def floor(images: torch.Tensor) -> float:

@@ -81,7 +81,7 @@ def beginning(source: ImageSource, position: int) -> float:
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--images", type=int, default=60_000, help="in the data of size 1; default 60000")
+    parser.add_argument("--images", type=int, default=60_000, help="in memory; default 60000")
     chosen = begin(parser)
     source = resident(chosen.images)
     samples = DatasetImages(Samples(source.images))

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -102,6 +103,7 @@ def report(title: str, rows: Sequence[Cells], chosen: argparse.Namespace, **deta
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python", *sys.argv]),
         "machine": machine(),
+        "commit": _commit(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "threads": chosen.threads,
         "rounds": chosen.rounds,
@@ -170,6 +172,11 @@ def no_handlers() -> list[dict[str, bool]]:
     from handlers import DEFAULTS
 
     return [{name: False} for name in DEFAULTS]
+
+
+def _commit() -> str:
+    command = ("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def _version(name: str) -> str | None:

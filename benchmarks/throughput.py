@@ -69,7 +69,7 @@ class ResNet18(ResNet):
 
     output_activation = "linear"
 
-    def __init__(self, *, num_classes: int = len(CLASSES)) -> None:
+    def __init__(self, *, num_classes: int = 10) -> None:
         super().__init__(BasicBlock, [2, 2, 2, 2], num_classes=num_classes)
         self.conv1 = nn.Conv2d(SHAPE[0], 64, 3, padding=1, bias=False)
         self.maxpool = nn.Identity()  # type: ignore[assignment]

@@ -49,5 +49,5 @@ class CIFAR10(DownloadedImages):
             raise DataError(
                 f"cifar10: a file in {folder / FOLDER} is not as published, the file may be torn"
             ) from error
-        images = torch.from_numpy(files.data).permute(0, 3, 1, 2).contiguous()
+        images = torch.from_numpy(files.data).permute(0, 3, 1, 2)
         return images, torch.tensor(files.targets, dtype=torch.int64)

@@ -24,7 +24,7 @@ SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation",
 
 
 class ImageFolder(DataModule):
-    """The images below a folder (png, jpg, jpeg, bmp, webp); sub-folders are classes, if there are any.
+    """The images below a folder (png, jpg, jpeg, bmp, webp); sub-folders are classes or splits, if there are any.
 
     Where all sub-folders are called ``train``, ``validation`` (or ``val``) and ``test``, and ``train`` is among them,
     they are the splits. Otherwise everything is for training. Without a folder for validation a seeded share of the

@@ -8,6 +8,9 @@ import torch
 
 from engine.randomness import mix, seed_sample
 
+TOGETHER = 256
+"""Samples that are read at once where all are."""
+
 
 @runtime_checkable
 class ImageSource(Protocol):
@@ -48,7 +51,11 @@ class ResidentImages:
     @property
     def images(self) -> torch.Tensor:
         """All of them, uint8 (N, C, H, W) in channels_last."""
-        return self._pixels.permute(0, 3, 1, 2)
+        return self._as_images(self._pixels)
+
+    def _as_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        # One channel lies the same in every memory format; strides that only channels_last has would choose it.
+        return pixels.permute(0, 3, 1, 2) if pixels.shape[3] > 1 else pixels.view(-1, 1, *pixels.shape[1:3])
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -58,7 +65,7 @@ class ResidentImages:
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         indices = indices.to(self._pixels.device, non_blocking=True)
         labels = None if self.labels is None else self.labels.index_select(0, indices)
-        return self._pixels.index_select(0, indices).permute(0, 3, 1, 2), labels
+        return self._as_images(self._pixels.index_select(0, indices)), labels
 
     def put(self, indices: torch.Tensor, images: torch.Tensor, labels: torch.Tensor | None) -> None:
         """Writes samples over those at ``indices`` (int64, (n,)), as ``gather`` would read them."""
@@ -78,8 +85,8 @@ class ResidentImages:
 class DatasetImages:
     """Any map-style ``torch.utils.data.Dataset`` of (image, label) pairs or of images.
 
-    A sample that draws random numbers in ``__getitem__`` (torch's, Python's or numpy's) draws the same ones wherever
-    it is read: they are seeded from (seed, epoch, index).
+    A sample that draws random numbers in ``__getitem__`` (torch's on the CPU, Python's or numpy's) draws the same ones
+    wherever it is read: they are seeded from (seed, epoch, index).
 
     Args:
         dataset: image k is uint8 (C, H, W), or float32 (C, H, W) in [0, 1]; label k is an integer.
@@ -114,10 +121,10 @@ class RememberedImages:
     """The samples of another source, each held in memory, as uint8, from the first time that it is read.
 
     Args:
-        source: its images are uint8. Of samples that it draws at random, those of epoch 0 and seed 0 are held.
+        source: whose samples never change.
     """
 
-    def __init__(self, source: ImageSource) -> None:
+    def __init__(self, source: DatasetImages) -> None:
         self._source = source
         self._known = torch.zeros(len(source), dtype=torch.bool)
         self._held: ResidentImages | None = None
@@ -129,11 +136,19 @@ class RememberedImages:
         self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         known = self._known[indices]
-        if self._held is None or not known.all():
+        if not known.all():
             self._remember(indices[~known])
         assert self._held is not None
         return self._held.gather(indices)
 
+    def all(self) -> ResidentImages:
+        """Reads what was not read yet, and returns the whole."""
+        for unknown in (~self._known).nonzero().flatten().split(TOGETHER):
+            self._remember(unknown)
+        assert self._held is not None
+        return self._held
+
+    @torch.inference_mode(mode=False)  # an evaluation may be the first to read, but not the last to write
     def _remember(self, indices: torch.Tensor) -> None:
         images, labels = self._source.gather(indices)
         if self._held is None:

@@ -9,13 +9,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data.batch import Batch
+from data.datamodule import DataError
 from data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
 from engine.randomness import EpochOrder
 
 Placement = Literal["auto", "device", "memory", "stream"]
 
 MEMORY_BUDGET = 2 << 30
-"""Bytes of a split's images that are held, in memory or on a device, without being asked for."""
+"""Bytes of images that are held, in memory or on a device, without being asked for."""
 
 
 class BatchStream:
@@ -30,8 +31,9 @@ class BatchStream:
         seed: of the run.
         shuffle: draw a new order each epoch; off for evaluation, where each pass is epoch 0.
         drop_last: leave out an epoch's last batch where it is smaller.
-        placement: ``stream`` reads samples as they are needed, in ``workers`` processes where there are any; the others
-            gather them from what ``place`` put in memory or on the device.
+        placement: ``stream`` reads samples as they are needed, in ``workers`` processes where there are any; ``memory``
+            and ``device`` hold them; ``auto`` does what ``choose`` says.
+        samples: of all splits, which share the budget of ``auto``; None: there is no other split.
         workers: processes that read ahead.
         device: that batches will be moved to; a CUDA device makes workers' batches pinned.
     """
@@ -45,13 +47,16 @@ class BatchStream:
         shuffle: bool,
         drop_last: bool = False,
         placement: Placement = "auto",
+        samples: int | None = None,
         workers: int = 0,
         device: torch.device | None = None,
     ) -> None:
         device = device or torch.device("cpu")
-        asked = placement, "as configured"
-        self.placement, self.why = choose(source, workers, device) if placement == "auto" else asked
-        self._source = place(source, self.placement, device)
+        if placement == "auto":
+            samples = len(source) if samples is None else samples
+            self._source, self.placement, self.why = choose(source, samples, workers, device)
+        else:
+            self._source, self.placement, self.why = place(source, placement, device), placement, "as configured"
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
@@ -91,9 +96,14 @@ class BatchStream:
 
     def first(self, count: int) -> Batch:
         """Reads the first samples of the split in their own order, as epoch 0 has them; the stream stays in place."""
-        indices = torch.arange(min(count, len(self._source)))
-        images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
-        return Batch(images, labels, indices)
+        (batch,) = self.in_order(count, count)
+        return batch
+
+    def in_order(self, count: int, size: int) -> Iterator[Batch]:
+        """Reads as ``first`` does, ``size`` samples at a time."""
+        for indices in torch.arange(min(count, len(self._source))).split(size):
+            images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
+            yield Batch(images, labels, indices)
 
     def epoch(self, position: int) -> int:
         """Returns the epoch whose draws an iteration uses, counted from 0."""
@@ -126,47 +136,48 @@ class BatchStream:
         )
 
 
-def choose(source: ImageSource, workers: int, device: torch.device) -> tuple[Placement, str]:
-    """Chooses where the images of a split are gathered from.
+def choose(source: ImageSource, samples: int, workers: int, device: torch.device) -> tuple[ImageSource, Placement, str]:
+    """Puts the samples of a split where ``auto`` has them.
 
     Args:
         source: the samples.
+        samples: of all splits, which share the budget.
         workers: processes that are asked for to read ahead.
         device: that batches will be moved to.
 
     Returns:
-        The placement, and why that one.
+        The source to gather from, where that is, and why there.
     """
+    if not isinstance(source, ResidentImages) and not (isinstance(source, DatasetImages) and source.fixed):
+        return source, "stream", "they may be drawn anew each epoch"
+    if isinstance(source, ResidentImages) and device.type == "cpu":
+        return source, "memory", "where they are"
+    if not isinstance(source, ResidentImages) and workers:
+        return source, "stream", f"for {workers} workers"
+    size = samples * source.gather(torch.tensor([0]))[0].numel()
+    fits = size <= MEMORY_BUDGET
+    why = f"{size >> 20:,} MiB in all splits, {'within' if fits else 'beyond'} {MEMORY_BUDGET >> 20:,}"
     if isinstance(source, ResidentImages):
-        size = source.images.numel()
-        if device.type == "cpu":
-            return "memory", "where they are"
-        return ("device", _fits(size)) if size <= MEMORY_BUDGET else ("memory", _exceeds(size))
-    if not isinstance(source, DatasetImages) or not source.fixed:
-        return "stream", "they may be drawn anew each epoch"
-    if workers:
-        return "stream", f"for {workers} workers"
-    size = len(source) * source.gather(torch.tensor([0]))[0].numel()
-    return ("memory", _fits(size)) if size <= MEMORY_BUDGET else ("stream", _exceeds(size))
+        return (source.to(device), "device", why) if fits else (source, "memory", why)
+    return (RememberedImages(source), "memory", why) if fits else (source, "stream", why)
 
 
 def place(source: ImageSource, placement: Placement, device: torch.device) -> ImageSource:
-    """Returns the source that the samples of a split are gathered from, given where they are to be held."""
-    if placement == "stream" or (placement == "memory" and isinstance(source, ResidentImages)):
+    """Puts the samples of a split where they are asked to be, and returns the source to gather from.
+
+    Raises:
+        DataError: samples that may change can't be held.
+    """
+    if placement == "stream":
         return source
-    if placement == "memory":
-        return RememberedImages(source)
+    if isinstance(source, DatasetImages) and source.fixed:
+        source = RememberedImages(source).all()
     if not isinstance(source, ResidentImages):
-        source = ResidentImages(*source.gather(torch.arange(len(source))))
-    return source.to(device)
-
-
-def _fits(size: int) -> str:
-    return f"{size / (1 << 20):,.0f} MiB, of at most {MEMORY_BUDGET >> 20:,}"
-
-
-def _exceeds(size: int) -> str:
-    return f"{size / (1 << 20):,.0f} MiB exceed {MEMORY_BUDGET >> 20:,}"
+        raise DataError(
+            f"placement: got {placement}, but the samples may be drawn anew each epoch; expected auto or stream "
+            "(a data set whose samples never change says so: DatasetImages(..., fixed=True))"
+        )
+    return source.to(device) if placement == "device" else source
 
 
 def _as_gathered(gathered: Any) -> Any:

@@ -46,7 +46,8 @@ def tree(folder: Path, depth: int) -> list[tuple[int, str]]:
         lines.append((depth, "..."))
         entries = entries[-2:]
     for entry in entries:
-        lines.append((depth, entry.name + ("/" if entry.is_dir() else "")))
+        name = entry.name if len(entry.name) <= 36 else f"{entry.name[:32]}..."
+        lines.append((depth, name + ("/" if entry.is_dir() else "")))
         if entry.is_dir():
             lines += tree(entry, depth + 1)
     return lines

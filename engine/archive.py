@@ -145,7 +145,8 @@ def bare(configuration: Configuration) -> Configuration:
     training = configuration.training
     device = training.device if training.device == "cpu" else "auto"
     here = training.model_copy(update={"device": device, "compile": False})
-    return replace(configuration, training=here, handlers=(), scheduler=None)
+    data = replace(configuration.data, loading=configuration.data.loading.model_copy(update={"workers": 0}))
+    return replace(configuration, training=here, data=data, handlers=(), scheduler=None)
 
 
 def assembled(configuration: Configuration) -> Run:

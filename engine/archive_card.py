@@ -15,7 +15,7 @@ from engine.archive import SCHEMA_VERSION, self_check, signature
 from engine.checkpoints import Manifest
 from engine.configuration import plain
 from engine.environment import environment, version
-from engine.measurement import evaluation_split, reconstruction_errors
+from engine.measurement import PART, evaluation_split, reconstruction_errors
 from engine.monitor import Monitor, monitor_of
 from engine.run import Run
 from engine.run_directory import RunDirectory
@@ -115,9 +115,11 @@ def _data(run: Run) -> dict[str, Any]:
     for split, stream in run.streams.items():
         content = None
         if stream.placement != "stream":
-            batch = stream.first(stream.samples)
-            content = hashlib.sha256(batch.images.cpu().numpy().tobytes())
-            content.update(b"" if batch.labels is None else batch.labels.cpu().numpy().tobytes())
+            content, labels = hashlib.sha256(), []
+            for batch in stream.in_order(stream.samples, PART):
+                content.update(batch.images.cpu().numpy().tobytes())
+                labels += [] if batch.labels is None else [batch.labels.cpu().numpy().tobytes()]
+            content.update(b"".join(labels))
         splits[split] = {"images": stream.samples, "sha256": content.hexdigest() if content else None}
     return {
         "name": named.name,

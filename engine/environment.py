@@ -20,9 +20,10 @@ PACKAGES = ("torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "tensor
 
 
 def environment(run: Run) -> dict[str, Any]:
-    """Returns versions, commit, command line, device, seed and how many iterations an epoch has."""
+    """Returns versions, commit, command line, device, seed, iterations in an epoch, and the one it continues from."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "resumed_at": run.resumed_at,
         "command_line": sys.argv,
         "seed": run.configuration.seed,
         "epoch_length": run.epoch_length,

@@ -124,11 +124,12 @@ def build_streams(data: DataModule, loading: Loading, seed: int, device: torch.d
         training = split == "train"
         streams[split] = BatchStream(
             data.read(split),
-            batch_size=loading.batch_size if training else loading.evaluated_together,
+            batch_size=loading.batch_size_of(split),
             seed=seed,
             shuffle=training,
             drop_last=loading.drop_last and training,
             placement=loading.placement,
+            samples=sum(data.split_lengths.values()),
             workers=loading.workers,
             device=device,
         )

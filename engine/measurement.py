@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from data.batch import Batch
 from data.datamodule import Split
 from engine.run import Run
 
@@ -43,8 +42,8 @@ def measure(run: Run, split: Split, count: int | None = None) -> dict[str, Any]:
         stream.seek(0)
         run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
     else:
-        size = run.configuration.data.loading.evaluated_together
-        run.evaluator.run(_parts(stream.first(count), size), max_epochs=1)
+        size = run.configuration.data.loading.batch_size_of(split)
+        run.evaluator.run(list(stream.in_order(count, size)), max_epochs=1)
     metrics = run.evaluator.state.metrics
     return {name: _plain(value) for name, value in metrics.items()}
 
@@ -107,12 +106,8 @@ def reconstruction_errors(run: Run, split: Split, count: int | None = None) -> R
 def _images(run: Run, split: Split, count: int | None) -> Iterator[torch.Tensor]:
     """The images of a split as the model sees them, a part at a time."""
     stream = run.streams[split]
-    for part in _parts(stream.first(stream.samples if count is None else count), PART):
+    for part in stream.in_order(stream.samples if count is None else count, PART):
         yield run.preparation(part).images
-
-
-def _parts(batch: Batch, size: int) -> list[Batch]:
-    return batch.chunk(-(-len(batch) // size))
 
 
 def _principal_components(

@@ -23,8 +23,9 @@ from torch.overrides import TorchFunctionMode
 from data.batch import Batch
 from data.datamodule import DataModule, Split
 from data.specification import ImageSpecification
+from data.stream import MEMORY_BUDGET
 from engine.configuration import Configuration
-from engine.factory import build
+from engine.factory import build, choose_device
 from engine.run import Run
 
 NEEDS_VALUES = (
@@ -139,12 +140,15 @@ class Rehearsal:
         loading, training = configuration.data.loading, configuration.training
         # None of it changes a shape: kornia takes no fake tensors, a compiler is started by the first real step, and
         # the parts of a batch are alike.
+        simpler = {"augmentations": [], "workers": 0, "placement": "stream"}
         self._configuration = replace(
             configuration,
-            data=replace(configuration.data, loading=loading.model_copy(update={"augmentations": [], "workers": 0})),
+            data=replace(configuration.data, loading=loading.model_copy(update=simpler)),
             training=training.model_copy(update={"device": "cpu", "compile": False, "accumulation": 1}),
         )
         self._loading = loading
+        self._kind = configuration.data.kind
+        self._device = choose_device(training.device)
         self._parts = training.accumulation
         self._data = FakeData(specification, split_lengths)
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -180,10 +184,13 @@ class Rehearsal:
                 with self._naming(f"a training step with {counted(size)}", batch), saved_bytes(self.run) as saved:
                     self.run.training(self.run.trainer, batch)
                 activations = max(activations, saved.total)
-            held_out = [length for split, length in lengths.items() if split != "train"]
-            for size in sorted(
-                {size for length in held_out for size in batch_sizes(length, loading.evaluated_together)}
-            ):
+            evaluated = {
+                size
+                for split, length in lengths.items()
+                for size in batch_sizes(length, loading.batch_size_of(split))
+                if split != "train"
+            }
+            for size in sorted(evaluated):
                 batch = self._data.batch(size)
                 with self._naming(f"an evaluation step with {counted(size)}", batch), largest_output() as largest:
                     self._evaluate(batch)
@@ -199,7 +206,6 @@ class Rehearsal:
         parameters = list(run.model.parameters())
         trained = [p for group in run.module.parameters().values() for p in group]
         optimizers = [optimizer.state_dict() for optimizer in run.update.optimizers.values()]
-        held = self._loading.placement in ("device", "memory")
         return Costs(
             parameters=sum(p.numel() for p in parameters),
             trained=sum(p.numel() for p in trained),
@@ -208,9 +214,18 @@ class Rehearsal:
             optimizer=bytes_in(optimizers),
             activations=activations,
             evaluation=evaluation,
-            data=sum(self._data.split_lengths.values()) * self._data.image_bytes if held else 0,
+            data=self._held(),
             checkpoint=bytes_in([run.model.state_dict(), optimizers, *self._handler_states()]),
         )
+
+    def _held(self) -> int:
+        """Bytes of images that stay in the memory that the run trains in."""
+        images = sum(self._data.split_lengths.values()) * self._data.image_bytes
+        placement = self._loading.placement
+        if placement == "auto":
+            fits = self._kind == "datamodule" and images <= MEMORY_BUDGET
+            return images if fits else 0
+        return images if placement == "device" or (placement == "memory" and self._device.type == "cpu") else 0
 
     def _handler_states(self) -> list[Any]:
         states = []

@@ -109,7 +109,10 @@ class RunDirectory:
         write_whole(self.configuration, f"# The resolved configuration of {self.path}\n{text}")
 
     def write_environment(self, environment: dict[str, Any]) -> None:
-        """Writes what the run runs in."""
+        """Writes what the run runs in; of a resumed run, what it ran in before comes after it, under ``earlier``."""
+        if self.environment.is_file():
+            before = json.loads(self.environment.read_text())
+            environment = {**environment, "earlier": [before, *before.pop("earlier", [])]}
         write_whole(self.environment, json.dumps(environment, indent=1) + "\n")
 
     def open_tensorboard(self, iteration: int) -> TensorBoardWriter:

@@ -66,8 +66,9 @@ class ImageDump(Handler):
         with run.evaluating(), torch.inference_mode():
             for split in splits:
                 if split in run.streams:
+                    batch = self._batch(split)  # reading it may seed, too
                     seed_everything(mix(run.configuration.seed, "images"))
-                    grids += [(split, *shown) for shown in run.module.images(self._batch(split)).items()]
+                    grids += [(split, *shown) for shown in run.module.images(batch).items()]
             for split in evaluated:
                 metrics = {**metrics_of(run.metrics, split), **metrics_of(run.tables, split)}
                 if metrics:

@@ -20,8 +20,8 @@ class NonFiniteLoss(TrainingFailure):
 class TerminateOnNaN(Handler):
     """Stops the run at the first loss that is NaN or infinite, and says how to replay it.
 
-    The update takes no step from that loss on, which the device decides by itself; this handler reads the losses and
-    says so. Whatever is saved is from before.
+    Fused optimizers take no step from that loss on, which the device decides by itself; this handler reads the losses
+    and says so. Whatever is saved is from before.
 
     Args:
         every: how often the losses are read from the device.
@@ -61,7 +61,7 @@ class TerminateOnNaN(Handler):
         write_whole(file, json.dumps(content, indent=1) + "\n")
         terms = ", ".join(f"{name} {value:g}" for name, value in row.losses.items())
         raise NonFiniteLoss(
-            f"iteration {row.iteration}: {terms}; no step was taken from there on\n"
+            f"iteration {row.iteration}: {terms}; no checkpoint has what came of it\n"
             f"samples {shown(indices)}, all of them in {file}\n"
             f"to see it again: firebox replay {run.directory.path} --iteration {row.iteration}"
         )

@@ -36,37 +36,6 @@ def halved_sides(input_shape: tuple[int, int, int], stages: int) -> list[tuple[i
     return [(-(-height // 2**stage), -(-width // 2**stage)) for stage in range(stages + 1)]
 
 
-class FlattenPixels(nn.Module):
-    """Makes (N, C, H, W) to (N, H·W·C): in channels_last, that is how they lie in memory, and nothing is copied."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns vectors (N, H·W·C) of images (N, C, H, W)."""
-        vectors: Tensor = images.permute(0, 2, 3, 1).flatten(1)
-        return vectors
-
-
-class UnflattenPixels(nn.Module):
-    """The inverse of FlattenPixels.
-
-    Args:
-        shape: (C, H, W) of one image.
-    """
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Returns images (N, C, H, W), in channels_last, of vectors (N, H·W·C)."""
-        channels, height, width = self.shape
-        images: Tensor = vectors.unflatten(1, (height, width, channels)).permute(0, 3, 1, 2)
-        return images
-
-    def extra_repr(self) -> str:
-        """Returns what the layer's line shows."""
-        return f"shape={self.shape}"
-
-
 class DoublingConvolution(nn.ConvTranspose2d):
     """A transposed convolution, kernel 3, that doubles the sides; function and parameters are ConvTranspose2d's.
 
@@ -89,6 +58,7 @@ class DoublingConvolution(nn.ConvTranspose2d):
         """Returns images (N, outputs, *size) of images (N, inputs, H, W)."""
         if images.device.type != "cpu" or output_size is not None:
             return super().forward(images, output_size)
+        assert self.bias is not None
         if self.out_channels == 1:
             # What a pixel adds to each of the 9 around it, then all of it added up. fold takes one image after another,
             # but the channels of one together: it is given the batch as the channels of one.
@@ -96,14 +66,15 @@ class DoublingConvolution(nn.ConvTranspose2d):
             # Under autocast, too: fold is slower in bfloat16.
             added = added.to(self.weight.dtype, memory_format=torch.contiguous_format)
             together = fold(added.flatten(2).flatten(0, 1)[None], self.size, 3, padding=1, stride=2)
-            doubled = together.transpose(0, 1)
-        else:
-            doubled = conv_transpose2d(images, self.weight, None, 2, 1, self.output_padding)
-        assert self.bias is not None
-        return doubled + self.bias.to(doubled.dtype)[:, None, None]
+            return together.transpose(0, 1) + self.bias
+        doubled = conv_transpose2d(images, self.weight, None, 2, 1, self.output_padding)
+        # The bias, a row at a time: the channels of one pixel are too few for the processor's vectors.
+        rows = doubled.permute(0, 2, 3, 1).flatten(2) + self.bias.to(doubled.dtype).repeat(self.size[1])
+        biased: Tensor = rows.unflatten(2, (self.size[1], self.out_channels)).permute(0, 3, 1, 2)
+        return biased
 
 
-class ConvolutionalEncoder(nn.Sequential):
+class ConvolutionalEncoder(nn.Module):
     """Stages of convolution and ReLU that halve the sides, then one linear layer.
 
     Args:
@@ -117,13 +88,22 @@ class ConvolutionalEncoder(nn.Sequential):
 
     def __init__(self, input_shape: tuple[int, int, int], channels: Sequence[int], features: int) -> None:
         smallest = halved_sides(input_shape, len(channels))[-1]
-        layers: list[nn.Module] = []
+        super().__init__()
+        self.stages = nn.Sequential()
         for inputs, outputs in zip((input_shape[0], *channels), channels, strict=False):
-            layers += [nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1), nn.ReLU(inplace=True)]
-        super().__init__(*layers, FlattenPixels(), nn.Linear(channels[-1] * math.prod(smallest), features))
+            self.stages.append(nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1))
+            self.stages.append(nn.ReLU(inplace=True))
+        self.linear = nn.Linear(math.prod(smallest) * channels[-1], features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns vectors (N, features) of images (N, C, H, W)."""
+        # (H, W, C): so they lie in memory in channels_last, and nothing is copied.
+        pixels = self.stages(images).permute(0, 2, 3, 1).flatten(1)
+        vectors: Tensor = self.linear(pixels)
+        return vectors
 
 
-class ConvolutionalDecoder(nn.Sequential):
+class ConvolutionalDecoder(nn.Module):
     """The mirror of a ConvolutionalEncoder: gives back exactly the sides that the encoder was given, odd ones too.
 
     Args:
@@ -144,13 +124,19 @@ class ConvolutionalDecoder(nn.Sequential):
         output_activation: Literal["linear", "sigmoid", "tanh"],
     ) -> None:
         sides = halved_sides(input_shape, len(channels))
-        smallest = (channels[-1], *sides[-1])
-        layers: list[nn.Module] = [nn.Linear(latent_dim, math.prod(smallest)), nn.ReLU(inplace=True)]
-        layers.append(UnflattenPixels(smallest))
+        super().__init__()
+        self.smallest = (*sides[-1], channels[-1])
+        self.linear = nn.Linear(latent_dim, math.prod(self.smallest))
+        self.activation = nn.ReLU(inplace=True)
+        self.stages = nn.Sequential()
         outward = (input_shape[0], *channels)
         for stage in reversed(range(len(channels))):
-            layers += [
-                DoublingConvolution(outward[stage + 1], outward[stage], sides[stage]),
-                nn.ReLU(inplace=True) if stage else OUTPUT_ACTIVATIONS[output_activation](),
-            ]
-        super().__init__(*layers)
+            self.stages.append(DoublingConvolution(outward[stage + 1], outward[stage], sides[stage]))
+            # Not in place: what comes is a view, which autograd would copy.
+            self.stages.append(nn.ReLU() if stage else OUTPUT_ACTIVATIONS[output_activation]())
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Returns images (N, C, H, W) of latents (N, latent_dim)."""
+        pixels = self.activation(self.linear(latents)).unflatten(1, self.smallest)
+        images: Tensor = self.stages(pixels.permute(0, 3, 1, 2))
+        return images

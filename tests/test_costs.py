@@ -234,7 +234,7 @@ def test_the_backward_pass_is_outside_of_autocast(tmp_path):
     class Looking(Reconstruction):
         def training_step(self, batch, update):
             inside.append(torch.is_autocast_enabled("cpu"))
-            self.model.decoder[-1].register_full_backward_hook(
+            self.model.decoder.stages[-1].register_full_backward_hook(
                 lambda *_: inside.append(torch.is_autocast_enabled("cpu"))
             )
             return super().training_step(batch, update)

@@ -17,8 +17,8 @@ HEAD = """# Configuration
 <!-- Written by: firebox schema --markdown --output docs/configuration.md -->
 
 A run is described by one YAML file. `firebox config FILE` prints what it resolves to and where each value comes from;
-`--check` tells what is wrong with it. Wherever a name stands, `package.module:Class` or `path/to/file.py:Class` may,
-too; a path is looked for beside the configuration, then in the working directory.
+`--check` tells what is wrong with it. Wherever a component is named, `package.module:Class` or `path/to/file.py:Class`
+may stand, too; a path is looked for beside the configuration, then in the working directory.
 
 | key | value |
 |---|---|

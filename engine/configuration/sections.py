@@ -21,21 +21,21 @@ class Loading(Section):
         None, description="images in an evaluation batch; null: four times batch_size"
     )
     drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
-    workers: NonNegativeInt = Field(0, description="worker processes that read data which is not held in memory")
+    workers: NonNegativeInt = Field(0, description="worker processes that read ahead what is not in memory yet")
     placement: Literal["auto", "device", "memory", "stream"] = Field(
         "auto",
         description="where images are held: on the device, in memory, or read as they are needed; "
-        "auto: on a GPU or in memory where they never change and take at most 2 GiB",
+        "auto: what is in memory already stays there, or goes to a GPU up to 2 GiB; files are read once and held "
+        "in memory up to 2 GiB, unless workers are to read them; the rest is read as it is needed",
     )
     augmentations: list[Any] = Field(
         [],
         description="kornia's random augmentations in snake case, each a name or {name: {parameters}}; training only",
     )
 
-    @property
-    def evaluated_together(self) -> int:
-        """Images in an evaluation batch."""
-        return self.evaluation_batch_size or 4 * self.batch_size
+    def batch_size_of(self, split: str) -> int:
+        """Returns the images in a batch of a split."""
+        return self.batch_size if split == "train" else self.evaluation_batch_size or 4 * self.batch_size
 
 
 class Training(Section):

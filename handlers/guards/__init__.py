@@ -11,6 +11,7 @@ CATALOGUE = {
     "latent_dim": "handlers.guards.shapes:LatentDim",
     "data_files": "handlers.guards.data:DataFiles",
     "splits": "handlers.guards.data:Splits",
+    "placement": "handlers.guards.data:Placement",
     "batch_size": "handlers.guards.batches:BatchSize",
     "batch_of_one": "handlers.guards.batches:BatchOfOne",
     "accumulation": "handlers.guards.batches:Accumulation",

@@ -22,6 +22,16 @@ class DataFiles(Guard):
             yield preflight.problem(text, preflight.configuration.data.kind, "name")
 
 
+class Placement(Guard):
+    """Refuses to hold samples that are drawn anew each epoch."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data = preflight.configuration.data
+        if data.kind == "datagenerator" and data.loading.placement in ("memory", "device"):
+            message = f"got {data.loading.placement}, but {data.named.written} draws new samples each epoch"
+            yield preflight.problem(f"{message}; expected auto or stream", data.kind, "placement")
+
+
 class Splits(Guard):
     """Refuses data without a training split of a known length, and handlers that name a split that is not there."""
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from data.batch import Batch, Preparation
+from data.datamodule import DataError
 from data.source import DatasetImages, ResidentImages
 from data.specification import ImageSpecification
 from data.stream import BatchStream
@@ -115,15 +116,15 @@ def test_a_data_set_that_draws_is_seeded_per_sample_and_epoch(workers):
 @pytest.mark.parametrize(
     ("fixed", "workers", "budget", "placement", "why"),
     [
-        (True, 0, 480, "memory", "0 MiB, of at most 0"),
-        (True, 0, 479, "stream", "0 MiB exceed 0"),
-        (True, 2, 480, "stream", "for 2 workers"),
-        (False, 0, 480, "stream", "they may be drawn anew each epoch"),
+        (True, 0, 960, "memory", "0 MiB in all splits, within 0"),
+        (True, 0, 959, "stream", "0 MiB in all splits, beyond 0"),
+        (True, 2, 960, "stream", "for 2 workers"),
+        (False, 0, 960, "stream", "they may be drawn anew each epoch"),
     ],
 )
 def test_auto_holds_samples_that_stay_the_same_and_fit(monkeypatch, fixed, workers, budget, placement, why):
     monkeypatch.setattr("data.stream.MEMORY_BUDGET", budget)
-    batches = stream(DatasetImages(Counted(), fixed=fixed), workers=workers)
+    batches = stream(DatasetImages(Counted(), fixed=fixed), workers=workers, samples=20)
     assert (batches.placement, batches.why) == (placement, why)
 
 
@@ -133,15 +134,28 @@ def test_auto_leaves_images_in_memory_where_they_are():
     assert (asked.placement, asked.why) == ("stream", "as configured")
 
 
-def test_what_is_held_is_read_once_and_stays_the_same():
+@pytest.mark.parametrize(("placement", "at_first"), [("auto", 1), ("memory", 10)])
+def test_what_is_held_is_read_once_and_stays_the_same(placement, at_first):
     data = Counted()
-    held, streamed = (stream(DatasetImages(data), placement=placement) for placement in ("memory", "stream"))
+    held = stream(DatasetImages(data, fixed=True), placement=placement)
     held.seek(4)
-    assert data.read == []
+    assert len(data.read) == at_first
+    data.read.clear()
     begun = taken(held, 5)
-    assert len(data.read) == len(set(data.read)) == 10
+    assert len(data.read) == len(set(data.read)) == (10 if placement == "auto" else 0)
+    streamed = stream(DatasetImages(data), placement="stream")
     streamed.seek(4)
     assert equal(begun, taken(streamed, 5))
+
+
+@pytest.mark.parametrize("placement", ["memory", "device"])
+def test_samples_that_may_change_are_not_held(placement):
+    with pytest.raises(DataError, match=f"placement: got {placement}, but the samples may be drawn anew each epoch"):
+        stream(DatasetImages(Noisy()), placement=placement)
+
+
+def test_one_channel_has_the_strides_of_every_memory_format():
+    assert stream().read(0).images.stride() == torch.empty(4, 1, 4, 4).stride()
 
 
 def test_evaluation_reads_in_order_and_draws_the_same_each_time():

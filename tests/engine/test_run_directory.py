@@ -124,3 +124,12 @@ def test_two_writers_within_a_second_have_files_of_their_own(tmp_path):
         writer.add_scalar("a", 1.0, 1)
         writer.close()
     assert len(list(Path(directory.path / "tensorboard").iterdir())) == 2
+
+
+def test_what_a_run_ran_in_before_it_was_resumed_is_kept(tmp_path):
+    directory = make_run(tmp_path / "run")
+    for number in range(3):
+        directory.write_environment({"resumed_at": number})
+
+    written = json.loads(directory.environment.read_text())
+    assert written == {"resumed_at": 2, "earlier": [{"resumed_at": 1}, {"resumed_at": 0}]}

@@ -41,11 +41,13 @@ def configured(folder, handlers, **sections):
     Args:
         folder: where everything goes.
         handlers: by name, their parameters.
-        sections: of the configuration, merged into the usual ones.
+        sections: of the configuration, merged into the usual ones; None: without the usual one.
     """
     content = json.loads(json.dumps(CONTENT))
     for name, values in sections.items():
-        content[name] = {**content.get(name, {}), **values}
+        usual = content.pop(name, {})
+        if values is not None:
+            content[name] = {**usual, **values}
     content["output"] = {"root": str(folder / "runs"), "version": "run"}
     absent = [{name: False} for name in default_handlers() if name not in handlers]
     content["handlers"] = absent + [{name: parameters} for name, parameters in handlers.items()]

@@ -137,3 +137,22 @@ def test_equal_pixels_are_equal_bytes(channels, mode):
 
     assert encode(picture) == encode(picture.clone())
     assert Image.open(io.BytesIO(encode(picture))).mode == mode
+
+
+def test_what_is_drawn_does_not_depend_on_when_the_samples_were_read(tmp_path):
+    for number in range(12):
+        Image.fromarray(np.full((8, 8), 20 * number, np.uint8)).save(tmp_path / f"{number:02d}.png")
+    folder = {"name": "image_folder", "root": str(tmp_path), "image_size": [8, 8], "color": "grayscale"}
+    sections = {"datagenerator": None, "datamodule": {**folder, "batch_size": 4}}
+    sections["model"] = {"name": "linear_vae", "latent_dim": 2}
+    sections["module"] = {"name": "variational", "loss": "gaussian"}
+    run = begun(configured(tmp_path / "run", HANDLERS, **sections))
+    dump = run.handlers["image_dump"]
+    drawn = []
+    for _ in range(2):
+        dump._show(("train",), evaluated=())
+        run.background.drain()
+        drawn.append(pictures_of(run)["train/iteration_00000000_prior.png"])
+    ended(run)
+
+    assert drawn[0] == drawn[1]

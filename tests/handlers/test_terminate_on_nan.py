@@ -41,7 +41,7 @@ def test_a_run_stops_with_what_it_was_before(tmp_path, value):
             weights.update({name: tensor.clone() for name, tensor in run.model.state_dict().items()})
 
     run.trainer.add_event_handler(Events.ITERATION_COMPLETED, remember)
-    with pytest.raises(NonFiniteLoss, match=r"iteration 7: loss (nan|inf); no step was taken from there on"):
+    with pytest.raises(NonFiniteLoss, match=r"iteration 7: loss (nan|inf); no checkpoint has what came of it"):
         ended(run)
 
     assert run.iteration == 8

@@ -11,6 +11,12 @@ CAE, VAE, CLASSIFIER = "cae_baseline", "vae_baseline", "classifier_baseline"
 NO_DATAMODULE = "datamodule=null"
 
 CASES = {
+    "drawn_samples_in_memory": (
+        CAE,
+        ["datamodule=null", "datagenerator={name: shapes, placement: memory}"],
+        "datagenerator.placement",
+        "got memory, but shapes draws new samples each epoch; expected auto or stream",
+    ),
     "sigmoid_and_bce_with_logits": (
         CAE,
         ["module.loss=bce"],
