@@ -33,7 +33,7 @@ class BatchStream:
         drop_last: leave out an epoch's last batch where it is smaller.
         placement: ``stream`` reads samples as they are needed, in ``workers`` processes where there are any; ``memory``
             and ``device`` hold them; ``auto`` does what ``choose`` says.
-        samples: of all splits, which share the budget of ``auto``; None: there is no other split.
+        all_samples: of all splits, which share the budget of ``auto``; None: there is no other split.
         workers: processes that read ahead.
         device: that batches will be moved to; a CUDA device makes workers' batches pinned.
     """
@@ -47,14 +47,14 @@ class BatchStream:
         shuffle: bool,
         drop_last: bool = False,
         placement: Placement = "auto",
-        samples: int | None = None,
+        all_samples: int | None = None,
         workers: int = 0,
         device: torch.device | None = None,
     ) -> None:
         device = device or torch.device("cpu")
         if placement == "auto":
-            samples = len(source) if samples is None else samples
-            self._source, self.placement, self.why = choose(source, samples, workers, device)
+            all_samples = len(source) if all_samples is None else all_samples
+            self._source, self.placement, self.why = choose(source, all_samples, workers, device)
         else:
             self._source, self.placement, self.why = place(source, placement, device), placement, "as configured"
         self._batch_size = batch_size
@@ -136,12 +136,14 @@ class BatchStream:
         )
 
 
-def choose(source: ImageSource, samples: int, workers: int, device: torch.device) -> tuple[ImageSource, Placement, str]:
+def choose(
+    source: ImageSource, all_samples: int, workers: int, device: torch.device
+) -> tuple[ImageSource, Placement, str]:
     """Puts the samples of a split where ``auto`` has them.
 
     Args:
         source: the samples.
-        samples: of all splits, which share the budget.
+        all_samples: of all splits, which share the budget.
         workers: processes that are asked for to read ahead.
         device: that batches will be moved to.
 
@@ -154,7 +156,7 @@ def choose(source: ImageSource, samples: int, workers: int, device: torch.device
         return source, "memory", "where they are"
     if not isinstance(source, ResidentImages) and workers:
         return source, "stream", f"for {workers} workers"
-    size = samples * source.gather(torch.tensor([0]))[0].numel()
+    size = all_samples * source.gather(torch.tensor([0]))[0].numel()
     fits = size <= MEMORY_BUDGET
     why = f"{size >> 20:,} MiB in all splits, {'within' if fits else 'beyond'} {MEMORY_BUDGET >> 20:,}"
     if isinstance(source, ResidentImages):

@@ -129,7 +129,7 @@ def build_streams(data: DataModule, loading: Loading, seed: int, device: torch.d
             shuffle=training,
             drop_last=loading.drop_last and training,
             placement=loading.placement,
-            samples=sum(data.split_lengths.values()),
+            all_samples=sum(data.split_lengths.values()),
             workers=loading.workers,
             device=device,
         )
