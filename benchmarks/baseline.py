@@ -41,6 +41,15 @@ def adam(model: nn.Module, **settings: Any) -> torch.optim.Optimizer:
     return torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, **settings)
 
 
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor) -> torch.Tensor:
+    """Makes a step of a bare loop: reconstructs images float32 (N, C, H, W); returns the loss."""
+    optimizer.zero_grad()
+    loss = mse_loss(model(images), images)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
 def training_images(name: str, count: int | None = None) -> torch.Tensor:
     """Reads the training images uint8 (N, 1, 28, 28) from Debian's package or from the embedded part.
 
@@ -62,11 +71,7 @@ def floor(images: torch.Tensor) -> float:
     floats = images.float() / 255
     began = time.perf_counter()
     for start in range(0, len(floats), BATCH_SIZE):
-        batch = floats[start : start + BATCH_SIZE]
-        optimizer.zero_grad()
-        loss = mse_loss(model(batch), batch)
-        loss.backward()
-        optimizer.step()
+        step(model, optimizer, floats[start : start + BATCH_SIZE])
     return time.perf_counter() - began
 
 
@@ -77,11 +82,7 @@ def resident(images: torch.Tensor) -> float:
     began = time.perf_counter()
     order = torch.randperm(len(images))
     for start in range(0, len(images), BATCH_SIZE):
-        batch = images[order[start : start + BATCH_SIZE]].float().div_(255)
-        optimizer.zero_grad()
-        loss = mse_loss(model(batch), batch)
-        loss.backward()
-        optimizer.step()
+        step(model, optimizer, images[order[start : start + BATCH_SIZE]].float().div_(255))
     return time.perf_counter() - began
 
 

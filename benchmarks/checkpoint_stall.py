@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import trivial
 from benchmarks.measuring import Cells, begin, firebox, median_ratio, options, report
 from engine.handler import Phase
 
@@ -40,8 +41,10 @@ def main() -> None:
     written: list[float] = []
     content = {
         "datamodule": {
-            "name": "benchmarks.trivial:Trivial",
+            "name": "benchmarks.random_images:RandomImages",
             "length": BATCH_SIZE * EVERY * (chosen.rounds + 1),
+            "height": trivial.HEIGHT,
+            "width": trivial.WIDTH,
             "batch_size": BATCH_SIZE,
         },
         "model": {"name": "benchmarks.trivial:Large", "width": WIDTH},

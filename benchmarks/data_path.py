@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import Cells, begin, interleaved, options, report
+from benchmarks.random_images import random_images
 from data.batch import Preparation
-from data.source import DatasetImages, ImageSource, ResidentImages
+from data.source import DatasetImages, ImageSource
 from data.specification import ImageSpecification
 from data.stream import BatchStream, Placement
 
@@ -40,11 +41,6 @@ class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         return self._images[index], 0
-
-
-def resident(length: int) -> ResidentImages:
-    images = torch.randint(0, 256, (length, *SHAPE), dtype=torch.uint8)
-    return ResidentImages(images, torch.zeros(length, dtype=torch.int64))
 
 
 def stream(
@@ -83,7 +79,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--images", type=int, default=60_000, help="in memory; default 60000")
     chosen = begin(parser)
-    source = resident(chosen.images)
+    source = random_images(chosen.images, *SHAPE[1:])
     samples = DatasetImages(Samples(source.images))
     ways: dict[str, tuple[ImageSource, Placement, int]] = {
         "memory": (source, "memory", 0),
@@ -113,7 +109,7 @@ def main() -> None:
     ]
     report(f"Images a second, prepared, median of {chosen.rounds} rounds", rows, chosen, images_per_second=rates)
 
-    grown = {factor: resident(factor * chosen.images // 4) for factor in GROWTH}
+    grown = {factor: random_images(factor * chosen.images // 4, *SHAPE[1:]) for factor in GROWTH}
     costs = interleaved(
         {str(factor): (lambda data=data: microseconds(data)) for factor, data in grown.items()},  # type: ignore[misc]
         chosen.rounds,

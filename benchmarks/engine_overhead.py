@@ -22,8 +22,10 @@ from typing import Any
 import torch
 from torch.nn.functional import mse_loss
 
+from benchmarks import baseline
 from benchmarks.measuring import Cells, begin, firebox, installed, interleaved, no_handlers, options, report
-from benchmarks.trivial import OneLayer, images
+from benchmarks.random_images import random_images
+from benchmarks.trivial import HEIGHT, WIDTH, OneLayer
 
 BATCH_SIZE = 4
 STRETCH = 200
@@ -63,9 +65,16 @@ class Turns:
         return statistics.median(own - other for own, other in zip(self.system, self.beside, strict=True))
 
 
+def images_and_labels() -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns what the hand-written batches of a stretch are gathered from."""
+    source = random_images(BATCH_SIZE * STRETCH, HEIGHT, WIDTH)
+    assert source.labels is not None
+    return source.images, source.labels
+
+
 def bare() -> Stretch:
     """Returns a stretch of the loop that a good engineer writes by hand."""
-    pixels, labels = images(BATCH_SIZE * STRETCH)
+    pixels, labels = images_and_labels()
     order = torch.randperm(len(pixels))
     model = OneLayer()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, fused=True)
@@ -87,7 +96,7 @@ class Batches:
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self._pixels, self._labels = images(BATCH_SIZE * STRETCH)
+        self._pixels, self._labels = images_and_labels()
 
     def __iter__(self) -> Iterator[Any]:
         order = torch.randperm(len(self._pixels))
@@ -100,14 +109,6 @@ class Batches:
 
     def batch(self, pixels: torch.Tensor, labels: torch.Tensor) -> Any:
         return pixels, labels
-
-
-def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: torch.Tensor) -> torch.Tensor:
-    optimizer.zero_grad()
-    loss = mse_loss(model(batch), batch)
-    loss.backward()
-    optimizer.step()
-    return loss
 
 
 def parts() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -130,10 +131,10 @@ def ignite_engine(turns: Turns, *, log: bool = False) -> None:
     model, optimizer = parts()
 
     def silent(_: Engine, batch: Any) -> torch.Tensor:
-        return step(model, optimizer, batch[0])
+        return baseline.step(model, optimizer, batch[0])
 
     def with_value(_: Engine, batch: Any) -> float:
-        return step(model, optimizer, batch[0]).item()
+        return baseline.step(model, optimizer, batch[0]).item()
 
     trainer = Engine(with_value if log else silent)
     with Path(os.devnull).open("w") as nothing:
@@ -149,8 +150,10 @@ def ignite_engine(turns: Turns, *, log: bool = False) -> None:
 def firebox_engine(turns: Turns, *, handlers: bool) -> None:
     content: dict[str, Any] = {
         "datamodule": {
-            "name": "benchmarks.trivial:Trivial",
+            "name": "benchmarks.random_images:RandomImages",
             "length": BATCH_SIZE * STRETCH * (STRETCHES + 3),
+            "height": HEIGHT,
+            "width": WIDTH,
             "batch_size": BATCH_SIZE,
         },
         "model": {"name": "benchmarks.trivial:OneLayer"},

@@ -54,10 +54,7 @@ def bare(images: torch.Tensor, workers: int) -> float:
     batches = loader(images, workers)
     began = time.perf_counter()
     for batch, _ in batches:
-        optimizer.zero_grad()
-        loss = mse_loss(model(batch), batch)
-        loss.backward()
-        optimizer.step()
+        baseline.step(model, optimizer, batch)
     return time.perf_counter() - began
 
 
@@ -71,11 +68,7 @@ def ignite_engine(images: torch.Tensor) -> float:
     optimizer = baseline.adam(model)
 
     def step(_: Engine, batch: Any) -> float:
-        optimizer.zero_grad()
-        loss = mse_loss(model(batch[0]), batch[0])
-        loss.backward()
-        optimizer.step()
-        return loss.item()
+        return baseline.step(model, optimizer, batch[0]).item()
 
     trainer = Engine(step)
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nothing:
@@ -192,15 +185,7 @@ class Firebox:
 def by_hand(model: nn.Module, batches: Iterable[torch.Tensor]) -> list[float]:
     """Trains a model over batches uint8 (N, 1, 28, 28) by a bare loop; returns the loss of every iteration."""
     optimizer = baseline.adam(model, fused=True)
-    losses = []
-    for batch in batches:
-        images = batch.float().div_(255)
-        optimizer.zero_grad()
-        loss = mse_loss(model(images), images)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
+    return [baseline.step(model, optimizer, batch.float().div_(255)).item() for batch in batches]
 
 
 def differences(name: str) -> dict[str, float]:

@@ -20,48 +20,14 @@ from torch.nn.functional import cross_entropy, mse_loss
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from benchmarks.measuring import Cells, begin, firebox, interleaved, median_ratio, options, report
-from data.datamodule import DataModule, Split
-from data.source import ResidentImages
-from data.specification import ImageSpecification
+from benchmarks.random_images import random_images
 from models.cae_baseline import CAEBaseline
 
 SHAPE = (1, 28, 28)
-CLASSES = tuple("0123456789")
 BATCH_SIZES = (128, 1024)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WARM = 10
 """Iterations that do not count."""
-
-
-def images(length: int) -> tuple[Tensor, Tensor]:
-    """Returns random images uint8 (length, 1, 28, 28) and labels int64 (length,)."""
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (length, *SHAPE), generator=generator, dtype=torch.uint8)
-    return pixels, torch.randint(0, len(CLASSES), (length,), generator=generator)
-
-
-class RandomImages(DataModule):
-    """Random grey images in memory.
-
-    Args:
-        length: of the training split; there is no other.
-    """
-
-    name = "random_images"
-
-    def __init__(self, *, length: int) -> None:
-        self._length = length
-
-    @property
-    def specification(self) -> ImageSpecification:
-        return ImageSpecification(SHAPE, "[0,1]", CLASSES)
-
-    @property
-    def split_lengths(self) -> dict[Split, int]:
-        return {"train": self._length}
-
-    def read(self, split: Split) -> ResidentImages:
-        return ResidentImages(*images(self.split_lengths[split]))
 
 
 class ResNet18(ResNet):
@@ -108,7 +74,9 @@ def wait(device: torch.device) -> float:
 def bare(name: str, precision: str, batch_size: int, iterations: int, device: torch.device) -> float:
     """Returns the images a second of the loop that a good engineer writes by hand."""
     make, loss_of, _ = MODELS[name]
-    pixels, labels = (part.to(device) for part in images(batch_size * (WARM + iterations)))
+    source = random_images(batch_size * (WARM + iterations), *SHAPE[1:]).to(device)
+    pixels, labels = source.images, source.labels
+    assert labels is not None
     order = torch.randperm(len(pixels)).to(device)
     model = make().to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
@@ -130,8 +98,10 @@ def engine(name: str, precision: str, batch_size: int, iterations: int, device: 
     """Returns the images a second of Firebox."""
     content = {
         "datamodule": {
-            "name": "benchmarks.throughput:RandomImages",
+            "name": "benchmarks.random_images:RandomImages",
             "length": batch_size * (WARM + iterations),
+            "height": SHAPE[1],
+            "width": SHAPE[2],
             "batch_size": batch_size,
         },
         "optimizer": {"name": "adam", "lr": 0.001},

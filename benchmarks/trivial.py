@@ -1,46 +1,11 @@
-"""Data and a model that cost next to nothing to train, so that what is left is the engine; and a large model."""
+"""A model that costs next to nothing to train, so that what is left is the engine; and a large one."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from data.datamodule import DataModule, Split
-from data.source import ResidentImages
-from data.specification import ImageSpecification
-
-SHAPE = (1, 2, 4)
-
-
-def images(length: int) -> tuple[Tensor, Tensor]:
-    """Returns random images uint8 (length, 1, 2, 4) and labels int64 (length,)."""
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (length, *SHAPE), generator=generator, dtype=torch.uint8)
-    return pixels, torch.randint(0, 2, (length,), generator=generator)
-
-
-class Trivial(DataModule):
-    """Tiny random images in memory.
-
-    Args:
-        length: of the training split; there is no other.
-    """
-
-    name = "trivial"
-
-    def __init__(self, *, length: int = 1000) -> None:
-        self._length = length
-
-    @property
-    def specification(self) -> ImageSpecification:
-        return ImageSpecification(SHAPE, "[0,1]", ("first", "second"))
-
-    @property
-    def split_lengths(self) -> dict[Split, int]:
-        return {"train": self._length}
-
-    def read(self, split: Split) -> ResidentImages:
-        return ResidentImages(*images(self.split_lengths[split]))
+HEIGHT, WIDTH = 2, 4
+"""Of the images that both take."""
 
 
 class OneLayer(nn.Module):

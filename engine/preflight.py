@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from data.datamodule import DataModule, Split
     from data.specification import ImageSpecification
-    from engine.rehearsal import Costs, Output, Rehearsal
+    from engine.costs import Costs
+    from engine.rehearsal import Output, Rehearsal
     from engine.run import Run
 
 logger = logging.getLogger("firebox")

@@ -21,11 +21,13 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.overrides import TorchFunctionMode
 
 from data.batch import Batch
-from data.datamodule import DataModule, Split
+from data.datamodule import Split
 from data.specification import ImageSpecification
 from data.stream import MEMORY_BUDGET
 from engine.configuration import Configuration
+from engine.costs import Costs, bytes_in, largest_output, saved_bytes
 from engine.factory import build, choose_device
+from engine.fake_data import FakeData
 from engine.run import Run
 
 NEEDS_VALUES = (
@@ -74,38 +76,6 @@ class Output:
 
     shape: tuple[int, ...]
     activation: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What a run takes, in bytes where it is no count.
-
-    Args:
-        parameters: of the model.
-        trained: parameters that an optimizer updates.
-        weights: parameters and buffers.
-        gradients: of the trained parameters.
-        optimizer: its state.
-        activations: what a training batch leaves for its backward pass.
-        evaluation: the largest input and output that are held at once in an evaluation batch.
-        data: images that the configuration asks to hold.
-        checkpoint: one checkpoint on the disk.
-    """
-
-    parameters: int
-    trained: int
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-    evaluation: int
-    data: int
-    checkpoint: int
-
-    @property
-    def memory(self) -> int:
-        """The most that is held at once."""
-        return self.weights + self.gradients + self.optimizer + max(self.activations, self.evaluation) + self.data
 
 
 class StepFailure(Exception):
@@ -260,64 +230,6 @@ class Rehearsal:
             raise StepFailure(step, of_model=False) from error
 
 
-class FakeData(DataModule):
-    """Data of a known shape and length, without the data.
-
-    Args:
-        specification: of the data that it stands for.
-        split_lengths: of the data that it stands for.
-    """
-
-    def __init__(self, specification: ImageSpecification, split_lengths: dict[Split, int]) -> None:
-        self._specification = specification
-        self._split_lengths = {split: length for split, length in split_lengths.items() if length}
-
-    @property
-    def specification(self) -> ImageSpecification:
-        return self._specification
-
-    @property
-    def split_lengths(self) -> dict[Split, int]:
-        return self._split_lengths
-
-    @property
-    def image_bytes(self) -> int:
-        """Bytes of one image as it is held."""
-        channels, height, width = self._specification.shape
-        return channels * height * width
-
-    def read(self, split: Split) -> FakeSource:
-        return FakeSource(self, self._split_lengths[split])
-
-    def batch(self, size: int) -> Batch:
-        """Returns a batch of fake samples."""
-        images = torch.empty(size, *self._specification.shape, dtype=torch.uint8)
-        labels = torch.zeros(size, dtype=torch.int64) if self._specification.classes else None
-        return Batch(images, labels, torch.arange(size))
-
-
-class FakeSource:
-    """A split of fake data.
-
-    Args:
-        data: that it is of.
-        length: of the split.
-    """
-
-    def __init__(self, data: FakeData, length: int) -> None:
-        self._data = data
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def gather(
-        self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        batch = self._data.batch(len(indices))
-        return batch.images, batch.labels
-
-
 class _Copying(TorchFunctionMode):
     """Copies fake tensors: torch copies the storage, which they have none of."""
 
@@ -333,62 +245,12 @@ class _Copying(TorchFunctionMode):
         return memo[id(tensor)]
 
 
-@dataclass(slots=True)
-class Counted:
-    """A number of bytes that is known when a block has ended."""
-
-    total: int = 0
-
-
-@contextmanager
-def saved_bytes(run: Run) -> Iterator[Counted]:
-    """Counts the bytes that autograd saves in a block, beside the parameters and buffers, each storage once."""
-    own = {tensor.untyped_storage()._cdata for tensor in (*run.model.parameters(), *run.model.buffers())}
-    saved: dict[int, int] = {}
-    counted = Counted()
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            saved[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield counted
-    counted.total = sum(saved.values())
-
-
-@contextmanager
-def largest_output() -> Iterator[Counted]:
-    """Finds the most bytes that go into and come out of a layer called in a block."""
-    counted = Counted()
-
-    def note(part: torch.nn.Module, given: Any, returned: Any) -> None:
-        if not any(True for _ in part.children()):
-            counted.total = max(counted.total, bytes_in(given) + bytes_in(returned))
-
-    handle = torch.nn.modules.module.register_module_forward_hook(note)
-    try:
-        yield counted
-    finally:
-        handle.remove()
-
-
 def last_activation(output: torch.Tensor) -> str | None:
     """Returns the name of the last operation that changes the values of a tensor; see ``Output``."""
     node = output.grad_fn
     while node is not None and node.name() in _RESHAPING:
         node = node.next_functions[0][0]
     return None if node is None else _ACTIVATIONS.get(node.name())
-
-
-def bytes_in(value: Any) -> int:
-    """Returns the bytes of all tensors in nested maps and lists."""
-    if isinstance(value, torch.Tensor):
-        return value.numel() * value.element_size()
-    if isinstance(value, dict):
-        return sum(map(bytes_in, value.values()))
-    return sum(map(bytes_in, value)) if isinstance(value, list | tuple) else 0
 
 
 def batch_sizes(length: int, batch_size: int, *, drop_last: bool = False) -> list[int]:

@@ -87,8 +87,8 @@ class Own(FashionMini):
 def test_the_estimates_are_those_of_a_real_step(tmp_path):
     import torch
 
+    from engine.costs import saved_bytes
     from engine.factory import build
-    from engine.rehearsal import saved_bytes
 
     configuration = configured(f"output.root={tmp_path}", trainer=CLASSIFIER)
     costs = preflight(configuration, CLASSIFIER).costs

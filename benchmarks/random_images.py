@@ -1,0 +1,45 @@
+"""Random grey images in memory, of any size: where what they show does not matter."""
+
+from __future__ import annotations
+
+import torch
+
+from data.datamodule import DataModule, Split
+from data.source import ResidentImages
+from data.specification import ImageSpecification
+
+CLASSES = tuple("0123456789")
+
+
+def random_images(length: int, height: int, width: int) -> ResidentImages:
+    """Returns ``length`` images of one channel with labels of ten classes, the same ones each time."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (length, 1, height, width), generator=generator, dtype=torch.uint8)
+    return ResidentImages(pixels, torch.randint(0, len(CLASSES), (length,), generator=generator))
+
+
+class RandomImages(DataModule):
+    """Random grey images in memory.
+
+    Args:
+        length: of the training split; there is no other.
+        height: of an image.
+        width: of an image.
+    """
+
+    name = "random_images"
+
+    def __init__(self, *, length: int, height: int, width: int) -> None:
+        self._length = length
+        self._sides = height, width
+
+    @property
+    def specification(self) -> ImageSpecification:
+        return ImageSpecification((1, *self._sides), "[0,1]", CLASSES)
+
+    @property
+    def split_lengths(self) -> dict[Split, int]:
+        return {"train": self._length}
+
+    def read(self, split: Split) -> ResidentImages:
+        return random_images(self.split_lengths[split], *self._sides)
