@@ -10,10 +10,11 @@ train: .venv/.installed  ## trains the autoencoder on the embedded data
 test: check  ## everything that must hold, in a few minutes
 	$(TEST) -n 2 --dist worksteal
 
-check: .venv/.installed  ## style and types
+check: .venv/.installed  ## style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: .venv/.installed
 	$(BIN)/ruff check --fix .

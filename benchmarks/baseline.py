@@ -57,8 +57,8 @@ def training_images(name: str, count: int | None = None) -> torch.Tensor:
         name: fashion_mnist or fashion_mini.
         count: of images, from the first on; None: all.
     """
-    from data.fashion_mini import FashionMini
-    from data.fashion_mnist import FashionMNIST
+    from firebox.data.fashion_mini import FashionMini
+    from firebox.data.fashion_mnist import FashionMNIST
 
     data = FashionMNIST(validation_fraction=0.0) if name == "fashion_mnist" else FashionMini(validation_fraction=0.0)
     return data.read("train").images[:count]

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from benchmarks import trivial
-from benchmarks.measuring import Cells, begin, firebox, median_ratio, options, report
-from engine.handler import Phase
+from firebox.benchmarks import trivial
+from firebox.benchmarks.measuring import Cells, begin, firebox, median_ratio, options, report
+from firebox.engine.training.phases import Phase
 
 WIDTH = 2880
 EVERY = 10
@@ -41,13 +41,13 @@ def main() -> None:
     written: list[float] = []
     content = {
         "datamodule": {
-            "name": "benchmarks.random_images:RandomImages",
+            "name": "firebox.benchmarks.random_images:RandomImages",
             "length": BATCH_SIZE * EVERY * (chosen.rounds + 1),
             "height": trivial.HEIGHT,
             "width": trivial.WIDTH,
             "batch_size": BATCH_SIZE,
         },
-        "model": {"name": "benchmarks.trivial:Large", "width": WIDTH},
+        "model": {"name": "firebox.benchmarks.trivial:Large", "width": WIDTH},
         "module": {"name": "reconstruction"},
         "optimizer": {"name": "adam", "lr": 0.0001},
         "training": {"epochs": 1, "device": "cpu"},

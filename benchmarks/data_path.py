@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.measuring import Cells, begin, interleaved, options, report
-from benchmarks.random_images import random_images
-from data.batch import Preparation
-from data.source import DatasetImages, ImageSource
-from data.specification import ImageSpecification
-from data.stream import BatchStream, Placement
+from firebox.benchmarks.measuring import Cells, begin, interleaved, options, report
+from firebox.benchmarks.random_images import random_images
+from firebox.data.batch import Preparation
+from firebox.data.source import DatasetImages, ImageSource
+from firebox.data.specification import ImageSpecification
+from firebox.data.stream import BatchStream, Placement
 
 SHAPE = (1, 28, 28)
 BATCH_SIZES = (32, 128, 1024)

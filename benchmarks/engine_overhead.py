@@ -22,10 +22,10 @@ from typing import Any
 import torch
 from torch.nn.functional import mse_loss
 
-from benchmarks import baseline
-from benchmarks.measuring import Cells, begin, firebox, installed, interleaved, no_handlers, options, report
-from benchmarks.random_images import random_images
-from benchmarks.trivial import HEIGHT, WIDTH, OneLayer
+from firebox.benchmarks import baseline
+from firebox.benchmarks.measuring import Cells, begin, firebox, installed, interleaved, no_handlers, options, report
+from firebox.benchmarks.random_images import random_images
+from firebox.benchmarks.trivial import HEIGHT, WIDTH, OneLayer
 
 BATCH_SIZE = 4
 STRETCH = 200
@@ -150,20 +150,20 @@ def ignite_engine(turns: Turns, *, log: bool = False) -> None:
 def firebox_engine(turns: Turns, *, handlers: bool) -> None:
     content: dict[str, Any] = {
         "datamodule": {
-            "name": "benchmarks.random_images:RandomImages",
+            "name": "firebox.benchmarks.random_images:RandomImages",
             "length": BATCH_SIZE * STRETCH * (STRETCHES + 3),
             "height": HEIGHT,
             "width": WIDTH,
             "batch_size": BATCH_SIZE,
         },
-        "model": {"name": "benchmarks.trivial:OneLayer"},
+        "model": {"name": "firebox.benchmarks.trivial:OneLayer"},
         "module": {"name": "reconstruction"},
         "optimizer": {"name": "sgd", "lr": 0.001},
         "training": {"epochs": 1, "device": "cpu"},
         "handlers": [] if handlers else no_handlers(),
     }
     with firebox(content) as run:
-        from engine.handler import Phase
+        from firebox.engine.training.phases import Phase
 
         def turn() -> None:
             if turns():

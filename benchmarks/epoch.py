@@ -26,8 +26,8 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
-from benchmarks import baseline
-from benchmarks.measuring import Cells, begin, firebox, installed, interleaved, median_ratio, options, report
+from firebox.benchmarks import baseline
+from firebox.benchmarks.measuring import Cells, begin, firebox, installed, interleaved, median_ratio, options, report
 
 
 class AsTorchvision(Dataset[tuple[torch.Tensor, int]]):
@@ -171,7 +171,7 @@ class Firebox:
 
     def __call__(self) -> float:
         with firebox(self._content) as run:
-            from engine.handler import Phase
+            from firebox.engine.training.phases import Phase
 
             trained: list[float] = []
             run.every("1 epoch", lambda: trained.append(time.perf_counter()), Phase.STEP)
@@ -202,7 +202,7 @@ def differences(name: str) -> dict[str, float]:
         AssertionError: the mean loss of the epoch differs by more than float noise.
     """
     with firebox(baseline.configuration(name)) as run:
-        from engine.losses import Row
+        from firebox.engine.training.losses import Row
 
         plain = baseline.network()
         baseline.copy_weights(plain, run.model)

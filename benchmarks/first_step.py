@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ignite.engine import Events
 
-from engine.handler import Handler
-from engine.run import Run
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.run import Run
 
 
 class FirstStep(Handler):

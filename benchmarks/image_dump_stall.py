@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from benchmarks import baseline
-from benchmarks.measuring import Cells, begin, firebox, options, report
-from engine.handler import Phase
+from firebox.benchmarks import baseline
+from firebox.benchmarks.measuring import Cells, begin, firebox, options, report
+from firebox.engine.training.phases import Phase
 
 EVERY = 3
 COUNT = 16

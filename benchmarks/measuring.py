@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from engine.run import Run
+    from firebox.engine.training.run import Run
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("torch", "torchvision", "pytorch-ignite", "lightning", "monai", "numpy")
+TRAINER, DEFAULT = "cae_baseline", "configs/cae/cae_baseline_fashion_mini.yaml"
 Cells = Mapping[str, str | float | None]
 
 
@@ -145,18 +146,19 @@ def firebox(content: Mapping[str, Any]) -> Iterator[Run]:
     Args:
         content: of the configuration; where its output goes is added.
     """
-    from engine import console, launch
-    from engine.configuration import read
-    from engine.factory import build
-    from engine.run_directory import claim
-    from trainers.train_cae_baseline import TRAINER
+    from firebox.engine.configuration import read
+    from firebox.engine.launch import launch
+    from firebox.engine.records.run_directory import claim
+    from firebox.engine.training.factory import build
+    from firebox.foundation import console
+    from firebox.foundation.package import shipped
 
     with tempfile.TemporaryDirectory(prefix="firebox_benchmark_") as folder, Path(os.devnull).open("w") as nothing:
         path = Path(folder) / "configuration.yaml"
-        path.write_text(yaml.safe_dump({"trainer": TRAINER.name, **content, "output": {"root": folder}}))
+        path.write_text(yaml.safe_dump({"trainer": TRAINER, **content, "output": {"root": folder}}))
         console.messages = Console(file=nothing, force_terminal=True)
         console.start(quiet=False)
-        run = build(read(TRAINER.name, TRAINER.default, path))
+        run = build(read(TRAINER, shipped(DEFAULT), path))
         run.claimed = claim(run.configuration)
         console.log_to(run.directory.log)
         launch.start(run)
@@ -169,7 +171,7 @@ def firebox(content: Mapping[str, Any]) -> Iterator[Run]:
 
 def no_handlers() -> list[dict[str, bool]]:
     """Returns the section ``handlers`` that switches all default handlers off."""
-    from handlers import DEFAULTS
+    from firebox.handlers import DEFAULTS
 
     return [{name: False} for name in DEFAULTS]
 

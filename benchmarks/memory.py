@@ -16,8 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks import baseline
-from benchmarks.measuring import ROOT, Cells, begin, interleaved, median_ratio, options, report
+from firebox.benchmarks import baseline
+from firebox.benchmarks.measuring import ROOT, Cells, begin, interleaved, median_ratio, options, report
 
 LOOP = "import torch, torchvision; from benchmarks import baseline; images = baseline.training_images({!r}); {}"
 

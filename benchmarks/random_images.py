@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from data.datamodule import DataModule, Split
-from data.source import ResidentImages
-from data.specification import ImageSpecification
+from firebox.data.datamodule import DataModule, Split
+from firebox.data.source import ResidentImages
+from firebox.data.specification import ImageSpecification
 
 CLASSES = tuple("0123456789")
 

@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.measuring import ROOT, Cells, begin, interleaved, median_ratio, options, report
+from firebox.benchmarks.measuring import ROOT, Cells, begin, interleaved, median_ratio, options, report
 
 TRAINER = (sys.executable, str(ROOT / "trainers" / "train_cae_baseline.py"))
-READ = "import torch, torchvision; from data.fashion_mini import FashionMini; data = FashionMini(); "
+READ = "import torch, torchvision; from firebox.data.fashion_mini import FashionMini; data = FashionMini(); "
 BASE = READ + "[data.read(split) for split in ('train', 'validation', 'test')]"
 
 
@@ -41,7 +41,7 @@ def first_step() -> float:
         configuration.write_text(
             f"extends: {ROOT}/configs/cae/cae_baseline_fashion_mini.yaml\n"
             f"training: {{device: cpu}}\noutput: {{root: {folder}}}\n"
-            f"handlers: [benchmarks.first_step:FirstStep: {{into: {note}}}]\n"
+            f"handlers: [firebox.benchmarks.first_step:FirstStep: {{into: {note}}}]\n"
         )
         began = time.monotonic()
         seconds((*TRAINER, str(configuration)))

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from benchmarks.measuring import Cells, begin, firebox, interleaved, median_ratio, options, report
-from benchmarks.random_images import random_images
-from models.cae_baseline import CAEBaseline
+from firebox.benchmarks.measuring import Cells, begin, firebox, interleaved, median_ratio, options, report
+from firebox.benchmarks.random_images import random_images
+from firebox.models.cae_baseline import CAEBaseline
 
 SHAPE = (1, 28, 28)
 BATCH_SIZES = (128, 1024)
@@ -59,7 +59,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Loss, dict[str, Any]]] = {
     "ResNet-18": (
         ResNet18,
         classification,
-        {"model": {"name": "benchmarks.throughput:ResNet18"}, "module": {"name": "classification"}},
+        {"model": {"name": "firebox.benchmarks.throughput:ResNet18"}, "module": {"name": "classification"}},
     ),
 }
 
@@ -98,7 +98,7 @@ def engine(name: str, precision: str, batch_size: int, iterations: int, device: 
     """Returns the images a second of Firebox."""
     content = {
         "datamodule": {
-            "name": "benchmarks.random_images:RandomImages",
+            "name": "firebox.benchmarks.random_images:RandomImages",
             "length": batch_size * (WARM + iterations),
             "height": SHAPE[1],
             "width": SHAPE[2],
@@ -109,7 +109,7 @@ def engine(name: str, precision: str, batch_size: int, iterations: int, device: 
         **MODELS[name][2],
     }
     with firebox(content) as run:
-        from engine.handler import Phase
+        from firebox.engine.training.phases import Phase
 
         times: list[float] = []
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from data.augmentation import Augmentation
-from data.specification import ImageSpecification
+from firebox.data.augmentation import Augmentation
+from firebox.data.specification import ImageSpecification
 
 
 @dataclass(frozen=True, slots=True)

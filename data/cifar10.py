@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.datamodule import DataError
-from data.published import DownloadedImages
+from firebox.data.datamodule import DataError
+from firebox.data.published import DownloadedImages
 
 if TYPE_CHECKING:
     import torch
 
-    from data.idx import Part
+    from firebox.data.idx import Part
 
 FOLDER = "cifar-10-batches-py"
 

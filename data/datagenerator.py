@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from data.datamodule import DataModule, Split
+from firebox.data.datamodule import DataModule, Split
 
 if TYPE_CHECKING:
     import torch
 
-    from data.source import ImageSource
+    from firebox.data.source import ImageSource
 
 
 class DataGenerator(DataModule):
@@ -48,6 +48,25 @@ class DataGenerator(DataModule):
         """
 
     def read(self, split: Split) -> ImageSource:
-        from data.generated import GeneratedImages
-
         return GeneratedImages(self, split)
+
+
+class GeneratedImages:
+    """The samples of one split of a datagenerator.
+
+    Training never sees a sample twice: index i of epoch e is sample ``e * length + i``. Other splits stay the same.
+    """
+
+    def __init__(self, generator: DataGenerator, split: Split) -> None:
+        self._generator = generator
+        self._split: Split = split
+
+    def __len__(self) -> int:
+        return self._generator.split_lengths[self._split]
+
+    def gather(
+        self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if self._split == "train":
+            indices = indices + epoch * len(self)
+        return self._generator.sample(self._split, indices)

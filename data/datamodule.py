@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from data.specification import ImageSpecification
+from firebox.data.specification import ImageSpecification
 
 if TYPE_CHECKING:
     import torch
 
-    from data.source import ImageSource
+    from firebox.data.source import ImageSource
 
 Split = Literal["train", "validation", "test"]
 
@@ -63,7 +63,7 @@ def hold_out(length: int, fraction: float, split_seed: int) -> tuple[torch.Tenso
     """
     import torch
 
-    from engine.randomness import generator
+    from firebox.foundation.randomness import generator
 
     order = torch.randperm(length, generator=generator(split_seed, "hold_out", length))
     held_out = held_out_length(length, fraction)

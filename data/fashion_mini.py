@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from data.datamodule import DataError
-from data.fashion_mnist import FASHION_CLASSES
-from data.published import PublishedImages
-from data.specification import PixelRange
+from firebox.data.datamodule import DataError
+from firebox.data.fashion_mnist import FASHION_CLASSES
+from firebox.data.published import PublishedImages
+from firebox.data.specification import PixelRange
 
 if TYPE_CHECKING:
     import torch
 
-    from data.idx import Part
+    from firebox.data.idx import Part
 
 FOLDER = Path(__file__).parent / "assets" / "fashion_mini"
 
@@ -49,7 +49,7 @@ class FashionMini(PublishedImages):
         super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
 
     def missing(self) -> str | None:
-        from data.idx import FILES
+        from firebox.data.idx import FILES
 
         absent = [name for name in FILES if not (FOLDER / name).is_file()]
         if not absent:
@@ -60,7 +60,7 @@ class FashionMini(PublishedImages):
         )
 
     def _read_part(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-        from data.idx import read_labelled
+        from firebox.data.idx import read_labelled
 
         text = self.missing()
         if text is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.idx import FILES, read_labelled
-from data.published import DownloadedImages
+from firebox.data.idx import FILES, read_labelled
+from firebox.data.published import DownloadedImages
 
 if TYPE_CHECKING:
     import torch
 
-    from data.idx import Part
+    from firebox.data.idx import Part
 
 
 class IdxImages(DownloadedImages):

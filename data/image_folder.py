@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from data.datamodule import DataError, DataModule, Split, held_out_length, hold_out
-from data.specification import ImageSpecification, PixelRange
+from firebox.data.datamodule import DataError, DataModule, Split, held_out_length, hold_out
+from firebox.data.specification import ImageSpecification, PixelRange
 
 if TYPE_CHECKING:
     import torch
 
-    from data.source import DatasetImages
+    from firebox.data.source import DatasetImages
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -81,7 +81,7 @@ class ImageFolder(DataModule):
         return None
 
     def read(self, split: Split) -> DatasetImages:
-        from data.source import DatasetImages
+        from firebox.data.source import DatasetImages
 
         if not self.split_lengths.get(split):
             raise DataError(f"image_folder: {self._root} has no {split} split")

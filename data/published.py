@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from data.datamodule import DataError, DataModule, Split, held_out_length, hold_out, require_files
-from data.specification import ImageSpecification, PixelRange
+from firebox.data.datamodule import DataError, DataModule, Split, held_out_length, hold_out, require_files
+from firebox.data.specification import ImageSpecification, PixelRange
 
 if TYPE_CHECKING:
     import torch
 
-    from data.idx import Part
-    from data.source import ResidentImages
+    from firebox.data.idx import Part
+    from firebox.data.source import ResidentImages
 
 
 class PublishedImages(DataModule):
@@ -51,7 +51,7 @@ class PublishedImages(DataModule):
         return {"train": self.train_length - held_out, "validation": held_out, "test": self.test_length}
 
     def read(self, split: Split) -> ResidentImages:
-        from data.source import ResidentImages
+        from firebox.data.source import ResidentImages
 
         if not self.split_lengths[split]:
             raise DataError(f"{self.name}: no {split} split: validation_fraction is {self._validation_fraction:g}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from data.datagenerator import DataGenerator
-from data.datamodule import Split
-from data.specification import ImageSpecification, PixelRange
+from firebox.data.datagenerator import DataGenerator
+from firebox.data.datamodule import Split
+from firebox.data.specification import ImageSpecification, PixelRange
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,7 @@ class Shapes(DataGenerator):
         """Uniform numbers in [0, 1), float32 (n, draws): number d of sample i is a hash of (seed, split, i, d)."""
         import torch
 
-        from engine.randomness import mix, scramble
+        from firebox.foundation.randomness import mix, scramble
 
         key = mix(self.seed, "shapes", split) - (1 << 63)
         samples = scramble(indices * _GOLDEN + key)

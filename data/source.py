@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from engine.randomness import mix, seed_sample
+from firebox.foundation.randomness import mix, seed_sample
 
 TOGETHER = 256
 """Samples that are read at once where all are."""

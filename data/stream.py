@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from data.batch import Batch
-from data.datamodule import DataError
-from data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
-from engine.randomness import EpochOrder
+from firebox.data.batch import Batch
+from firebox.data.datamodule import DataError
+from firebox.data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
+from firebox.foundation.randomness import EpochOrder
 
 Placement = Literal["auto", "device", "memory", "stream"]
 
@@ -32,7 +32,7 @@ class BatchStream:
         shuffle: draw a new order each epoch; off for evaluation, where each pass is epoch 0.
         drop_last: leave out an epoch's last batch where it is smaller.
         placement: ``stream`` reads samples as they are needed, in ``workers`` processes where there are any; ``memory``
-            and ``device`` hold them; ``auto`` does what ``choose`` says.
+            and ``device`` hold them; ``auto`` does what ``choose_placement`` says.
         all_samples: of all splits, which share the budget of ``auto``; None: there is no other split.
         workers: processes that read ahead.
         device: that batches will be moved to; a CUDA device makes workers' batches pinned.
@@ -54,9 +54,9 @@ class BatchStream:
         device = device or torch.device("cpu")
         if placement == "auto":
             all_samples = len(source) if all_samples is None else all_samples
-            self._source, self.placement, self.why = choose(source, all_samples, workers, device)
+            self._source, self.placement, self.why = choose_placement(source, all_samples, workers, device)
         else:
-            self._source, self.placement, self.why = place(source, placement, device), placement, "as configured"
+            self._source, self.placement, self.why = hold(source, placement, device), placement, "as configured"
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
@@ -136,7 +136,7 @@ class BatchStream:
         )
 
 
-def choose(
+def choose_placement(
     source: ImageSource, all_samples: int, workers: int, device: torch.device
 ) -> tuple[ImageSource, Placement, str]:
     """Puts the samples of a split where ``auto`` has them.
@@ -164,7 +164,7 @@ def choose(
     return (RememberedImages(source), "memory", why) if fits else (source, "stream", why)
 
 
-def place(source: ImageSource, placement: Placement, device: torch.device) -> ImageSource:
+def hold(source: ImageSource, placement: Placement, device: torch.device) -> ImageSource:
     """Puts the samples of a split where they are asked to be, and returns the source to gather from.
 
     Raises:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from engine.experiment import Experiment, Findings, Subject
+from firebox.engine.archives.experiment import Experiment, Findings, Subject
 
 if TYPE_CHECKING:
-    from engine.measurement import ReconstructionErrors
+    from firebox.engine.archives.measurement import ReconstructionErrors
 
 
 def evaluate(subject: Subject) -> Findings:
     """Evaluates by the archive's own evaluator and compares with what the card has."""
-    from engine.measurement import measure, reconstruction_errors
+    from firebox.engine.archives.measurement import measure, reconstruction_errors
 
     archive, split, count = subject.archive, subject.split, subject.count
     images = subject.images if count is None else min(count, subject.images)

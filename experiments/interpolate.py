@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.experiment import Experiment, Findings, Subject
+from firebox.engine.archives.experiment import Experiment, Findings, Subject
 
 STEPS = 9
 """Decoded latents of a walk, both ends included."""
@@ -12,7 +12,7 @@ def interpolate(subject: Subject) -> Findings:
     """Draws a row for each pair: the first image, the decoded straight line between the latents, the second image."""
     import torch
 
-    from engine.picture import grid
+    from firebox.foundation.pictures import grid
 
     assert subject.count is not None
     pairs = min(subject.count, subject.images // 2)

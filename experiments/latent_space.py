@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.experiment import Experiment, Findings, Subject
+from firebox.engine.archives.experiment import Experiment, Findings, Subject
 
 if TYPE_CHECKING:
     import torch
@@ -14,7 +14,7 @@ def show_latent_space(subject: Subject) -> Findings:
     """Draws a latent of two entries itself, any other on its two leading principal components."""
     import torch
 
-    from engine.scatter import draw_scatter
+    from firebox.foundation.scatter import draw_scatter
 
     batch = subject.first(subject.images if subject.count is None else subject.count)
     with torch.inference_mode():

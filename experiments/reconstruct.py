@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from engine.experiment import Experiment, Findings, Subject
+from firebox.engine.archives.experiment import Experiment, Findings, Subject
 
 
 def reconstruct(subject: Subject) -> Findings:
     """Draws a grid: beneath each test image what the model makes of it."""
     import torch
 
-    from engine.picture import grid
+    from firebox.foundation.pictures import grid
 
     assert subject.count is not None
     batch = subject.first(subject.count)

@@ -6,11 +6,12 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from engine import checkpoints
-from engine.handler import Handler, Phase
-from engine.intervals import Interval
-from engine.monitor import Monitor, ranked
-from engine.run import Run
+from firebox.engine.records import checkpoints
+from firebox.engine.records.monitor import Monitor, ranked
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation.intervals import Interval
 
 
 class Checkpoint(Handler):

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from engine.handler import Handler, Phase
-from engine.run import Run
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
 
 
 class EarlyStopping(Handler):

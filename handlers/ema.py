@@ -11,8 +11,9 @@ import torch
 from ignite.engine import Events
 from pydantic import Field
 
-from engine.handler import Handler, Phase
-from engine.run import Run
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 

@@ -6,10 +6,11 @@ from typing import cast
 
 import torch
 
-from data.datamodule import Split
-from engine.handler import Handler, Phase
-from engine.intervals import Interval
-from engine.run import Run
+from firebox.data.datamodule import Split
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation.intervals import Interval
 
 
 class Evaluation(Handler):

@@ -9,15 +9,16 @@ from pathlib import Path
 import torch
 from pydantic import PositiveInt
 
-from data.batch import Batch
-from data.datamodule import Split
-from engine.handler import Handler, Phase
-from engine.intervals import Interval
-from engine.picture import encode, grid
-from engine.randomness import mix, seed_everything
-from engine.run import Run
-from engine.run_directory import write_whole
-from handlers.loss_log import metrics_of
+from firebox.data.batch import Batch
+from firebox.data.datamodule import Split
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation.files import write_whole
+from firebox.foundation.intervals import Interval
+from firebox.foundation.pictures import encode, grid
+from firebox.foundation.randomness import mix, seed_everything
+from firebox.handlers.loss_log import metrics_of
 
 _NAME = re.compile(r"\.?iteration_(\d{8,})_.+\.png(\.writing)?")
 

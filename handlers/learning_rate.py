@@ -13,9 +13,10 @@ import torch
 from ignite.handlers.param_scheduler import ParamScheduler
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from engine.handler import Handler, Phase
-from engine.intervals import Interval, iterations
-from engine.run import Run
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation.intervals import Interval, iterations
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 

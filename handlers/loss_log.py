@@ -13,11 +13,12 @@ from typing import IO, Any
 
 from ignite.engine import Events
 
-from engine.configuration import plain
-from engine.handler import Handler, Phase
-from engine.intervals import Interval
-from engine.losses import Row
-from engine.run import Run
+from firebox.engine.configuration import plain
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.losses import Row
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation.intervals import Interval
 
 WRITE_SECONDS = 0.2
 """What comes sooner after the last write waits for the next one: waking the writing thread costs a small model more

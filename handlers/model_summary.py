@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.handler import Handler, Phase
-from engine.run import Run
-from engine.run_directory import write_whole
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation.files import write_whole
 
 MEBIBYTE = 1 << 20
 

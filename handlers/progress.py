@@ -12,11 +12,12 @@ from ignite.engine import Events
 from rich.live import Live
 from rich.text import Text
 
-from engine import console
-from engine.handler import Handler, Phase
-from engine.intervals import Interval
-from engine.losses import Row
-from engine.run import Run
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.losses import Row
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation import console
+from firebox.foundation.intervals import Interval
 
 logger = logging.getLogger("firebox")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 
-from engine.handler import Handler, Phase
-from engine.intervals import Interval
-from engine.losses import Row
-from engine.problems import TrainingFailure, shown
-from engine.run import Run
-from engine.run_directory import write_whole
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.losses import Row
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation.files import write_whole
+from firebox.foundation.intervals import Interval
+from firebox.foundation.problems import TrainingFailure, shown
 
 
 class NonFiniteLoss(TrainingFailure):

@@ -10,13 +10,14 @@ import ignite.handlers
 from ignite.engine import Engine, Events
 from ignite.handlers.base_logger import BaseLogger
 
-from data.datamodule import Split
-from engine.handler import Handler, Phase
-from engine.intervals import Interval
-from engine.losses import Row
-from engine.problems import TrainingFailure
-from engine.run import Run
-from handlers.loss_log import metrics_of
+from firebox.data.datamodule import Split
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.losses import Row
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+from firebox.foundation.intervals import Interval
+from firebox.foundation.problems import TrainingFailure
+from firebox.handlers.loss_log import metrics_of
 
 PACKAGES = {
     "ClearMLLogger": "clearml",

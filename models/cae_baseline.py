@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.convolution import ConvolutionalDecoder, ConvolutionalEncoder
+from firebox.models.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 
 
 class CAEBaseline(nn.Module):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from models.convolution import halved_sides
+from firebox.models.convolution import halved_sides
 
 
 class ResidualBlock(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from models.gaussian_autoencoder import GaussianAutoencoder, bounded_log_variance
+from firebox.models.gaussian_autoencoder import GaussianAutoencoder, bounded_log_variance
 
 
 class LinearVAE(GaussianAutoencoder):

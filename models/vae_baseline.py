@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor
 
-from models.convolution import ConvolutionalDecoder, ConvolutionalEncoder
-from models.gaussian_autoencoder import GaussianAutoencoder, bounded_log_variance
+from firebox.models.convolution import ConvolutionalDecoder, ConvolutionalEncoder
+from firebox.models.gaussian_autoencoder import GaussianAutoencoder, bounded_log_variance
 
 
 class VAEBaseline(GaussianAutoencoder):

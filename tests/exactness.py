@@ -12,8 +12,10 @@ import torch
 import yaml
 from ignite.engine import Events
 
-from engine import checkpoints, command_line, factory
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.commands import command_line
+from firebox.engine.records import checkpoints
+from firebox.engine.training import factory
+from firebox.trainers.train_cae_baseline import TRAINER
 
 SCRIPT = Path(__file__).parent.parent / "trainers" / "train_cae_baseline.py"
 FORK = multiprocessing.get_context("fork")

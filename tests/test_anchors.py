@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.fashion_mini import FashionMini
-from data.stream import BatchStream
-from engine.configuration import read
-from engine.factory import build
-from engine.losses import Row
-from engine.modules.variational import reconstruction_loss
-from engine.run import Run
-from handlers import DEFAULTS
+from firebox.data.fashion_mini import FashionMini
+from firebox.data.stream import BatchStream
+from firebox.engine.configuration import read
+from firebox.engine.training.factory import build
+from firebox.engine.training.losses import Row
+from firebox.engine.training.run import Run
+from firebox.handlers import DEFAULTS
+from firebox.modules.variational import reconstruction_loss
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 ROUNDING = 1e-5

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from engine import checkpoints
+from firebox.engine.records import checkpoints
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "trainers" / "train_cae_baseline.py"
@@ -20,7 +20,7 @@ SMALL = {
     "module": {"name": "reconstruction"},
     "training": {"epochs": 2},
 }
-FIREBOX = [sys.executable, "-m", "engine.command_line"]
+FIREBOX = [sys.executable, "-m", "firebox"]
 
 
 def run(*arguments, cwd=None, script=SCRIPT):

@@ -13,17 +13,17 @@ from ignite.engine import Engine, Events
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from data.batch import Batch
-from engine import launch
-from engine.configuration import read
-from engine.factory import build
-from engine.losses import LossRecord
-from engine.modules.reconstruction import Reconstruction
-from engine.quiet_engine import QuietEngine
-from engine.run_directory import claim
-from engine.update import Update, unmarked_step
-from handlers import DEFAULTS
-from trainers.train_cae_baseline import TRAINER
+from firebox.data.batch import Batch
+from firebox.engine.configuration import read
+from firebox.engine.launch import launch
+from firebox.engine.records.run_directory import claim
+from firebox.engine.training.factory import build
+from firebox.engine.training.losses import LossRecord
+from firebox.engine.training.quiet_engine import QuietEngine
+from firebox.engine.training.update import Update, unmarked_step
+from firebox.handlers import DEFAULTS
+from firebox.modules.reconstruction import Reconstruction
+from firebox.trainers.train_cae_baseline import TRAINER
 
 ROOT = Path(__file__).parents[1]
 EVERY = 10
@@ -164,8 +164,8 @@ def test_what_is_held_does_not_grow_with_the_iterations(tmp_path):
 def test_an_answer_that_needs_no_torch_imports_none(arguments, code):
     script = (
         "import sys; sys.argv = ['train_cae_baseline.py', *sys.argv[1:]]\n"
-        "from trainers.train_cae_baseline import TRAINER\n"
-        "try:\n    TRAINER.main()\nexcept SystemExit as end:\n    code = end.code or 0\n"
+        "from firebox import run_trainer; from firebox.trainers.train_cae_baseline import TRAINER\n"
+        "try:\n    run_trainer(TRAINER)\nexcept SystemExit as end:\n    code = end.code or 0\n"
         "heavy = {'torch', 'torchvision', 'ignite', 'numpy', 'kornia'} & set(sys.modules)\n"
         "assert not heavy, heavy\nsys.exit(code)"
     )

@@ -10,18 +10,18 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from ignite.engine import Events
 
-from engine import launch
-from engine.configuration import plain, read
-from engine.configuration.nodes import parse_file
-from engine.factory import build
-from engine.preflight import preflight
-from engine.problems import Refusal
-from engine.run_directory import claim
-from engine.stopping import StopRequest
-from engine.trainer import ROOT
-from trainers.train_cae_baseline import TRAINER as CAE
-from trainers.train_classifier_baseline import TRAINER as CLASSIFIER
-from trainers.train_vae_baseline import TRAINER as VAE
+from firebox.engine.checks.report import preflight
+from firebox.engine.configuration import plain, read
+from firebox.engine.configuration.nodes import parse_file
+from firebox.engine.configuration.trainer import ROOT
+from firebox.engine.launch import launch
+from firebox.engine.records.run_directory import claim
+from firebox.engine.training.factory import build
+from firebox.engine.training.stopping import StopRequest
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER as CAE
+from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
+from firebox.trainers.train_vae_baseline import TRAINER as VAE
 
 TRAINERS = {trainer.name: trainer for trainer in (CAE, CLASSIFIER, VAE)}
 SHIPPED = sorted([*ROOT.glob("configs/*/*_fashion_mini.yaml"), *ROOT.glob("configs/*/*_shapes.yaml")])

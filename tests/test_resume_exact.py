@@ -11,9 +11,9 @@ import torch
 import yaml
 from ignite.engine import Events
 
-from engine import checkpoints
-from engine.components import default_handlers
-from engine.randomness import EpochOrder, IterationSeeder, generator
+from firebox.engine.components.catalogue import default_handlers
+from firebox.engine.records import checkpoints
+from firebox.foundation.randomness import EpochOrder, IterationSeeder, generator
 from tests.exactness import (
     EPOCH_LENGTH,
     ITERATIONS,

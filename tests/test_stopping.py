@@ -12,8 +12,8 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from engine import checkpoints
-from engine.run_directory import RunDirectory
+from firebox.engine.records import checkpoints
+from firebox.engine.records.run_directory import RunDirectory
 from tests.exactness import (
     EPOCH_LENGTH,
     ITERATIONS,
@@ -213,7 +213,7 @@ def test_a_run_without_any_valid_checkpoint_is_refused_and_nothing_deleted(tmp_p
 
 
 NAN = '''
-from engine.modules.reconstruction import Reconstruction
+from firebox.modules.reconstruction import Reconstruction
 
 class NaNAt(Reconstruction):
     """A reconstruction whose loss is not a number at one iteration."""
@@ -252,7 +252,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_does_harm_and_is_repla
     assert recorded["iteration"] == 50
     assert len(recorded["indices"]) == 300
     assert max(checkpoints.iterations_in(run / "checkpoints")) < 50
-    replay = [sys.executable, "-m", "engine.command_line", "replay", str(run), "--iteration", "50", "--dump"]
+    replay = [sys.executable, "-m", "firebox", "replay", str(run), "--iteration", "50", "--dump"]
     done = subprocess.run(replay, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "losses: equal" in done.stdout
@@ -262,7 +262,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_does_harm_and_is_repla
 
 @pytest.mark.parametrize("iteration", [1, 20, 57])
 def test_a_replayed_iteration_equals_what_was_recorded(reference, iteration):
-    command = [sys.executable, "-m", "engine.command_line", "replay", str(reference), "--iteration", str(iteration)]
+    command = [sys.executable, "-m", "firebox", "replay", str(reference), "--iteration", str(iteration)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "losses: equal" in done.stdout
@@ -303,9 +303,9 @@ def test_running_out_of_memory_names_the_batch_size_and_the_estimate(tmp_path):
 
 def test_resuming_at_a_million_costs_what_it_costs_at_a_hundred(tmp_path):
     """By the work done, not by the clock: nothing is read, drawn or computed for the iterations before."""
-    from engine.configuration import read
-    from engine.factory import build
-    from trainers.train_cae_baseline import TRAINER
+    from firebox.engine.configuration import read
+    from firebox.engine.training.factory import build
+    from firebox.trainers.train_cae_baseline import TRAINER
 
     configuration = write_configuration(tmp_path)
     run = build(read("cae_baseline", TRAINER.default, configuration, ["training.epochs=100000"]))

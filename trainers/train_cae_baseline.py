@@ -1,6 +1,6 @@
 """Trains a convolutional autoencoder to reproduce images."""
 
-from engine.trainer import Trainer
+from firebox import Trainer, run_trainer
 
 TRAINER = Trainer(
     name="cae_baseline",
@@ -11,4 +11,4 @@ TRAINER = Trainer(
 )
 
 if __name__ == "__main__":
-    TRAINER.main()
+    run_trainer(TRAINER)

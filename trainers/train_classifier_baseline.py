@@ -1,6 +1,6 @@
 """Trains a small residual network to name the class of an image."""
 
-from engine.trainer import Trainer
+from firebox import Trainer, run_trainer
 
 TRAINER = Trainer(
     name="classifier_baseline",
@@ -11,4 +11,4 @@ TRAINER = Trainer(
 )
 
 if __name__ == "__main__":
-    TRAINER.main()
+    run_trainer(TRAINER)

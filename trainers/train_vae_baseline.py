@@ -1,6 +1,6 @@
 """Trains a variational autoencoder to reproduce images and to draw new ones."""
 
-from engine.trainer import Trainer
+from firebox import Trainer, run_trainer
 
 TRAINER = Trainer(
     name="vae_baseline",
@@ -11,4 +11,4 @@ TRAINER = Trainer(
 )
 
 if __name__ == "__main__":
-    TRAINER.main()
+    run_trainer(TRAINER)

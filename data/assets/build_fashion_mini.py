@@ -1,6 +1,6 @@
 """Builds data/assets/fashion_mini from Fashion-MNIST: the first 600 training and 100 test images of each class.
 
-    python -m data.assets.build_fashion_mini [FOLDER]
+    python -m firebox.data.assets.build_fashion_mini [FOLDER]
 
 FOLDER holds Fashion-MNIST's four idx files; by default where Debian's package dataset-fashion-mnist puts them.
 The images keep their order. What is unpacked from the files is always the same; the packed bytes depend on zlib.
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy
 
-from data.fashion_mini import FOLDER
-from data.fashion_mnist import FashionMNIST
-from data.idx import FILES, read_idx, write_idx
+from firebox.data.fashion_mini import FOLDER
+from firebox.data.fashion_mnist import FashionMNIST
+from firebox.data.idx import FILES, read_idx, write_idx
 
 PER_CLASS = {"train": 600, "t10k": 100}
 

@@ -4,11 +4,11 @@ A module's docstring is the command's help. It imports torch only where its own 
 """
 
 CATALOGUE = {
-    "train": "engine.commands.train",
-    "archive": "engine.commands.archive",
-    "runs": "engine.commands.runs",
-    "list": "engine.commands.list",
-    "config": "engine.commands.config",
-    "schema": "engine.commands.schema",
-    "replay": "engine.commands.replay",
+    "train": "firebox.engine.commands.train",
+    "archive": "firebox.engine.commands.archive",
+    "runs": "firebox.engine.commands.runs",
+    "list": "firebox.engine.commands.list",
+    "config": "firebox.engine.commands.config",
+    "schema": "firebox.engine.commands.schema",
+    "replay": "firebox.engine.commands.replay",
 }

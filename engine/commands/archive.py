@@ -6,10 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine import console
-from engine.problems import Refusal
-
-DONE, REFUSED = 0, 2
+from firebox.foundation import console
+from firebox.foundation.exit_codes import COMPLETED, REFUSED
+from firebox.foundation.problems import Refusal
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from engine.archiving import archive_run
+    from firebox.engine.archives.making import archive_run
 
     console.start(quiet=False)
     try:
@@ -32,4 +31,4 @@ def run(options: argparse.Namespace) -> int:
         console.problems(refusal)
         return REFUSED
     sys.stdout.write(f"{path}\n")
-    return DONE
+    return COMPLETED

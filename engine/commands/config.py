@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from engine import console
-from engine.commands.train import trainers
-from engine.configuration import Configuration, plain, read
-from engine.configuration.layers import load
-from engine.launch import REFUSED
-from engine.problems import Problem, Refusal, shown, suggestion
-from engine.trainer import Trainer
+from firebox.engine.commands.train import trainers
+from firebox.engine.configuration import Configuration, plain, read
+from firebox.engine.configuration.layers import load
+from firebox.engine.configuration.trainer import Trainer
+from firebox.foundation import console
+from firebox.foundation.exit_codes import COMPLETED, REFUSED
+from firebox.foundation.problems import Problem, Refusal, shown, suggestion
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         console.refused(refusal)
         return REFUSED
     sys.stdout.write(annotated(configuration))
-    return 0
+    return COMPLETED
 
 
 def _trainer(path: Path, name: str | None) -> Trainer:

@@ -6,9 +6,10 @@ import argparse
 
 from rich.table import Table
 
-from engine import console
-from engine.commands.train import trainers
-from engine.components import Kind, catalogue, default_handlers, find
+from firebox.engine.commands.train import trainers
+from firebox.engine.components.catalogue import Kind, catalogue, default_handlers, find
+from firebox.foundation import console
+from firebox.foundation.exit_codes import COMPLETED
 
 KINDS: tuple[Kind, ...] = (
     "model", "datamodule", "datagenerator", "module", "optimizer", "scheduler", "handler",
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:  # noqa: ARG001
     for kind in KINDS:
         _add_family(table, f"{kind}s", {name: find(kind, name).signature.summary for name in catalogue(kind)})
     console.tabulate(table)
-    return 0
+    return COMPLETED
 
 
 def _add_family(table: Table, title: str, summaries: dict[str, str]) -> None:

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import console
-from engine.problems import Problem, Refusal
+from firebox.foundation import console
+from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
+from firebox.foundation.problems import Problem, Refusal
 
 if TYPE_CHECKING:
-    from engine.replay import Replayed
+    from firebox.engine.launch.replay import Replayed
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +26,12 @@ def run(options: argparse.Namespace) -> int:
         return _replay(options.run, options.iteration, dump=options.dump)
     except Refusal as refusal:
         console.refused(refusal)
-        return 2
+        return REFUSED
 
 
 def _replay(path: Path, iteration: int, *, dump: bool) -> int:
-    from engine.configuration import read_recorded
-    from engine.run_directory import RunDirectory, is_run
+    from firebox.engine.configuration import read_recorded
+    from firebox.engine.records.run_directory import RunDirectory, is_run
 
     if not is_run(path):
         raise Refusal([Problem("", f"{path}: not a run's directory; expected one with config.yaml and status.json")])
@@ -38,7 +39,7 @@ def _replay(path: Path, iteration: int, *, dump: bool) -> int:
     configuration = read_recorded(directory.configuration)
     from rich.table import Table
 
-    from engine.replay import replay
+    from firebox.engine.launch.replay import replay
 
     replayed = replay(configuration, directory, iteration)
     begun = f"iteration {replayed.started_from}" if replayed.started_from else "the initialisation"
@@ -55,15 +56,15 @@ def _replay(path: Path, iteration: int, *, dump: bool) -> int:
     console.results.print(f"losses: {verdict}")
     if dump:
         console.results.print(str(_dump(path, iteration, replayed)), markup=False)
-    return 1 if verdict == "different" else 0
+    return FAILED if verdict == "different" else COMPLETED
 
 
 def _dump(path: Path, iteration: int, replayed: Replayed) -> Path:
     """Writes the batch as the model saw it."""
     import torch
 
-    from engine.picture import encode, grid
-    from engine.run_directory import write_whole
+    from firebox.foundation.files import write_whole
+    from firebox.foundation.pictures import encode, grid
 
     batch, folder = replayed.batch, path / "replay"
     folder.mkdir(exist_ok=True)

@@ -14,13 +14,14 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from engine import console
-from engine.archive import CARD, archives_in
-from engine.checkpoints import valid_manifests
-from engine.configuration import Configuration, read_recorded
-from engine.monitor import best_of, monitor_of
-from engine.problems import Refusal
-from engine.run_directory import RunDirectory, is_run
+from firebox.engine.archives.loading import CARD, archives_in
+from firebox.engine.configuration import Configuration, read_recorded
+from firebox.engine.records.checkpoints import valid_manifests
+from firebox.engine.records.monitor import best_of, monitor_of
+from firebox.engine.records.run_directory import RunDirectory, is_run
+from firebox.foundation import console
+from firebox.foundation.exit_codes import COMPLETED
+from firebox.foundation.problems import Refusal
 
 STYLES = {"completed": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "killed": "red"}
 LAST_LINES = 1 << 16
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         console.tabulate(_table_of_archives(archives))
     if not (runs or archives):
         console.messages.print(f"no runs in {options.root}", markup=False)
-    return 0
+    return COMPLETED
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from engine.configuration.documentation import markdown
-from engine.configuration.schema import schema
+from firebox.engine.configuration.documentation import markdown
+from firebox.engine.configuration.schema import schema
+from firebox.foundation.exit_codes import COMPLETED
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         options.output.write_text(text, encoding="utf-8")
-    return 0
+    return COMPLETED
 
 
 def schema_text() -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.components import catalogue
-from engine.signatures import Target
-from engine.trainer import Trainer
+from firebox.engine.components.catalogue import catalogue
+from firebox.engine.components.signatures import Target
+from firebox.engine.configuration.trainer import Trainer
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def add_training_options(parser: argparse.ArgumentParser, trainer: Trainer) -> N
 
 def run_training(trainer: Trainer, options: argparse.Namespace) -> int:
     """Trains as the parsed options say."""
-    from engine.launch import Request, launch
+    from firebox.engine.launch.launch import Request, launch
 
     request = Request(
         trainer=trainer,

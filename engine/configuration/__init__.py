@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from engine.configuration.configuration import Configuration, Data, Named, plain, read, read_recorded
+from firebox.engine.configuration.configuration import Configuration, Data, Named, plain, read, read_recorded
 
 __all__ = ["Configuration", "Data", "Named", "plain", "read", "read_recorded"]

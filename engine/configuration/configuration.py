@@ -11,13 +11,13 @@ from typing import Any, Literal, cast
 
 import pydantic
 
-from engine.components import Component, Kind, UnknownComponent, default_handlers, find
-from engine.configuration.layers import load, set_value
-from engine.configuration.nodes import Node
-from engine.configuration.sections import Loading, Output, Seed, Training
-from engine.configuration.validation import validate
-from engine.problems import Mark, Problem, in_order, refuse, shown, suggestion
-from engine.signatures import parameters_model
+from firebox.engine.components.catalogue import Component, Kind, UnknownComponent, default_handlers, find
+from firebox.engine.components.signatures import parameters_model
+from firebox.engine.configuration.layers import load, set_value
+from firebox.engine.configuration.nodes import Node
+from firebox.engine.configuration.sections import Loading, Output, Seed, Training
+from firebox.engine.configuration.validation import validate
+from firebox.foundation.problems import Mark, Problem, in_order, refuse, shown, suggestion
 
 TOP_LEVEL = (
     "trainer", "seed", "datamodule", "datagenerator", "model", "module", "optimizer", "scheduler", "training", "output",
@@ -92,7 +92,7 @@ class Configuration:
             node = child
         return node.mark
 
-    def place(self, *path: str) -> Mark | None:
+    def nearest_mark(self, *path: str) -> Mark | None:
         """Returns where a value was written or, of a default, the key of the section that it would stand in."""
         node, mark = self.root, None
         for step in path:

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from engine.components import default_handlers
-from engine.configuration.schema import SECTIONS, components, properties_of
-from engine.configuration.sections import Loading, Output, Training
-from engine.intervals import Interval
+from firebox.engine.components.catalogue import default_handlers
+from firebox.engine.configuration.schema import SECTIONS, components, properties_of
+from firebox.engine.configuration.sections import Loading, Output, Training
+from firebox.foundation.intervals import Interval
 
 HEAD = """# Configuration
 

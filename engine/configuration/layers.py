@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from engine.configuration.nodes import Node, parse, parse_file
-from engine.problems import Mark, Problem, Refusal, shown
+from firebox.engine.configuration.nodes import Node, parse, parse_file
+from firebox.foundation.problems import Mark, Problem, Refusal, shown
 
 
 def load(path: Path) -> Node:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from engine.problems import Mark, Problem, Refusal, shown
+from firebox.foundation.problems import Mark, Problem, Refusal, shown
 
 MAXIMUM_NODES = 100_000
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 
-from engine.components import Component, Kind, catalogue, find
-from engine.configuration.sections import Loading, Output, Seed, Training
+from firebox.engine.components.catalogue import Component, Kind, catalogue, find
+from firebox.engine.configuration.sections import Loading, Output, Seed, Training
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = {

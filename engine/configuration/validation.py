@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from engine.configuration.nodes import Node
-from engine.problems import Problem, shown, suggestion
+from firebox.engine.configuration.nodes import Node
+from firebox.foundation.problems import Problem, shown, suggestion
 
 _EXPECTED = {
     "int_type": "an integer",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from engine.components import catalogue
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem
-from engine.signatures import Target
-from engine.trainer import Trainer
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.engine.components.catalogue import catalogue
+from firebox.engine.components.signatures import Target
+from firebox.engine.configuration.trainer import Trainer
+from firebox.foundation.problems import Problem
 
 
 class Acceptance(Guard):

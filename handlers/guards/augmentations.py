@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem, in_one_line, shown
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.problems import Problem, in_one_line, shown
 
 
 class Augmentations(Guard):
@@ -25,7 +25,7 @@ class Augmentations(Guard):
                 yield preflight.problem(message, data.kind, "augmentations", str(position))
         if wrong:
             return
-        from engine.factory import build_augmentation
+        from firebox.engine.training.factory import build_augmentation
 
         for position, entry in enumerate(entries):
             try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.problems import Problem
 
 
 class BatchSize(Guard):
@@ -26,7 +26,7 @@ class BatchOfOne(Guard):
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         from torch.nn.modules.batchnorm import _BatchNorm
 
-        from engine.rehearsal import part_sizes
+        from firebox.engine.checks.rehearsal import part_sizes
 
         data, training = preflight.configuration.data, preflight.configuration.training
         _ = preflight.epoch_length  # which there is only where there is something to train on

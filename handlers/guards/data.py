@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from data.datamodule import Split
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem, suggestion
+from firebox.data.datamodule import Split
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.problems import Problem, suggestion
 
 
 class DataFiles(Guard):

@@ -8,9 +8,9 @@ import re
 import shutil
 from collections.abc import Iterator
 
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.problems import Problem
 
 COMPILERS = ("g++", "clang++", "c++")
 
@@ -46,7 +46,7 @@ class Precision(Guard):
             message = "got float16, which a CPU is several times slower in than in float32"
             yield preflight.problem(f"{message}; expected bfloat16 or float32", "training", "precision")
         watched = any(
-            n.component.target.module == "handlers.terminate_on_nan" for n in preflight.configuration.handlers
+            n.component.target.module == "firebox.handlers.terminate_on_nan" for n in preflight.configuration.handlers
         )
         if training.precision == "float16" and not watched:
             message = "got false, but training.precision float16 overflows easily, and nothing would say so"

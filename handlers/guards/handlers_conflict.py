@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.problems import Problem
 
 
 class HandlersConflict(Guard):

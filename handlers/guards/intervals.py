@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.configuration import Named
-from engine.guard import Guard
-from engine.intervals import iterations
-from engine.preflight import Preflight
-from engine.problems import Problem
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.engine.configuration import Named
+from firebox.foundation.intervals import iterations
+from firebox.foundation.problems import Problem
 
 
 class Intervals(Guard):

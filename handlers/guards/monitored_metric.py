@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from engine.configuration import Named
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem, suggestion
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.engine.configuration import Named
+from firebox.foundation.problems import Problem, suggestion
 
 logger = logging.getLogger("firebox")
 
@@ -32,7 +32,7 @@ class MonitoredMetric(Guard):
                 module = configuration.module.component.short_name
                 why = f"the module {module} does not produce it; {suggestion(monitor, known)}"
             default = named.component.signature.parameters.model_fields["monitor"].default
-            if monitor == default and named.component.target.module == "handlers.checkpoint":
+            if monitor == default and named.component.target.module == "firebox.handlers.checkpoint":
                 # Nobody asked for it: without it the newest checkpoints are kept all the same.
                 if not preflight.assembled:
                     logger.warning("%s: no best checkpoint will be kept: %s", ".".join(path), why)
@@ -90,6 +90,6 @@ def _nothing_evaluated(preflight: Preflight, split: str) -> str | None:
         return "its name has no split; expected validation/ and a metric's name"
     if not preflight.split_lengths.get("validation"):
         return f"{data.named.written} has no validation split; expected {data.kind}.validation_fraction above 0"
-    if not any(named.component.target.module == "handlers.evaluation" for named in configuration.handlers):
+    if not any(named.component.target.module == "firebox.handlers.evaluation" for named in configuration.handlers):
         return "the handler evaluation is left out; expected it among the handlers"
     return None

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem, shown
-from engine.resources import nearest_existing
-from engine.run_directory import version_exists
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.engine.records.run_directory import version_exists
+from firebox.foundation.files import nearest_existing
+from firebox.foundation.problems import Problem, shown
 
 LONGEST_NAME = 255
 LONGEST_BELOW = 200

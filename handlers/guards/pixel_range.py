@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem
-from handlers.guards.head_and_loss import activation_key, other_loss
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.problems import Problem
+from firebox.handlers.guards.head_and_loss import activation_key, other_loss
 
 REACHES = {
     "sigmoid": ("[0,1]", ("[0,1]",)),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.guard import Guard
-from engine.preflight import Preflight, size
-from engine.problems import Problem
-from engine.resources import checkpoints_kept, free_disk, free_memory, processors
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory, processors
+from firebox.foundation.console import size
+from firebox.foundation.problems import Problem
 
 WORKERS_PER_PROCESSOR = 8
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.problems import Problem
 
 
 class ResumedModel(Guard):
@@ -15,7 +15,7 @@ class ResumedModel(Guard):
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         if preflight.resumed is None:
             return
-        from engine import checkpoints
+        from firebox.engine.records import checkpoints
 
         path, _ = checkpoints.newest_valid(preflight.resumed.checkpoints)
         if path is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.guard import Guard
-from engine.intervals import iterations
-from engine.preflight import Preflight
-from engine.problems import Problem
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.intervals import iterations
+from firebox.foundation.problems import Problem
 
 MOST_ITERATIONS = 1 << 53
 """The largest number up to which every integer is a float, too; schedules compute in floats."""
@@ -69,7 +69,7 @@ class StoppingInWarmup(Guard):
         period = iterations(evaluation.parameters["every"], preflight.epoch_length)
         for named in configuration.handlers:
             patience = named.parameters.get("patience")
-            if named.component.target.module != "handlers.early_stopping" or not isinstance(patience, int):
+            if named.component.target.module != "firebox.handlers.early_stopping" or not isinstance(patience, int):
                 continue
             if patience * period < warmup:
                 message = (

@@ -6,9 +6,9 @@ import logging
 import math
 from collections.abc import Iterator
 
-from engine.guard import Guard
-from engine.preflight import Preflight
-from engine.problems import Problem
+from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.preflight import Preflight
+from firebox.foundation.problems import Problem
 
 logger = logging.getLogger("firebox")
 
@@ -37,7 +37,7 @@ class ShownChannels(Guard):
         if channels in (1, 3):
             return
         for named in preflight.configuration.handlers:
-            if named.component.target.module == "handlers.image_dump":
+            if named.component.target.module == "firebox.handlers.image_dump":
                 message = f"can't write images of {channels} channels as PNG, expected 1 or 3; leave it out: "
                 yield preflight.problem(f"{message}--set handlers.{named.written}=false", "handlers", named.written)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from data.augmentation import Augmentation, names
+from firebox.data.augmentation import Augmentation, names
 
 ROOT = Path(__file__).parents[2]
 COLOR_ONLY = (

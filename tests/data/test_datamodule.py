@@ -9,8 +9,8 @@ import numpy
 import pytest
 import torch
 
-from data.datamodule import held_out_length, hold_out, require_files
-from data.source import DatasetImages
+from firebox.data.datamodule import held_out_length, hold_out, require_files
+from firebox.data.source import DatasetImages
 
 
 @pytest.mark.parametrize(("length", "fraction"), [(1000, 0.1), (7, 0.5), (5, 0.0), (10, 0.99), (1, 0.9)])

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import data.fashion_mini
-from data.datamodule import DataError, Split
-from data.fashion_mini import FOLDER, FashionMini
-from data.fashion_mnist import FashionMNIST
-from data.idx import FILES, read_idx
+from firebox.data import fashion_mini
+from firebox.data.datamodule import DataError, Split
+from firebox.data.fashion_mini import FOLDER, FashionMini
+from firebox.data.fashion_mnist import FashionMNIST
+from firebox.data.idx import FILES, read_idx
 
 DEBIAN = Path(str(FashionMNIST.package_root))
 
@@ -52,7 +52,7 @@ def test_loading_it_does_not_import_torchvision() -> None:
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
 def test_its_files_are_what_the_committed_script_builds(tmp_path: Path) -> None:
-    from data.assets.build_fashion_mini import build
+    from firebox.data.assets.build_fashion_mini import build
 
     build(DEBIAN, tmp_path)
 
@@ -65,14 +65,14 @@ def test_a_torn_asset_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Mon
         shutil.copy(FOLDER / name, tmp_path)
     torn = tmp_path / "train-images-idx3-ubyte.gz"
     torn.write_bytes(torn.read_bytes()[:100_000])
-    monkeypatch.setattr(data.fashion_mini, "FOLDER", tmp_path)
+    monkeypatch.setattr(fashion_mini, "FOLDER", tmp_path)
 
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: can't be read, the file may be torn"):
         FashionMini().read("train")
 
 
 def test_a_missing_asset_is_named_before_and_at_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data.fashion_mini, "FOLDER", tmp_path)
+    monkeypatch.setattr(fashion_mini, "FOLDER", tmp_path)
 
     assert "t10k-labels-idx1-ubyte.gz missing in" in str(FashionMini().missing())
     with pytest.raises(DataError, match="the installation is not whole"):

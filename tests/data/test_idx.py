@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from data.datamodule import DataError
-from data.idx import read_idx, write_idx
+from firebox.data.datamodule import DataError
+from firebox.data.idx import read_idx, write_idx
 
 
 @pytest.mark.parametrize("name", ["a-idx3-ubyte", "a-idx3-ubyte.gz"])

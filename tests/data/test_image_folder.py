@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from data.datamodule import DataError
-from data.image_folder import ImageFolder
+from firebox.data.datamodule import DataError
+from firebox.data.image_folder import ImageFolder
 
 
 def _write(path: Path, color: tuple[int, int, int] | int = 0, size: tuple[int, int] = (8, 8)) -> None:

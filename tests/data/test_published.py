@@ -9,13 +9,13 @@ import numpy
 import pytest
 import torch
 
-from data.cifar10 import CIFAR10
-from data.datamodule import DataError, Split
-from data.fashion_mini import FashionMini
-from data.fashion_mnist import FashionMNIST
-from data.idx import FILES, write_idx
-from data.mnist import MNIST
-from data.published import PublishedImages
+from firebox.data.cifar10 import CIFAR10
+from firebox.data.datamodule import DataError, Split
+from firebox.data.fashion_mini import FashionMini
+from firebox.data.fashion_mnist import FashionMNIST
+from firebox.data.idx import FILES, write_idx
+from firebox.data.mnist import MNIST
+from firebox.data.published import PublishedImages
 
 DEBIAN = Path(str(FashionMNIST.package_root))
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from data.shapes import CLASSES, Shapes
+from firebox.data.shapes import CLASSES, Shapes
 
 
 @pytest.mark.parametrize("image_size", [(32, 32), (33, 19)])
@@ -97,7 +97,7 @@ def test_shapes_are_whole_and_have_the_area_of_their_kind() -> None:
 
 
 def test_the_center_of_an_ellipse_is_covered() -> None:
-    from data.shapes import _coverage
+    from firebox.data.shapes import _coverage
 
     zero, radius, aspect = torch.zeros(1, 1, 1), torch.tensor([300.0]), torch.tensor([0.5])
     for offset in (0.0, 1e-20, 1e-6, 0.1, 100.0):

@@ -7,11 +7,11 @@ import numpy
 import pytest
 import torch
 
-from data.batch import Batch, Preparation
-from data.datamodule import DataError
-from data.source import DatasetImages, ResidentImages
-from data.specification import ImageSpecification
-from data.stream import BatchStream
+from firebox.data.batch import Batch, Preparation
+from firebox.data.datamodule import DataError
+from firebox.data.source import DatasetImages, ResidentImages
+from firebox.data.specification import ImageSpecification
+from firebox.data.stream import BatchStream
 
 
 def images(count=10, channels=1, side=4):

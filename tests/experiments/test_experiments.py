@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.archive import load_archive
-from engine.archiving import archive_run
-from engine.configuration import read
-from engine.launch import train
-from engine.measurement import reconstruction_errors
-from engine.stopping import StopRequest
-from engine.trainer import ROOT
+from firebox.engine.archives.loading import load_archive
+from firebox.engine.archives.making import archive_run
+from firebox.engine.archives.measurement import reconstruction_errors
+from firebox.engine.configuration import read
+from firebox.engine.configuration.trainer import ROOT
+from firebox.engine.launch.launch import train
+from firebox.engine.training.stopping import StopRequest
 
 HANDLERS = "handlers: [progress: false, image_dump: false, loss_log: false]"
 AUTOENCODER = f"""\
@@ -116,7 +116,7 @@ def test_latent_space_shows_every_test_image_by_class(autoencoder: Path) -> None
 def test_a_classifier_is_refused_in_one_line(
     classifier: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.signatures import Target
+    from firebox.engine.components.signatures import Target
 
     monkeypatch.chdir(classifier.parent.parent.parent)
     experiment = Target.parse(f"experiments.{name}:EXPERIMENT").load()
@@ -128,7 +128,7 @@ def test_a_classifier_is_refused_in_one_line(
 
 
 def test_evaluate_measures_a_classifier_on_as_many_images_as_are_asked_for(classifier: Path) -> None:
-    from experiments.evaluate import EXPERIMENT
+    from firebox.experiments.evaluate import EXPERIMENT
 
     assert EXPERIMENT.run([str(classifier), "--count", "100"]) == 0
     content = found(classifier, "evaluate")
@@ -155,7 +155,7 @@ print("torch" in sys.modules)
 
 @pytest.mark.parametrize("count", ["0", "-1", "many"])
 def test_a_count_that_is_no_positive_number_is_refused(count: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from experiments.reconstruct import EXPERIMENT
+    from firebox.experiments.reconstruct import EXPERIMENT
 
     with pytest.raises(SystemExit) as refused:
         EXPERIMENT.run(["anything", f"--count={count}"])

@@ -8,13 +8,13 @@ import yaml
 from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from engine import launch
-from engine.components import default_handlers
-from engine.configuration import read
-from engine.factory import build
-from engine.run_directory import RunDirectory, claim
-from engine.stopping import StopRequest
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.components.catalogue import default_handlers
+from firebox.engine.configuration import read
+from firebox.engine.launch import launch
+from firebox.engine.records.run_directory import RunDirectory, claim
+from firebox.engine.training.factory import build
+from firebox.engine.training.stopping import StopRequest
+from firebox.trainers.train_cae_baseline import TRAINER
 
 EPOCH_LENGTH = 9
 CONTENT = {

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from engine import checkpoints
-from engine.checkpoints import SaveError
+from firebox.engine.records import checkpoints
+from firebox.engine.records.checkpoints import SaveError
 from tests.handlers.runs import begun, configured, ended, stopped, trained
 
 HANDLERS = {"evaluation": {"every": "3 iterations", "test": False}}

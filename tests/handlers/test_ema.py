@@ -5,7 +5,7 @@ import weakref
 import torch
 from ignite.engine import Events
 
-from handlers.ema import EMA
+from firebox.handlers.ema import EMA
 from tests.handlers.runs import begun, configured, ended, stopped, trained
 
 SECTIONS = {"model": {"name": "cae_baseline", "channels": [4], "latent_dim": 4}}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.picture import BORDER, encode, grid
-from handlers.image_dump import remove_after
+from firebox.foundation.pictures import BORDER, encode, grid
+from firebox.handlers.image_dump import remove_after
 from tests.handlers.runs import begun, configured, cut_off, ended, stopped, tensorboard_of, trained
 
 HANDLERS = {"image_dump": {"count": 10}, "evaluation": {}, "checkpoint": {"every": "5 iterations"}}

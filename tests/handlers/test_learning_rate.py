@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Events
 from torch.optim import lr_scheduler
 
-from handlers.learning_rate import OneCycle, PiecewiseLinear
+from firebox.handlers.learning_rate import OneCycle, PiecewiseLinear
 from tests.handlers.runs import begun, configured, ended, rows_of, stopped, trained
 
 LR = 0.002

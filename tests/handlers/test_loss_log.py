@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.losses import Row
-from handlers.loss_log import flattened, line, truncate
+from firebox.engine.training.losses import Row
+from firebox.handlers.loss_log import flattened, line, truncate
 from tests.handlers.runs import begun, configured, cut_off, ended, rows_of, stopped, tensorboard_of, trained
 
 HANDLERS = {"loss_log": {"every": "4 iterations"}, "evaluation": {}, "checkpoint": {"every": "5 iterations"}}

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from handlers.model_summary import trace
+from firebox.handlers.model_summary import trace
 from tests.handlers.runs import begun, configured, ended
 
 
@@ -37,7 +37,7 @@ def test_the_file_has_layers_shapes_and_counts(tmp_path):
 
 
 def test_frozen_parameters_are_not_counted_as_trainable(tmp_path):
-    from handlers.model_summary import summary
+    from firebox.handlers.model_summary import summary
 
     run = begun(configured(tmp_path, {}))
     run.model.encoder.requires_grad_(False)

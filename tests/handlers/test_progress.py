@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from engine import console
+from firebox.foundation import console
 from tests.handlers.runs import begun, configured, ended, rows_of, stopped, trained
 
 HANDLERS = {"progress": {}, "evaluation": {"test": False}}

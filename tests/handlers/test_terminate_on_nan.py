@@ -7,9 +7,10 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from engine import checkpoints, launch
-from engine.stopping import StopRequest
-from handlers.terminate_on_nan import NonFiniteLoss
+from firebox.engine.launch import launch
+from firebox.engine.records import checkpoints
+from firebox.engine.training.stopping import StopRequest
+from firebox.handlers.terminate_on_nan import NonFiniteLoss
 from tests.handlers.runs import begun, configured, ended, rows_of, trained
 
 HANDLERS = {"terminate_on_nan": {"every": "4 iterations"}, "loss_log": {}, "checkpoint": {"every": "5 iterations"}}

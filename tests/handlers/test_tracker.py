@@ -4,11 +4,11 @@ import importlib.util
 
 import pytest
 
-from engine import launch
-from engine.factory import build
-from engine.problems import Refusal
-from engine.stopping import StopRequest
-from handlers.tracker import PACKAGES, Tracker
+from firebox.engine.launch import launch
+from firebox.engine.training.factory import build
+from firebox.engine.training.stopping import StopRequest
+from firebox.foundation.problems import Refusal
+from firebox.handlers.tracker import PACKAGES, Tracker
 from tests.handlers.runs import configured, rows_of, tensorboard_of, trained
 
 

@@ -3,12 +3,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from benchmarks import baseline
-from models.cae_baseline import CAEBaseline
-from models.convolution import DoublingConvolution
-from models.linear_autoencoder import LinearAutoencoder
-from models.linear_vae import LinearVAE
-from models.vae_baseline import VAEBaseline
+from firebox.benchmarks import baseline
+from firebox.models.cae_baseline import CAEBaseline
+from firebox.models.convolution import DoublingConvolution
+from firebox.models.linear_autoencoder import LinearAutoencoder
+from firebox.models.linear_vae import LinearVAE
+from firebox.models.vae_baseline import VAEBaseline
 
 SHAPES = [(channels, *sides) for channels in (1, 3) for sides in ((28, 28), (29, 31), (8, 8), (17, 23))]
 STAGES = [(4,), (4, 6), (4, 6, 8)]

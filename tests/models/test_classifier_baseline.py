@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from models.classifier_baseline import ClassifierBaseline
+from firebox.models.classifier_baseline import ClassifierBaseline
 
 
 @pytest.mark.parametrize("input_shape", [(1, 28, 28), (3, 29, 31), (1, 8, 8), (3, 17, 23)])

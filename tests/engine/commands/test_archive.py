@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.command_line import main
-from engine.configuration import read
-from engine.launch import train
-from engine.stopping import StopRequest
+from firebox.engine.commands.command_line import main
+from firebox.engine.configuration import read
+from firebox.engine.launch.launch import train
+from firebox.engine.training.stopping import StopRequest
 
 CONFIGURATION = """\
 trainer: cae_baseline

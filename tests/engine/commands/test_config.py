@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from engine.command_line import main
-from engine.configuration import plain, read
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.commands.command_line import main
+from firebox.engine.configuration import plain, read
+from firebox.trainers.train_cae_baseline import TRAINER
 
 
 @pytest.fixture

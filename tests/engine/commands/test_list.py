@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-from engine.components import CATALOGUES, catalogue
+from firebox.engine.components.catalogue import CATALOGUES, catalogue
 
 
 def test_lists_every_component_with_one_line_and_imports_no_torch() -> None:
-    code = "import sys; from engine.command_line import main; main(['list']); print('torch' in sys.modules)"
+    code = "import sys; from firebox.engine.commands.command_line import main; main(['list']); print('torch' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     lines = output.splitlines()
     listed: dict[str, str] = {}

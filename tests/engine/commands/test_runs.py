@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.command_line import main
-from engine.commands.runs import age
-from engine.configuration import read, read_recorded
-from engine.run_directory import RunDirectory, claim
+from firebox.engine.commands.command_line import main
+from firebox.engine.commands.runs import age
+from firebox.engine.configuration import read, read_recorded
+from firebox.engine.records.run_directory import RunDirectory, claim
 
 CONFIGURATION = """\
 trainer: cae_baseline
@@ -36,7 +36,7 @@ def new_run(tmp_path: Path, version: str) -> RunDirectory:
 
 
 def add_checkpoint(directory: RunDirectory, iteration: int, loss: float) -> None:
-    from engine import checkpoints
+    from firebox.engine.records import checkpoints
 
     digest = read_recorded(directory.configuration).digest
     metrics = {"validation/loss": loss}
@@ -131,7 +131,7 @@ def test_age_is_told_in_its_largest_whole_unit(seconds: float, text: str) -> Non
 def test_listing_runs_imports_no_torch(tmp_path: Path) -> None:
     directory = new_run(tmp_path, "done")
     add_checkpoint(directory, 9, 0.25)
-    code = "import sys; from engine.command_line import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    code = "import sys; from firebox.engine.commands.command_line import main; main(sys.argv[1:]); print('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "runs", "--root", str(tmp_path / "runs")]
     output = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
     assert "0.25" in output

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from engine.command_line import main
-from engine.configuration.schema import DRAFT
-from engine.trainer import ROOT
+from firebox.engine.commands.command_line import main
+from firebox.engine.configuration.schema import DRAFT
+from firebox.engine.configuration.trainer import ROOT
 
 
 def test_the_schema_goes_to_standard_output(capsys):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.configuration.layers import load, set_value
-from engine.configuration.nodes import parse
-from engine.problems import Mark, Refusal
+from firebox.engine.configuration.layers import load, set_value
+from firebox.engine.configuration.nodes import parse
+from firebox.foundation.problems import Mark, Refusal
 
 
 def written(folder, **files):

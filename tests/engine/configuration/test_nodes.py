@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.configuration.nodes import parse, parse_file
-from engine.problems import Mark, Refusal
+from firebox.engine.configuration.nodes import parse, parse_file
+from firebox.foundation.problems import Mark, Refusal
 
 
 def refused(text):

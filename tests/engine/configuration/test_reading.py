@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from engine.configuration import plain, read
-from engine.problems import Refusal
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.configuration import plain, read
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER
 
 TEN = """\
 sede: 1
@@ -129,7 +129,10 @@ def test_places_of_values_and_of_the_sections_of_defaults(tmp_path):
     configuration = read(TRAINER.name, TRAINER.default, path)
     assert configuration.mark("handlers", "checkpoint", "keep_last").line == 4
     assert configuration.mark("handlers", "checkpoint", "mode") is None
-    assert configuration.place("handlers", "checkpoint", "mode").line == 4
-    assert configuration.place("handlers", "ema", "decay").line == 3
-    assert (configuration.mark("model", "latent_dim"), configuration.place("model", "latent_dim").line) == (None, 1)
-    assert configuration.place("training", "epochs") is None
+    assert configuration.nearest_mark("handlers", "checkpoint", "mode").line == 4
+    assert configuration.nearest_mark("handlers", "ema", "decay").line == 3
+    assert (configuration.mark("model", "latent_dim"), configuration.nearest_mark("model", "latent_dim").line) == (
+        None,
+        1,
+    )
+    assert configuration.nearest_mark("training", "epochs") is None

@@ -5,13 +5,13 @@ import json
 import jsonschema
 import pytest
 
-from engine.commands.schema import schema_text
-from engine.configuration import plain, read
-from engine.configuration.documentation import markdown
-from engine.configuration.nodes import parse, parse_file
-from engine.configuration.schema import schema
-from engine.trainer import ROOT
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.commands.schema import schema_text
+from firebox.engine.configuration import plain, read
+from firebox.engine.configuration.documentation import markdown
+from firebox.engine.configuration.nodes import parse, parse_file
+from firebox.engine.configuration.schema import schema
+from firebox.engine.configuration.trainer import ROOT
+from firebox.trainers.train_cae_baseline import TRAINER
 
 CONFIGURATIONS = sorted(ROOT.glob("configs/*/*.yaml"))
 

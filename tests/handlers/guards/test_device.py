@@ -2,11 +2,11 @@
 
 import pytest
 
-from engine import resources
-from engine.configuration import read
-from engine.preflight import preflight
-from engine.problems import Refusal
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.checks import resources
+from firebox.engine.checks.report import preflight
+from firebox.engine.configuration import read
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER
 
 
 def problems(*assignments):

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from engine.configuration import read
-from engine.preflight import preflight
-from engine.problems import Refusal
-from engine.run_directory import claim
-from engine.trainer import ROOT
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.checks.report import preflight
+from firebox.engine.configuration import read
+from firebox.engine.configuration.trainer import ROOT
+from firebox.engine.records.run_directory import claim
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER
 
 
 def problem(*assignments):
@@ -55,10 +55,10 @@ def test_a_version_of_a_name_too_long_is_refused(tmp_path):
 READ_ONLY = """
 import os, sys
 root = sys.argv[1]
-from engine.configuration import read
-from engine.preflight import preflight
-from engine.problems import Refusal
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.configuration import read
+from firebox.engine.checks.report import preflight
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER
 preflight(read(TRAINER.name, TRAINER.default, None, ["output.root=" + os.path.dirname(root)]), TRAINER)
 {deny}
 try:

@@ -4,11 +4,11 @@ import textwrap
 
 import pytest
 
-from engine.configuration import read
-from engine.preflight import preflight
-from engine.problems import Refusal
-from trainers.train_cae_baseline import TRAINER as CAE
-from trainers.train_classifier_baseline import TRAINER as CLASSIFIER
+from firebox.engine.checks.report import preflight
+from firebox.engine.configuration import read
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER as CAE
+from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
 
 HEAD = "import torch\nfrom torch import nn\n"
 
@@ -110,8 +110,8 @@ def test_a_model_that_looks_at_values_is_not_refused_for_it(tmp_path, caplog):
 
 
 DATA = """
-from data.datamodule import DataModule
-from data.specification import ImageSpecification
+from firebox.data.datamodule import DataModule
+from firebox.data.specification import ImageSpecification
 class Own(DataModule):
     @property
     def specification(self):
@@ -146,7 +146,7 @@ def test_data_that_can_not_be_trained_on_is_refused(tmp_path, shape, lengths, pr
 
 def test_a_split_that_a_handler_names_must_exist(tmp_path):
     source = """
-    from engine.handler import Handler
+    from firebox.engine.training.handler import Handler
     class Own(Handler):
         def __init__(self, *, split: str = "validation", splits: list[str] = []): ...
         def attach(self, run): ...

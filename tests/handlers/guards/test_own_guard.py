@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from engine.configuration import read
-from engine.factory import build
-from engine.launch import REFUSED, Request, launch
-from engine.preflight import preflight
-from engine.problems import Refusal
-from engine.trainer import ROOT
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.checks.report import preflight
+from firebox.engine.configuration import read
+from firebox.engine.configuration.trainer import ROOT
+from firebox.engine.launch.launch import REFUSED, Request, launch
+from firebox.engine.training.factory import build
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER
 
 DOCUMENT = (ROOT / "docs" / "writing_a_guard.md").read_text()
 

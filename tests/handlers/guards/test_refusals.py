@@ -2,10 +2,10 @@
 
 import pytest
 
-from engine.commands.train import trainers
-from engine.configuration import read
-from engine.preflight import preflight
-from engine.problems import Refusal
+from firebox.engine.checks.report import preflight
+from firebox.engine.commands.train import trainers
+from firebox.engine.configuration import read
+from firebox.foundation.problems import Refusal
 
 CAE, VAE, CLASSIFIER = "cae_baseline", "vae_baseline", "classifier_baseline"
 NO_DATAMODULE = "datamodule=null"
@@ -87,7 +87,7 @@ CASES = {
     ),
     "a_model_without_what_the_module_calls": (
         VAE,
-        ["model={name: 'models.cae_baseline:CAEBaseline'}"],
+        ["model={name: 'firebox.models.cae_baseline:CAEBaseline'}"],
         "model.name",
         "got CAEBaseline, which lacks reparameterise; the module variational expects a model with encode",
     ),
@@ -258,8 +258,8 @@ CASES = {
     "a_decay_of_zero": (CAE, ["handlers.ema.decay=0.0"], "handlers.ema.decay", "got 0.0, expected a positive number"),
     "two_writers_of_one_file": (
         CAE,
-        ["handlers=['handlers.loss_log:LossLog']"],
-        "handlers.handlers.loss_log:LossLog",
+        ["handlers=['firebox.handlers.loss_log:LossLog']"],
+        "firebox.handlers.handlers.loss_log:LossLog",
         "writes losses.jsonl, which loss_log writes, too; expected one of them: --set handlers.loss_log=false",
     ),
     "a_precision_that_the_device_is_bad_at": (
@@ -385,7 +385,12 @@ CASES = {
         "model.name",
         "no such module: absent.module",
     ),
-    "a_class_that_is_not_there": (CAE, ["model={name: 'models.cae_baseline:Modle'}"], "model.name", "has no Modle"),
+    "a_class_that_is_not_there": (
+        CAE,
+        ["model={name: 'firebox.models.cae_baseline:Modle'}"],
+        "model.name",
+        "has no Modle",
+    ),
 }
 
 

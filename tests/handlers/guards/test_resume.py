@@ -4,14 +4,14 @@ import shutil
 
 import pytest
 
-from engine import launch
-from engine.configuration import read
-from engine.factory import build
-from engine.launch import Request, configure
-from engine.preflight import preflight
-from engine.problems import Refusal
-from engine.run_directory import claim
-from trainers.train_cae_baseline import TRAINER
+from firebox.engine.checks.report import preflight
+from firebox.engine.configuration import read
+from firebox.engine.launch import launch
+from firebox.engine.launch.launch import Request, configure
+from firebox.engine.records.run_directory import claim
+from firebox.engine.training.factory import build
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER
 
 SETTINGS = ["datamodule.batch_size=600", "training.epochs=2", "scheduler=null", "training.device=cpu"]
 QUIET = [f"handlers.{name}=false" for name in ("loss_log", "progress", "image_dump", "model_summary")]

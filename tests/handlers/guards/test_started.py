@@ -2,12 +2,12 @@
 
 import pytest
 
-from engine.configuration import read
-from engine.factory import build
-from engine.guard import Guard
-from engine.problems import Refusal
-from trainers.train_cae_baseline import TRAINER
-from trainers.train_classifier_baseline import TRAINER as CLASSIFIER
+from firebox.engine.checks.guard import Guard
+from firebox.engine.configuration import read
+from firebox.engine.training.factory import build
+from firebox.foundation.problems import Refusal
+from firebox.trainers.train_cae_baseline import TRAINER
+from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
 
 
 def started(trainer, *assignments):

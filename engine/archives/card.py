@@ -1,0 +1,194 @@
+"""What an archive's card records of a model: where it comes from, what it takes, how good it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from firebox.data.specification import ImageSpecification
+from firebox.engine.archives.loading import SCHEMA_VERSION, self_check, signature
+from firebox.engine.archives.measurement import PART, evaluation_split, reconstruction_errors
+from firebox.engine.configuration import plain
+from firebox.engine.records.checkpoints import Manifest
+from firebox.engine.records.monitor import Monitor, monitor_of
+from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.training.environment import environment, version
+from firebox.engine.training.run import Run
+
+SELF_CHECK_IMAGES = 256
+TOLERANCE = 1e-3
+"""Relative; kernels of different devices and threads differ by less, other data or preprocessing by more."""
+
+NOT_STATED = "not stated"
+
+DEFINITIONS = {
+    "psnr": "10 log10(1 / MSE) in dB of each image, pixels in [0,1]",
+    "ssim": "structural similarity of each image, pixels in [0,1], Gaussian window of 11 pixels, sigma 1.5",
+    "accuracy": "share of the images whose largest logit is the label's",
+    "confusion_matrix": "counts of images; a row for each true class, a column for each predicted one",
+    "active_units": "latent entries whose posterior mean has a variance above 0.01 over the images",
+}
+REDUCTIONS = {"confusion_matrix": "sum over the images", "active_units": "over all images at once"}
+
+
+def card(
+    run: Run, directory: RunDirectory, *, name: str, manifest: Manifest, wanted: str, metrics: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the card of a model, but for the lists of its files.
+
+    Args:
+        run: whose model is archived.
+        directory: of the run.
+        name: of the archive.
+        manifest: of the checkpoint.
+        wanted: how the checkpoint was chosen: best, last or its iteration.
+        metrics: by split, then by name, as measured just now.
+    """
+    configuration = run.configuration
+    trained = json.loads(directory.environment.read_text()) if directory.environment.is_file() else {}
+    baseline, monitor = _baseline(run), monitor_of(configuration)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "created_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "trainer": configuration.trainer,
+        "model": {
+            "name": configuration.model.name,
+            "target": f"{configuration.model.component.target.module}:{configuration.model.component.target.attribute}",
+        },
+        "config": plain(configuration),
+        "signature": signature(run),
+        "preprocessing": _preprocessing(run.data.specification),
+        "data": _data(run),
+        "selection": {
+            "checkpoint": wanted,
+            "metric": None if monitor is None else monitor.metric,
+            "mode": None if monitor is None else monitor.mode,
+            "iteration": manifest.iteration,
+            "epoch": manifest.epoch,
+            "recorded_metrics": manifest.metrics,
+            "module": run.module.summary(),
+            "module_state": run.module.state_dict(),
+        },
+        "metrics": {split: _described(run, split, values) for split, values in metrics.items()},
+        "baseline": baseline,
+        "validated_by": _validated(monitor, manifest, metrics, baseline),
+        "self_check": _self_check(run),
+        "seed": configuration.seed,
+        "code": {
+            "commit": trained.get("commit"),
+            "uncommitted_changes": trained.get("uncommitted_changes"),
+            "version": version("firebox"),
+        },
+        "env": {"training": trained, "archiving": environment(run)},
+        "run": {"directory": str(directory.path), **json.loads((directory.path / "status.json").read_text())},
+        "license": NOT_STATED,
+        "intended_use": NOT_STATED,
+        "limitations": NOT_STATED,
+    }
+
+
+def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
+    """One formula for every pixel range, with what makes it exact to invert."""
+    channels = specification.shape[0]
+    constants = {"[0,1]": (0.0, 1.0), "[-1,1]": (0.5, 0.5)}.get(specification.pixel_range)
+    mean = [constants[0]] * channels if constants else list(specification.mean)
+    std = [constants[1]] * channels if constants else list(specification.std)
+    return {
+        "pixel_range": specification.pixel_range,
+        "mean": mean,
+        "std": std,
+        "forward": "(uint8 / 255 - mean) / std, for each channel",
+        "inverse": "pixels * std + mean, cut to [0,1]",
+    }
+
+
+def _data(run: Run) -> dict[str, Any]:
+    """What the data is, with a hash of each split that is held in memory: of its images, then of its labels."""
+    named = run.configuration.data.named
+    splits: dict[str, Any] = {}
+    for split, stream in run.streams.items():
+        content = None
+        if stream.placement != "stream":
+            content, labels = hashlib.sha256(), []
+            for batch in stream.in_order(stream.samples, PART):
+                content.update(batch.images.cpu().numpy().tobytes())
+                labels += [] if batch.labels is None else [batch.labels.cpu().numpy().tobytes()]
+            content.update(b"".join(labels))
+        splits[split] = {"images": stream.samples, "sha256": content.hexdigest() if content else None}
+    return {
+        "name": named.name,
+        "kind": run.configuration.data.kind,
+        "parameters": plain(run.configuration)[run.configuration.data.kind],
+        "splits": splits,
+        "split_seed": named.parameters.get("split_seed"),
+        "classes": list(run.data.specification.classes),
+    }
+
+
+def _described(run: Run, split: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    module = run.configuration.module
+    settings = ", ".join(f"{key} {value}" for key, value in module.parameters.items())
+    return {
+        name: {
+            "value": value,
+            "definition": DEFINITIONS.get(name, f"{name} of the module {module.name} ({settings})"),
+            "n": run.streams[split].samples,  # type: ignore[index]
+            "reduction": REDUCTIONS.get(name, "mean over the images"),
+        }
+        for name, value in values.items()
+    }
+
+
+def _baseline(run: Run) -> dict[str, Any] | None:
+    split = evaluation_split(run)
+    errors = reconstruction_errors(run, split)
+    if errors is None:
+        return None
+    definition = "mean squared error per pixel in the data's pixel range; mean image and components of the train split"
+    return {"split": split, "definition": definition, **asdict(errors)}
+
+
+def _validated(
+    monitor: Monitor | None, manifest: Manifest, metrics: Mapping[str, Any], baseline: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    checks: list[dict[str, Any]] = []
+    monitored = "" if monitor is None else monitor.metric
+    split, _, name = monitored.partition("/")
+    recorded, now = manifest.metrics.get(monitored), metrics.get(split, {}).get(name)
+    if recorded is not None and now is not None:
+        checks.append(
+            {
+                "check": f"{monitored}, measured again, is the one that the run recorded ({recorded:.6g})",
+                "value": now,
+                "threshold": f"relative difference {TOLERANCE:g}",
+                "pass": math.isclose(now, recorded, rel_tol=TOLERANCE),
+            }
+        )
+    if baseline is not None:
+        checks.append(
+            {
+                "check": f"mean squared error on {baseline['split']} is below the mean image's",
+                "value": baseline["model"],
+                "threshold": baseline["mean_image"],
+                "pass": baseline["model"] < baseline["mean_image"],
+            }
+        )
+    return checks
+
+
+def _self_check(run: Run) -> dict[str, Any]:
+    images = min(SELF_CHECK_IMAGES, run.streams[evaluation_split(run)].samples)
+    metric, value = self_check(run, images)
+    return {
+        "split": evaluation_split(run),
+        "images": images,
+        "metric": metric,
+        "value": value,
+        "relative_tolerance": TOLERANCE,
+    }

@@ -1,0 +1,186 @@
+"""An experiment: looks at an archived model and writes what it finds beside the archive's read-only content."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rich.table import Table
+
+from firebox.engine.archives.loading import EXPERIMENTS, Archive, load_archive
+from firebox.foundation import console
+from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
+from firebox.foundation.files import write_whole
+from firebox.foundation.problems import Problem, Refusal
+
+if TYPE_CHECKING:
+    import torch
+
+    from firebox.data.batch import Batch
+    from firebox.data.datamodule import Split
+
+WIDTH = 900
+"""Pixels that a picture is enlarged to, by a whole factor: small images in their own size are hard to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an experiment looks at.
+
+    Args:
+        archive: the model and its data.
+        split: the one to look at: test, or validation where there is no test split.
+        count: what ``--count`` asked for; None: everything.
+    """
+
+    archive: Archive
+    split: Split
+    count: int | None
+
+    @property
+    def images(self) -> int:
+        """How many images the split has."""
+        return self.archive.run.streams[self.split].samples
+
+    def first(self, count: int) -> Batch:
+        """Returns the first images of the split as the model sees them, and their labels, on its device."""
+        run = self.archive.run
+        return run.preparation(run.streams[self.split].first(count))
+
+    @property
+    def autoencoder(self) -> Any:
+        """The model, with the methods that the experiment needs."""
+        return self.archive.model
+
+    def pixels(self, output: torch.Tensor) -> torch.Tensor:
+        """Takes the output of a model that has images as output to pixels in the data's range, uncut."""
+        pixels: torch.Tensor = self.archive.module.pixels(output)  # type: ignore[attr-defined]
+        return pixels
+
+    def shown(self, output: torch.Tensor) -> torch.Tensor:
+        """Takes the output of a model that has images as output to [0, 1], for display."""
+        return self.archive.specification.to_unit(self.pixels(output))
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an experiment found.
+
+    Args:
+        numbers: what goes into its JSON file.
+        picture: uint8 (1 or 3, height, width), what goes into its PNG file; None: there is none.
+        tables: to print.
+    """
+
+    numbers: dict[str, Any]
+    picture: torch.Tensor | None = None
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What a script in ``experiments/`` declares.
+
+    Args:
+        name: of the files that it writes.
+        summary: one line on what it does.
+        look: does it.
+        counts: what ``--count`` counts.
+        count: its default; None: all there are.
+        needs: methods that the model must have.
+        needs_images: whether the model's output must be images.
+    """
+
+    name: str
+    summary: str
+    look: Callable[[Subject], Findings]
+    counts: str
+    count: int | None = None
+    needs: tuple[str, ...] = ()
+    needs_images: bool = False
+
+    def main(self) -> NoReturn:
+        """Runs the experiment as a script."""
+        sys.exit(self.run(sys.argv[1:]))
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Runs the experiment; returns its exit code."""
+        options = self._parser().parse_args(arguments)
+        console.start(quiet=False)
+        try:
+            archive = load_archive(options.archive, options.root)
+            self._refuse_unfit(archive)
+        except Refusal as refusal:
+            console.problems(refusal)
+            return REFUSED
+        from firebox.engine.archives.measurement import evaluation_split
+
+        findings = self.look(Subject(archive, evaluation_split(archive.run), options.count))
+        for table in findings.tables:
+            console.tabulate(table)
+        try:
+            files = self._write(archive, findings)
+        except OSError as error:
+            console.messages.print(f"can't write: {error}", style="bold red", markup=False)
+            return FAILED
+        sys.stdout.writelines(f"{file}\n" for file in files)
+        return COMPLETED
+
+    def _parser(self) -> argparse.ArgumentParser:
+        parser = argparse.ArgumentParser(description=self.summary)
+        parser.add_argument(
+            "archive", metavar="ARCHIVE", help="a folder, or a name such as fashion_mini/archived_v1_2026-11-24"
+        )
+        parser.add_argument(
+            "--root", metavar="FOLDER", type=Path, default=Path("runs"), help="that all runs are below (default: runs)"
+        )
+        parser.add_argument(
+            "--count",
+            metavar="N",
+            type=_positive,
+            default=self.count,
+            help=f"{self.counts} (default: {'all' if self.count is None else self.count})",
+        )
+        return parser
+
+    def _refuse_unfit(self, archive: Archive) -> None:
+        missing = [f"{name}()" for name in self.needs if not callable(getattr(archive.model, name, None))]
+        if self.needs_images and not hasattr(archive.module, "pixels"):
+            missing.append("images as output")
+        if missing:
+            kind = type(archive.model).__name__
+            message = f"{archive.path}: {self.name} needs a model with {' and '.join(missing)}; {kind} has none"
+            raise Refusal([Problem("", message)])
+
+    def _write(self, archive: Archive, findings: Findings) -> list[Path]:
+        from firebox.foundation.pictures import encode
+
+        folder = archive.path / EXPERIMENTS
+        folder.mkdir(exist_ok=True)
+        files = [folder / f"{self.name}.json"]
+        made = {"experiment": self.name, "archive": archive.card["name"], "version": archive.card["version"]}
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        content = {**made, "created_utc": created, "device": str(archive.run.device), **findings.numbers}
+        write_whole(files[0], json.dumps(content, indent=1) + "\n")
+        if findings.picture is not None:
+            files.append(folder / f"{self.name}.png")
+            factor = max(1, WIDTH // findings.picture.shape[2])
+            enlarged = findings.picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+            write_whole(files[1], encode(enlarged))
+        return files
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+_positive.__name__ = "positive whole number"  # argparse's messages name the type so

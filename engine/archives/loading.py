@@ -1,0 +1,253 @@
+"""Loads an archived model, after verifying that it is what its card says; nothing of what the archive holds is run."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firebox.engine.components.catalogue import default_handlers
+from firebox.engine.configuration import Configuration, read
+from firebox.foundation.files import digest
+from firebox.foundation.problems import Problem, Refusal, shown
+
+if TYPE_CHECKING:
+    import torch
+
+    from firebox.data.datamodule import DataModule
+    from firebox.data.specification import ImageSpecification
+    from firebox.engine.training.module import Module
+    from firebox.engine.training.run import Run
+
+SCHEMA_VERSION = 1
+CARD, WEIGHTS, CONFIGURATION, SUMMARY, METRICS = (
+    "card.json", "weights.safetensors", "config.yaml", "model_summary.txt", "metrics.json",
+)  # fmt: skip
+EXPERIMENTS = "experiments"
+"""The folder of an archive that stays writable: what the experiments find out goes there."""
+
+REQUIRED = (
+    *((key,) for key in ("name", "trainer", "version", "signature", "metrics")),
+    *(("files", name) for name in (WEIGHTS, CONFIGURATION, SUMMARY, METRICS)),
+    *(("self_check", key) for key in ("images", "metric", "value", "relative_tolerance")),
+    ("weights", "sha256"),
+    ("selection", "module_state"),
+)
+"""What must stand in a card for the archive to be loaded."""
+
+NAME = re.compile(r"archived_v(\d+)_\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archived model and the data that it was made for.
+
+    Args:
+        path: the archive's folder.
+        card: what the archive says of itself.
+        run: assembled from the archived configuration, without handlers; its model has the archived weights and is in
+            evaluation mode.
+    """
+
+    path: Path
+    card: dict[str, Any]
+    run: Run
+
+    @property
+    def model(self) -> torch.nn.Module:
+        return self.run.model
+
+    @property
+    def module(self) -> Module:
+        return self.run.module
+
+    @property
+    def data(self) -> DataModule:
+        return self.run.data
+
+    @property
+    def specification(self) -> ImageSpecification:
+        return self.run.data.specification
+
+
+def load_archive(path_or_name: str | Path, root: str | Path = "runs") -> Archive:
+    """Loads an archive.
+
+    Args:
+        path_or_name: the archive's folder, or its name below ``root``, such as ``fashion_mini/archived_v1_2026-11-24``.
+        root: the folder that all runs are below.
+
+    Raises:
+        Refusal: there is no such archive; a file is missing or not as it was archived; the card's schema is unknown;
+            the archived configuration gives another signature; the weights don't fit the model; or the metric that is
+            recomputed is not the one that the card has.
+    """
+    path = find_archive(path_or_name, root)
+    card = _read_card(path)
+    verify_files(path, card)
+    run = _build(path, card)
+    _refuse_another_signature(path, card, run)
+    _load_weights(path, run)
+    _check_itself(path, card, run)
+    return Archive(path, card, run)
+
+
+def find_archive(path_or_name: str | Path, root: str | Path) -> Path:
+    """Returns an archive's folder.
+
+    Raises:
+        Refusal: there is none of that name.
+    """
+    places = (Path(path_or_name), Path(root) / path_or_name)
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        known = [f"{path.parent.name}/{path.name}" for path in archives_in(Path(root))]
+        listed = f"expected one of: {', '.join(known)}" if known else f"{root} has none; firebox archive RUN makes one"
+        raise _refusal(f"no archive {path_or_name}: {listed}")
+    if not (found / CARD).is_file():
+        raise _refusal(f"{found}: not an archive: {CARD} is missing")
+    return found
+
+
+def archives_in(root: Path) -> list[Path]:
+    """Returns the archives of all data sets below ``root``, in the order of their names and numbers."""
+    found = [path for path in root.glob("*/archived_v*") if NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: (path.parent.name, number_of(path)))
+
+
+def number_of(archive: Path) -> int:
+    """Returns X of a folder ``archived_vX_yyyy-mm-dd``; 0: it is no archive's."""
+    match = NAME.fullmatch(archive.name)
+    return int(match[1]) if match else 0
+
+
+def verify_files(path: Path, card: Mapping[str, Any]) -> None:
+    """Verifies that an archive holds every file as it was archived.
+
+    Raises:
+        Refusal: names the file and what is wrong with it.
+    """
+    for name, expected in card["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise _refusal(f"{path}: {name} is missing")
+        if digest(file) != expected["sha256"]:
+            raise _refusal(f"{file}: its SHA-256 is not the card's; the file is not the one that was archived")
+    if not card["version"] == card["weights"]["sha256"] == card["files"][WEIGHTS]["sha256"]:
+        raise _refusal(f"{path / CARD}: version is not the SHA-256 of {WEIGHTS}")
+
+
+def evaluation_only(configuration: Configuration) -> Configuration:
+    """Returns a recorded configuration as one that only evaluates, on a device that this machine has."""
+    training = configuration.training
+    device = training.device if training.device == "cpu" else "auto"
+    here = training.model_copy(update={"device": device, "compile": False})
+    data = replace(configuration.data, loading=configuration.data.loading.model_copy(update={"workers": 0}))
+    return replace(configuration, training=here, data=data, handlers=(), scheduler=None)
+
+
+def signature(run: Run) -> dict[str, Any]:
+    """Returns what a model takes and gives, as the card has it."""
+    import torch
+
+    specification, model = run.data.specification, run.model.eval()
+    with torch.inference_mode():
+        output = model(torch.zeros(1, *specification.shape, device=run.device))
+    latent_dim = getattr(model, "latent_dim", None)
+    return {
+        "input": {
+            "shape": list(specification.shape),
+            "channels": specification.shape[0],
+            "dtype": "float32",
+            "pixel_range": specification.pixel_range,
+        },
+        "latent_shape": None if latent_dim is None else [latent_dim],
+        "output": {
+            "shape": list(output.shape[1:]) if isinstance(output, torch.Tensor) else None,
+            "activation": getattr(model, "output_activation", None),
+            "loss": getattr(run.module, "loss", None),
+        },
+        "classes": list(specification.classes),
+    }
+
+
+def self_check(run: Run, images: int) -> tuple[str, float]:
+    """Measures one metric on the first images of the split that the archive is looked at on.
+
+    PSNR where the model reconstructs: it is computed without drawing anything, so it is the same on every device.
+
+    Returns:
+        The metric's name and its value.
+    """
+    from firebox.engine.archives.measurement import evaluation_split, measure
+
+    metrics = measure(run, evaluation_split(run), images)
+    name = "psnr" if "psnr" in metrics else "loss"
+    return name, float(metrics[name])
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    file = path / CARD
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _refusal(f"{file}: can't be read: {error}") from None
+    version = card.get("schema_version") if isinstance(card, dict) else None
+    if version != SCHEMA_VERSION:
+        raise _refusal(f"{file}: schema_version is {shown(version)}, expected {SCHEMA_VERSION}")
+    for keys in (*REQUIRED, *(("files", name, "sha256") for name in card.get("files", ()))):
+        value: Any = card
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                raise _refusal(f"{file}: not as it was written: {'.'.join(keys)} is missing")
+            value = value[key]
+    return dict(card)
+
+
+def _build(path: Path, card: Mapping[str, Any]) -> Run:
+    from firebox.engine.training.factory import build
+
+    # Without handlers and schedule: the model needs none of them, and those from files may be gone by now.
+    left_out = ", ".join(f"{{{name}: false}}" for name in default_handlers())
+    assignments = (f"handlers=[{left_out}]", "scheduler=null")
+    run = build(evaluation_only(read(card["trainer"], path / CONFIGURATION, None, assignments)))
+    run.module.load_state_dict(card["selection"]["module_state"])
+    return run
+
+
+def _refuse_another_signature(path: Path, card: Mapping[str, Any], run: Run) -> None:
+    here, there = signature(run), card["signature"]
+    if not isinstance(there, dict):
+        raise _refusal(f"{path / CARD}: signature: got {shown(there)}, expected a map")
+    for key in dict.fromkeys([*here, *there]):
+        if here.get(key) != there.get(key):
+            message = f"the card has {shown(there.get(key))}, data and model have {shown(here.get(key))}"
+            raise _refusal(f"{path / CARD}: signature.{key}: {message}")
+
+
+def _load_weights(path: Path, run: Run) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        run.model.load_state_dict(load_file(path / WEIGHTS), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise _refusal(f"{path / WEIGHTS}: doesn't fit the model: {' '.join(str(error).split())}") from None
+    run.model.eval()
+
+
+def _check_itself(path: Path, card: Mapping[str, Any], run: Run) -> None:
+    recorded = card["self_check"]
+    name, value = self_check(run, recorded["images"])
+    tolerance = recorded["relative_tolerance"]
+    if name != recorded["metric"] or not math.isclose(value, recorded["value"], rel_tol=tolerance):
+        message = f"{recorded['metric']} on {recorded['images']} images is {value:.6g}, the card has"
+        raise _refusal(f"{path}: self-check failed: {message} {recorded['value']:.6g}: data or code have changed")
+
+
+def _refusal(message: str) -> Refusal:
+    return Refusal([Problem("", message)])

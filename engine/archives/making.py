@@ -1,0 +1,273 @@
+"""Turns a run into an archive: built beside its place, verified by loading it, then renamed and made read-only."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from firebox.data.datamodule import Split
+from firebox.engine.archives.card import card
+from firebox.engine.archives.loading import (
+    CARD,
+    CONFIGURATION,
+    EXPERIMENTS,
+    METRICS,
+    SUMMARY,
+    WEIGHTS,
+    evaluation_only,
+    load_archive,
+    number_of,
+)
+from firebox.engine.archives.measurement import evaluation_split, measure
+from firebox.engine.configuration import Configuration, read_recorded
+from firebox.engine.records import checkpoints
+from firebox.engine.records.checkpoints import DamagedCheckpoint, Manifest
+from firebox.engine.records.monitor import best_of, monitor_of
+from firebox.engine.records.run_directory import RunDirectory, is_run
+from firebox.engine.training.factory import build
+from firebox.engine.training.run import Run
+from firebox.foundation.files import digest, sync_folder, write_whole
+from firebox.foundation.pictures import encode, grid
+from firebox.foundation.problems import Problem, Refusal
+from firebox.foundation.randomness import mix, seed_everything
+
+logger = logging.getLogger("firebox")
+
+SAMPLES = 16
+_WRITING = re.compile(r"\.archived_v.+\.writing")
+_ITERATION = re.compile(r"iteration_(\d+)")
+
+
+def archive_run(path: Path, wanted: str = "best") -> Path:
+    """Archives a run.
+
+    Args:
+        path: the run's directory.
+        wanted: the checkpoint: ``best`` by the run's own checkpoint handler, ``last``, or an iteration.
+
+    Returns:
+        The archive's folder.
+
+    Raises:
+        Refusal: it is no run, or one that is being trained; there is no such checkpoint; or the archive can't be made.
+            Nothing is left behind.
+    """
+    if not is_run(path):
+        raise _refusal(f"{path}: not a run's directory; expected one with config.yaml and status.json")
+    directory = RunDirectory(path)
+    try:
+        directory.lock()
+        try:
+            return _archive(directory, wanted)
+        finally:
+            directory.unlock()
+    except OSError as error:
+        raise _refusal(f"can't archive {path}: {error}") from error
+
+
+def _archive(directory: RunDirectory, wanted: str) -> Path:
+    configuration = read_recorded(directory.configuration)
+    checkpoint = _choose(directory, configuration, wanted)
+    try:
+        manifest, state = checkpoints.read_manifest(checkpoint), checkpoints.load(checkpoint)
+    except DamagedCheckpoint as error:
+        raise _refusal(f"damaged checkpoint: {error}") from None
+    weights, kind = _evaluated_weights(configuration, state, checkpoint)
+    run = build(evaluation_only(configuration))
+    run.model.load_state_dict(weights)
+    run.module.load_state_dict(state["module"])
+    run.configuration = configuration
+    splits: tuple[Split, ...] = ("validation", "test")
+    metrics: dict[str, dict[str, Any]] = {split: measure(run, split) for split in splits if split in run.streams}
+    parent = _parent(directory, configuration)
+    with _claimed(parent) as (temporary, name):
+        # Copies: safetensors takes no tensors that share memory or are laid out otherwise.
+        save_file({key: value.contiguous().clone() for key, value in weights.items()}, temporary / WEIGHTS)
+        _write(temporary, run, directory, manifest, metrics)
+        content = card(run, directory, name=f"{parent.name}/{name}", manifest=manifest, wanted=wanted, metrics=metrics)
+        content |= _files(temporary, run, kind)
+        _write_json(temporary / CARD, content)
+        load_archive(temporary)
+        _make_read_only(temporary)
+        final = parent / name
+        temporary.rename(final)
+        sync_folder(parent)
+    logger.info("archived iteration %d, epoch %d, with its %s weights", manifest.iteration, manifest.epoch, kind)
+    for check in content["validated_by"]:
+        if not check["pass"]:
+            logger.warning(
+                "not validated: %s: got %s, threshold %s", check["check"], check["value"], check["threshold"]
+            )
+    return final
+
+
+def _choose(directory: RunDirectory, configuration: Configuration, wanted: str) -> Path:
+    """Returns the checkpoint that is to be archived."""
+    folder = directory.checkpoints
+    newest, damaged = checkpoints.newest_valid(folder)
+    for text in damaged:
+        logger.warning("damaged checkpoint: %s", text)
+    if newest is None:
+        raise _refusal(f"{directory.path}: has no valid checkpoint")
+    if wanted == "last":
+        return newest
+    if wanted == "best":
+        return checkpoints.path_of(folder, _best(directory, configuration))
+    if not wanted.isascii() or not wanted.isdigit():
+        raise _refusal(f"--checkpoint {wanted}: expected best, last or an iteration")
+    if int(wanted) not in checkpoints.iterations_in(folder):
+        known = ", ".join(map(str, checkpoints.iterations_in(folder)))
+        raise _refusal(f"--checkpoint {wanted}: {directory.path} has no such checkpoint; expected one of: {known}")
+    return checkpoints.path_of(folder, int(wanted))
+
+
+def _best(directory: RunDirectory, configuration: Configuration) -> int:
+    """Returns the iteration of the best checkpoint."""
+    way_out = "choose one: --checkpoint last, or an iteration"
+    monitor = monitor_of(configuration)
+    if monitor is None:
+        raise _refusal(f"--checkpoint best: the run has no handler that says which is best; {way_out}")
+    best = best_of(checkpoints.valid_manifests(directory.checkpoints), monitor)
+    if best is None:
+        raise _refusal(
+            f"--checkpoint best: {monitor.metric} was measured at no checkpoint of {directory.path}; {way_out}"
+        )
+    return best.iteration
+
+
+def _evaluated_weights(
+    configuration: Configuration, state: dict[str, Any], checkpoint: Path
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Returns the state dict of the model that was evaluated, on the CPU, and its kind: ``raw`` or ``ema``.
+
+    The run is assembled with the handlers that remember something: one of them may hold averaged weights.
+    """
+    remembering = tuple(named for named in configuration.handlers if state["handlers"].get(named.component.short_name))
+    run = build(replace(evaluation_only(configuration), handlers=remembering))
+    try:
+        run.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError) as error:
+        message = " ".join(str(error).split())
+        raise _refusal(f"{checkpoint}: doesn't fit the run's configuration: {message}") from None
+    weights = {name: checkpoints.snapshot(value) for name, value in run.evaluated_model.state_dict().items()}
+    other = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
+    if other:
+        raise _refusal(f"{checkpoint}: the model's state holds more than tensors: {', '.join(other)}")
+    return weights, "raw" if run.averaged_model is None else "ema"
+
+
+def _parent(directory: RunDirectory, configuration: Configuration) -> Path:
+    """Returns the datamodule's folder: the one the run is in or, for a run that was moved, where its output went."""
+    name = configuration.data.named.component.short_name
+    around = directory.path.absolute().parent.parent
+    return directory.path.parent.parent if around.name == name else Path(configuration.output.root) / name
+
+
+@contextmanager
+def _claimed(parent: Path) -> Iterator[tuple[Path, str]]:
+    """Gives a hidden folder to build the archive in, and the archive's name. What is left of the folder is removed.
+
+    One process at a time archives below a datamodule; the lock ends with the process, however it ends.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(parent, os.O_RDONLY)
+    temporary = None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        entries = list(parent.iterdir())
+        for entry in entries:
+            if _WRITING.fullmatch(entry.name):
+                _remove(entry)
+        number = max(map(number_of, entries), default=0) + 1
+        name = f"archived_v{number}_{time.strftime('%Y-%m-%d')}"
+        temporary = parent / f".{name}.writing"
+        temporary.mkdir()
+        yield temporary, name
+    finally:
+        if temporary is not None and temporary.exists():
+            _remove(temporary)
+        os.close(descriptor)
+
+
+def _write(
+    folder: Path, run: Run, directory: RunDirectory, manifest: Manifest, metrics: Mapping[str, Mapping[str, Any]]
+) -> None:
+    shutil.copyfile(directory.configuration, folder / CONFIGURATION)
+    if directory.model_summary.is_file():
+        shutil.copyfile(directory.model_summary, folder / SUMMARY)
+    else:
+        (folder / SUMMARY).write_text(f"{run.model}\n", encoding="utf-8")
+    _write_json(folder / METRICS, metrics)
+    for image in sorted(directory.images.rglob("*.png")):
+        relative = image.relative_to(directory.path)
+        at = _ITERATION.search(str(relative))
+        if at is None or int(at[1]) <= manifest.iteration:
+            (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(image, folder / relative)
+    batch = run.preparation(run.streams[evaluation_split(run)].first(SAMPLES))
+    seed_everything(mix(run.configuration.seed, "archive"))
+    with torch.inference_mode():
+        for name, rows in run.module.images(batch).items():
+            write_whole(folder / "samples" / f"{name}.png", encode(grid(rows)))
+    (folder / EXPERIMENTS).mkdir()
+
+
+def _files(folder: Path, run: Run, kind: str) -> dict[str, Any]:
+    """The parts of the card that list what the archive holds."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    files = {name: {"sha256": digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
+    weights = {
+        "file": WEIGHTS,
+        **files[WEIGHTS],
+        "format": "safetensors",
+        "n_params": sum(parameter.numel() for parameter in run.model.parameters()),
+        "kind": kind,
+    }
+    samples = [{"file": name, **entry} for name, entry in files.items() if name.startswith("samples/")]
+    return {"version": weights["sha256"], "weights": weights, "samples": samples, "files": files}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    try:
+        text = json.dumps(content, indent=1)
+    except TypeError as error:
+        raise _refusal(f"{path.name} can't hold all that the run remembers: {error}") from None
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _make_read_only(folder: Path) -> None:
+    """Flushes everything to disk and takes the right to write from all but the folder of the experiments."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            sync_folder(path)
+            path.chmod(0o755 if path == folder / EXPERIMENTS else 0o555)
+            continue
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.chmod(0o444)
+    sync_folder(folder)
+    folder.chmod(0o555)
+
+
+def _remove(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def _refusal(message: str) -> Refusal:
+    return Refusal([Problem("", message)])

@@ -1,0 +1,67 @@
+"""Data for a rehearsal: of a known shape and length, without the data."""
+
+from __future__ import annotations
+
+import torch
+
+from firebox.data.batch import Batch
+from firebox.data.datamodule import DataModule, Split
+from firebox.data.specification import ImageSpecification
+
+
+class FakeData(DataModule):
+    """Data of a known shape and length, without the data.
+
+    Args:
+        specification: of the data that it stands for.
+        split_lengths: of the data that it stands for.
+    """
+
+    def __init__(self, specification: ImageSpecification, split_lengths: dict[Split, int]) -> None:
+        self._specification = specification
+        self._split_lengths = {split: length for split, length in split_lengths.items() if length}
+
+    @property
+    def specification(self) -> ImageSpecification:
+        return self._specification
+
+    @property
+    def split_lengths(self) -> dict[Split, int]:
+        return self._split_lengths
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image as it is held."""
+        channels, height, width = self._specification.shape
+        return channels * height * width
+
+    def read(self, split: Split) -> FakeSource:
+        return FakeSource(self, self._split_lengths[split])
+
+    def batch(self, size: int) -> Batch:
+        """Returns a batch of fake samples."""
+        images = torch.empty(size, *self._specification.shape, dtype=torch.uint8)
+        labels = torch.zeros(size, dtype=torch.int64) if self._specification.classes else None
+        return Batch(images, labels, torch.arange(size))
+
+
+class FakeSource:
+    """A split of fake data.
+
+    Args:
+        data: that it is of.
+        length: of the split.
+    """
+
+    def __init__(self, data: FakeData, length: int) -> None:
+        self._data = data
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def gather(
+        self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        batch = self._data.batch(len(indices))
+        return batch.images, batch.labels

@@ -1,0 +1,105 @@
+"""What every guard is: a handler that refuses a combination that can't work, before the first batch."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from firebox.engine.checks.preflight import Preflight, Unavailable
+from firebox.engine.components.signatures import Target
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.foundation.problems import Problem, in_one_line, in_order, refuse
+
+if TYPE_CHECKING:
+    from firebox.engine.training.run import Run
+
+logger = logging.getLogger("firebox")
+
+
+class Guard(Handler):
+    """One concern. The first line of a subclass's docstring says what it refuses.
+
+    A guard listed in a configuration's ``handlers`` runs beside the built-in ones: before the training, on a run
+    rehearsed on fake tensors, and again when the trainer engine starts, so that an Engine used from Python is
+    protected, too.
+    """
+
+    phase = Phase.STEP
+
+    @abstractmethod
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        """Yields what can't work, each made by ``preflight.problem``. Reads no data and writes nothing.
+
+        What ``preflight`` can't give, because it failed and is reported already, ends the check silently.
+        """
+
+    def attach(self, run: Run) -> None:
+        """Has the check made when the trainer engine starts."""
+        from ignite.engine import Events
+
+        run.trainer.add_event_handler(Events.STARTED, partial(refuse_run, run, [self]))
+
+
+def built_in() -> dict[str, Guard]:
+    """Returns the guards that always run, by name."""
+    catalogue: dict[str, str] = import_module("firebox.handlers.guards").CATALOGUE
+    return {name: Target.parse(reference).load()() for name, reference in catalogue.items()}
+
+
+def attach_guards(run: Run) -> None:
+    """Has all built-in guards make their checks when the trainer engine starts, for one report."""
+    from ignite.engine import Events
+
+    run.trainer.add_event_handler(Events.STARTED, lambda: refuse_run(run, list(built_in().values())))
+
+
+def refuse_run(run: Run, guards: list[Guard]) -> None:
+    """Checks a run that has been assembled, as far as it can be without a step.
+
+    Raises:
+        Refusal: with what all of the guards found.
+    """
+    preflight = Preflight(run.configuration, run=run)
+    refuse(in_order([problem for guard in guards for problem in findings(guard, preflight)[0]]))
+
+
+def own_guards(preflight: Preflight) -> Iterator[tuple[str, Guard]]:
+    """Yields the guards that the configuration lists among its handlers."""
+    for named in preflight.configuration.handlers:
+        if ":" not in named.name:
+            continue
+        with_key = f"handlers.{named.written}"
+        try:
+            kind = named.component.target.load()
+            if isinstance(kind, type) and issubclass(kind, Guard):
+                yield named.component.short_name, named.build()
+        except Exception as error:
+            logger.debug("%s can't be constructed", with_key, exc_info=True)
+            preflight.failures.append(preflight.located(Problem(with_key, in_one_line(error), named.mark)))
+
+
+def findings(guard: Guard, preflight: Preflight) -> tuple[list[Problem], bool]:
+    """Returns what a guard finds, and whether it could look at all that it wanted to."""
+    found: list[Problem] = []
+    try:
+        found.extend(guard.check(preflight))
+    except Unavailable:
+        return found, False
+    except Exception as error:
+        if type(guard).__module__.startswith("firebox.handlers.guards."):
+            raise
+        name = type(guard).__name__
+        logger.debug("the guard %s fails", name, exc_info=True)
+        found.append(Problem("handlers", f"the guard {name} fails: {in_one_line(error)}", None))
+    return found, True
+
+
+def concern(guard: Guard) -> str:
+    """Returns the first line of a guard's docstring."""
+    lines = (type(guard).__doc__ or "").strip().splitlines()
+    return lines[0].removeprefix("Refuses ").removesuffix(".") if lines else ""

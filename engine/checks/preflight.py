@@ -1,0 +1,232 @@
+"""What guards look at: the configuration, the data's facts, and the run rehearsed on fake tensors."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from firebox.engine.configuration import Configuration, Named
+from firebox.engine.configuration.trainer import Trainer
+from firebox.engine.records.run_directory import RunDirectory
+from firebox.foundation.problems import Problem, Refusal, in_one_line
+
+if TYPE_CHECKING:
+    from firebox.data.datamodule import DataModule, Split
+    from firebox.data.specification import ImageSpecification
+    from firebox.engine.checks.costs import Costs
+    from firebox.engine.checks.rehearsal import Output, Rehearsal
+    from firebox.engine.training.run import Run
+
+logger = logging.getLogger("firebox")
+
+T = TypeVar("T")
+
+
+class Unavailable(Exception):
+    """What a guard asked for can't be had: what failed is reported, or it takes a rehearsal and there is none."""
+
+
+class Preflight:
+    """What guards look at. Nothing is read or computed before a guard asks for it.
+
+    Args:
+        configuration: of the run.
+        trainer: that is to train; None: an Engine is used from Python.
+        resumed: the directory of the run to continue; None: a new run.
+        run: the run itself, where it has been assembled; None: it is rehearsed on fake tensors.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        trainer: Trainer | None = None,
+        *,
+        resumed: RunDirectory | None = None,
+        run: Run | None = None,
+    ) -> None:
+        self.configuration = configuration
+        self.trainer = trainer
+        self.resumed = resumed
+        self.assembled = run is not None
+        self.failures: list[Problem] = []
+        """What could not be constructed."""
+        self.step_failures: list[Problem] = []
+        """Steps that fail."""
+        self._run = run
+        self._failed: set[str] = set()
+
+    def problem(self, message: str, *path: str) -> Problem:
+        """Makes a problem that stands at the place of a value.
+
+        Args:
+            message: what was given, what is expected, and a way out.
+            path: of the value, such as ``"model", "latent_dim"`` or ``"handlers", "checkpoint", "monitor"``.
+        """
+        return Problem(".".join(path), message, self.configuration.nearest_mark(*path))
+
+    @cached_property
+    def data(self) -> DataModule:
+        """The datamodule or datagenerator; constructing one reads nothing."""
+        if self._run is not None:
+            return self._run.data
+        data: DataModule = self._asked(self.configuration.data.kind, "construct", self.configuration.data.named.build)
+        return data
+
+    @cached_property
+    def specification(self) -> ImageSpecification:
+        """Shape, range and classes of the data."""
+        data = self.data
+        return self._asked(self.configuration.data.kind, "specification", lambda: data.specification)
+
+    @cached_property
+    def missing(self) -> str | None:
+        """Which files of the data are not there, and where to put them; None: everything is there."""
+        data = self.data
+        return self._asked(self.configuration.data.kind, "missing", lambda: data.missing())
+
+    @cached_property
+    def split_lengths(self) -> dict[Split, int]:
+        """How many samples each split has."""
+        data = self.data
+        return self._asked(self.configuration.data.kind, "split_lengths", lambda: dict(data.split_lengths))
+
+    @cached_property
+    def epoch_length(self) -> int:
+        """Iterations in an epoch."""
+        loading = self.configuration.data.loading
+        length = self.split_lengths.get("train")
+        if not isinstance(length, int) or length < 1:
+            raise Unavailable
+        batches = length // loading.batch_size if loading.drop_last else -(-length // loading.batch_size)
+        if not batches:
+            raise Unavailable
+        return batches
+
+    @property
+    def total_iterations(self) -> int:
+        """Iterations in the whole run."""
+        return self.configuration.training.epochs * self.epoch_length
+
+    @property
+    def run(self) -> Run:
+        """The run, assembled by the ordinary factory: the real one, or one on fake tensors."""
+        return self._run if self._run is not None else self.rehearsal.run
+
+    @cached_property
+    def rehearsal(self) -> Rehearsal:
+        """The run on fake tensors."""
+        if self.assembled:
+            raise Unavailable
+        specification, lengths, _ = self.specification, self.split_lengths, self.epoch_length
+        if "rehearsal" in self._failed:
+            raise Unavailable
+        from firebox.engine.checks.rehearsal import NEEDS_VALUES, Rehearsal
+
+        try:
+            return Rehearsal(self.configuration, specification, lengths)
+        except Refusal as refusal:
+            self._failed.add("rehearsal")
+            if isinstance(refusal.__cause__, NEEDS_VALUES):
+                self._not_rehearsed(refusal.problems[0].key, refusal.__cause__)
+            else:
+                self.failures += [self.located(problem) for problem in refusal.problems]
+        except NEEDS_VALUES as error:
+            self._failed.add("rehearsal")
+            self._not_rehearsed("the run", error)
+        except Exception as error:
+            self._failed.add("rehearsal")
+            logger.debug("the run can't be assembled", exc_info=True)
+            self.failures.append(self.problem(f"can't be assembled: {in_one_line(error)}", "model"))
+        raise Unavailable
+
+    @cached_property
+    def output(self) -> Output:
+        """The model's output for a training batch."""
+        output = self.rehearsal.output()
+        if output is None:
+            raise Unavailable
+        return output
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What the run takes, from a training and an evaluation step of every batch size that will come."""
+        rehearsal = self.rehearsal
+        if "steps" in self._failed:
+            raise Unavailable
+        from firebox.engine.checks.rehearsal import NEEDS_VALUES, StepFailure
+
+        try:
+            return rehearsal.steps()
+        except StepFailure as failure:
+            self._failed.add("steps")
+            cause = failure.__cause__
+            assert cause is not None
+            if isinstance(cause, NEEDS_VALUES):
+                self._not_rehearsed("model" if failure.of_model else "module", cause)
+            else:
+                logger.debug("%s fails", failure.step, exc_info=True)
+                self.step_failures.append(self._step_problem(failure.step, cause, of_model=failure.of_model))
+        raise Unavailable
+
+    @property
+    def output_activation(self) -> str | None:
+        """What the model's output ends in, as it was seen or, without a rehearsal, as the model says; None: unknown."""
+        declared = getattr(self.run.model, "output_activation", None)
+        declared = declared if isinstance(declared, str) else None
+        try:
+            return self.output.activation or declared
+        except Unavailable:
+            return declared
+
+    def _asked(self, key: str, what: str, question: Callable[[], T]) -> T:
+        """Returns what the user's code answers; what it raises becomes a failure that is reported once."""
+        if what in self._failed:
+            raise Unavailable
+        try:
+            return question()
+        except Unavailable:
+            raise
+        except Exception as error:
+            self._failed.add(what)
+            if what in ("specification", "split_lengths") and self.missing is not None:
+                raise Unavailable from error  # that the files are missing is reported
+            logger.debug("%s: %s fails", key, what, exc_info=True)
+            mark = self.configuration.nearest_mark(key, "name")
+            self.failures.append(self.located(Problem(key, in_one_line(error), mark)))
+            raise Unavailable from error
+
+    def _step_problem(self, step: str, error: BaseException, *, of_model: bool) -> Problem:
+        images = f"images of shape {self.specification.shape} of {self.configuration.data.named.written}"
+        part = "model" if of_model else "module"
+        message = f"{step} fails on {images}, expected a {part} that takes them: {in_one_line(error)}"
+        return self.problem(message, part, "name")
+
+    def located(self, problem: Problem) -> Problem:
+        """Returns a problem where it was written: ``parameter: text``, as a constructor has it, at that parameter."""
+        section, _, name = problem.key.partition(".")
+        path = (section, name) if name else (section,)
+        match = re.match(r"(?:\w+\.)?(\w+): (.+)", problem.message, re.DOTALL)
+        named = self._named(section, name)
+        if match is None or named is None or match[1] not in named.parameters:
+            return Problem(problem.key, problem.message, problem.mark or self.configuration.nearest_mark(*path))
+        return self.problem(match[2], *path, match[1])
+
+    def _named(self, section: str, name: str) -> Named | None:
+        configuration = self.configuration
+        if section == "handlers":
+            return next((handler for handler in configuration.handlers if handler.written == name), None)
+        sections: dict[str, Named | None] = {
+            configuration.data.kind: configuration.data.named,
+            "model": configuration.model,
+            "module": configuration.module,
+            "optimizer": configuration.optimizer,
+            "scheduler": configuration.scheduler,
+        }
+        return sections.get(section)
+
+    def _not_rehearsed(self, what: str, error: BaseException) -> None:
+        reason = in_one_line(error)
+        logger.warning("%s looks at the values of tensors, which a check before training has none of: %s", what, reason)

@@ -1,0 +1,271 @@
+"""A run rehearsed on fake tensors: the ordinary factory, the ordinary steps, no data and no memory."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.overrides import TorchFunctionMode
+
+from firebox.data.batch import Batch
+from firebox.data.datamodule import Split
+from firebox.data.specification import ImageSpecification
+from firebox.data.stream import MEMORY_BUDGET
+from firebox.engine.checks.costs import Costs, bytes_in, largest_output, saved_bytes
+from firebox.engine.checks.fake_data import FakeData
+from firebox.engine.configuration import Configuration
+from firebox.engine.training.devices import choose_device
+from firebox.engine.training.factory import build
+from firebox.engine.training.run import Run
+
+NEEDS_VALUES = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+    GuardOnDataDependentSymNode,
+)
+"""What fake tensors raise where code looks at a tensor's values: nothing is wrong with it, it can't be rehearsed."""
+
+_ACTIVATIONS = {
+    "SigmoidBackward0": "sigmoid",
+    "TanhBackward0": "tanh",
+    "SoftmaxBackward0": "softmax",
+    "LogSoftmaxBackward0": "log_softmax",
+    "ReluBackward0": "relu",
+    "AddmmBackward0": "linear",
+    "MmBackward0": "linear",
+    "ConvolutionBackward0": "linear",
+}
+_RESHAPING = frozenset(
+    {
+        "ViewBackward0",
+        "UnsafeViewBackward0",
+        "ReshapeAliasBackward0",
+        "PermuteBackward0",
+        "TransposeBackward0",
+        "SqueezeBackward0",
+        "UnsqueezeBackward0",
+        "CloneBackward0",
+        "ToCopyBackward0",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a model gives for a batch of images.
+
+    Args:
+        shape: (N, ...).
+        activation: the last operation that changes values: linear, sigmoid, tanh, relu, softmax or log_softmax;
+            None: another one.
+    """
+
+    shape: tuple[int, ...]
+    activation: str | None
+
+
+class StepFailure(Exception):
+    """A step that fails on the run's own batches.
+
+    Args:
+        step: what was tried, such as "a training step with 128 images".
+        of_model: whether the model alone fails on the images already.
+    """
+
+    def __init__(self, step: str, *, of_model: bool) -> None:
+        super().__init__(step)
+        self.step = step
+        self.of_model = of_model
+
+
+class Rehearsal:
+    """A run built on fake tensors, on the CPU whatever the device, and the steps that it would make.
+
+    Args:
+        configuration: of the run.
+        specification: of its data.
+        split_lengths: of its data.
+
+    Raises:
+        Refusal: a component can't be constructed.
+    """
+
+    def __init__(
+        self, configuration: Configuration, specification: ImageSpecification, split_lengths: dict[Split, int]
+    ) -> None:
+        loading, training = configuration.data.loading, configuration.training
+        # None of it changes a shape: kornia takes no fake tensors, a compiler is started by the first real step, and
+        # the parts of a batch are alike.
+        simpler = {"augmentations": [], "workers": 0, "placement": "stream"}
+        self._configuration = replace(
+            configuration,
+            data=replace(configuration.data, loading=loading.model_copy(update=simpler)),
+            training=training.model_copy(update={"device": "cpu", "compile": False, "accumulation": 1}),
+        )
+        self._loading = loading
+        self._kind = configuration.data.kind
+        self._device = choose_device(training.device)
+        self._parts = training.accumulation
+        self._data = FakeData(specification, split_lengths)
+        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
+        # The mode's memo holds parameters weakly, and a parameter with a weak reference can't be moved by Module.to.
+        self._mode.fake_tensor_converter.meta_converter.tensor_memo = {}  # type: ignore[assignment]
+        with self._faking():
+            self.run: Run = build(self._configuration, data=self._data)
+
+    def output(self) -> Output | None:
+        """Returns what the model gives for a training batch; None: it can't be called by itself."""
+        length, loading = self._data.split_lengths["train"], self._loading
+        with self._faking():
+            batch = self._data.batch(part_sizes(batch_sizes(length, loading.batch_size)[0], self._parts)[0])
+            try:
+                output = self.run.model(self.run.preparation(batch).images)
+            except Exception:  # reported as a step that fails, where the steps need it
+                return None
+        return Output(tuple(output.shape), last_activation(output)) if isinstance(output, torch.Tensor) else None
+
+    def steps(self) -> Costs:
+        """Makes a training and an evaluation step of every batch size that will come, and returns what the run takes.
+
+        Raises:
+            StepFailure: with the error as its cause.
+        """
+        lengths, loading = self._data.split_lengths, self._loading
+        whole = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
+        sizes = dict.fromkeys(part for size in whole for part in part_sizes(size, self._parts))
+        activations, evaluation = 0, 0
+        with self._faking():
+            for size in sizes:
+                batch = self._data.batch(size)
+                with self._naming(f"a training step with {counted(size)}", batch), saved_bytes(self.run) as saved:
+                    self.run.training(self.run.trainer, batch)
+                activations = max(activations, saved.total)
+            evaluated = {
+                size
+                for split, length in lengths.items()
+                for size in batch_sizes(length, loading.batch_size_of(split))
+                if split != "train"
+            }
+            for size in sorted(evaluated):
+                batch = self._data.batch(size)
+                with self._naming(f"an evaluation step with {counted(size)}", batch), largest_output() as largest:
+                    self._evaluate(batch)
+                evaluation = max(evaluation, largest.total)
+            return self._costs(activations, evaluation)
+
+    def _evaluate(self, batch: Batch) -> None:
+        with self.run.evaluating(), torch.inference_mode():
+            self.run.module.evaluation_step(self.run.preparation(batch))
+
+    def _costs(self, activations: int, evaluation: int) -> Costs:
+        run = self.run
+        parameters = list(run.model.parameters())
+        trained = [p for group in run.module.parameters().values() for p in group]
+        optimizers = [optimizer.state_dict() for optimizer in run.update.optimizers.values()]
+        return Costs(
+            parameters=sum(p.numel() for p in parameters),
+            trained=sum(p.numel() for p in trained),
+            weights=bytes_in(run.model.state_dict()),
+            gradients=bytes_in(trained),
+            optimizer=bytes_in(optimizers),
+            activations=activations,
+            evaluation=evaluation,
+            data=self._held(),
+            checkpoint=bytes_in([run.model.state_dict(), optimizers, *self._handler_states()]),
+        )
+
+    def _held(self) -> int:
+        """Bytes of images that stay in the memory that the run trains in."""
+        images = sum(self._data.split_lengths.values()) * self._data.image_bytes
+        placement = self._loading.placement
+        if placement == "auto":
+            fits = self._kind == "datamodule" and images <= MEMORY_BUDGET
+            return images if fits else 0
+        return images if placement == "device" or (placement == "memory" and self._device.type == "cpu") else 0
+
+    def _handler_states(self) -> list[Any]:
+        states = []
+        for handler in self.run.handlers.values():
+            with suppress(Exception):  # one that looks at values, or has none before it is started
+                states.append(handler.state_dict())
+        return states
+
+    @contextmanager
+    def _faking(self) -> Iterator[None]:
+        # Fake tensors log a stack before they raise.
+        log = logging.getLogger("torch._subclasses.fake_tensor")
+        level = log.level
+        log.setLevel(logging.CRITICAL + 1)
+        try:
+            with warnings.catch_warnings(), self._mode, _Copying():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            log.setLevel(level)
+
+    @contextmanager
+    def _naming(self, step: str, batch: Batch) -> Iterator[None]:
+        """Turns what goes wrong in the block into a StepFailure that says whether the model alone fails, too."""
+        try:
+            yield
+        except Exception as error:
+            try:
+                self.run.model(self.run.preparation(batch).images)
+            except Exception as of_model:
+                raise StepFailure(step, of_model=True) from of_model
+            raise StepFailure(step, of_model=False) from error
+
+
+class _Copying(TorchFunctionMode):
+    """Copies fake tensors: torch copies the storage, which they have none of."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.Tensor.__deepcopy__:
+            return func(*args, **(kwargs or {}))
+        tensor, memo = args
+        if id(tensor) not in memo:
+            copied = tensor.detach().clone()
+            if isinstance(tensor, torch.nn.Parameter):
+                copied = torch.nn.Parameter(copied, tensor.requires_grad)
+            memo[id(tensor)] = copied
+        return memo[id(tensor)]
+
+
+def last_activation(output: torch.Tensor) -> str | None:
+    """Returns the name of the last operation that changes the values of a tensor; see ``Output``."""
+    node = output.grad_fn
+    while node is not None and node.name() in _RESHAPING:
+        node = node.next_functions[0][0]
+    return None if node is None else _ACTIVATIONS.get(node.name())
+
+
+def batch_sizes(length: int, batch_size: int, *, drop_last: bool = False) -> list[int]:
+    """Returns the sizes that the batches of a split have: the ordinary one, then the last one if it is smaller."""
+    whole, rest = divmod(length, batch_size)
+    return ([batch_size] if whole else []) + ([rest] if rest and not (drop_last and whole) else [])
+
+
+def part_sizes(images: int, parts: int) -> list[int]:
+    """Returns the sizes of the parts that torch.chunk makes of a batch, the larger one first."""
+    largest = -(-images // parts)
+    return list(dict.fromkeys([largest, images % largest or largest]))
+
+
+def counted(images: int) -> str:
+    """Returns a number of images in words."""
+    return "1 image" if images == 1 else f"{images} images"

@@ -1,0 +1,110 @@
+"""Runs every guard before the training, on fake tensors, and reports all that is wrong at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from firebox.engine.checks.guard import built_in, concern, findings, own_guards
+from firebox.engine.checks.preflight import Preflight, Unavailable
+from firebox.engine.configuration import Configuration
+from firebox.engine.configuration.trainer import Trainer
+from firebox.engine.records.run_directory import RunDirectory
+from firebox.foundation.console import size
+from firebox.foundation.problems import Problem, in_order, refuse
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from firebox.engine.checks.costs import Costs
+
+Result = Literal["passed", "refused", "not checked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the guards found.
+
+    Args:
+        configuration: that was checked.
+        results: the outcome and what it looks for, by guard.
+        costs: what the run takes; None where its steps could not be rehearsed.
+        kept: checkpoints that will be on the disk at once.
+        free_memory: of the device, in bytes; None: unknown.
+        free_disk: of the output folder, in bytes.
+    """
+
+    configuration: Configuration
+    results: dict[str, tuple[Result, str]]
+    costs: Costs | None
+    kept: int
+    free_memory: int | None
+    free_disk: int
+
+    @property
+    def estimated_memory(self) -> int | None:
+        """Bytes that the run takes at the most; None if its steps could not be rehearsed."""
+        return None if self.costs is None else self.costs.memory
+
+    def tables(self) -> list[Table]:
+        """What was checked, for the shell."""
+        from rich.table import Table
+
+        guards = Table("guard", "result", "refuses", title=f"{len(self.results)} guards")
+        for name, (result, refused) in self.results.items():
+            guards.add_row(name, result, refused)
+        if self.costs is None:
+            return [guards]
+        costs, batch = self.costs, self.configuration.data.loading.batch_size
+        estimated = Table("estimated", "", title="what the run takes")
+        estimated.add_row("parameters", f"{costs.parameters:,}, trained {costs.trained:,}")
+        estimated.add_row("weights", size(costs.weights))
+        estimated.add_row("gradients", size(costs.gradients))
+        estimated.add_row("optimizer", size(costs.optimizer))
+        estimated.add_row(f"activations, batch of {batch}", size(costs.activations))
+        estimated.add_row("evaluation", size(costs.evaluation))
+        if costs.data:
+            estimated.add_row("data", size(costs.data))
+        free = f" of {size(self.free_memory)} free" if self.free_memory is not None else ""
+        estimated.add_row("memory", size(costs.memory) + free)
+        disk = f"{self.kept} x {size(costs.checkpoint)} = {size(self.kept * costs.checkpoint)}"
+        estimated.add_row("disk, checkpoints", f"{disk} of {size(self.free_disk)} free")
+        return [guards, estimated]
+
+
+def preflight(configuration: Configuration, trainer: Trainer, resumed: RunDirectory | None = None) -> Report:
+    """Runs all guards; every problem of all of them comes in one refusal.
+
+    Args:
+        configuration: of the run.
+        trainer: that is to train.
+        resumed: the directory of the run to continue; None: a new run.
+
+    Raises:
+        Refusal: the combination can't work.
+    """
+    looked_at = Preflight(configuration, trainer, resumed=resumed)
+    problems: list[Problem] = []
+    results: dict[str, tuple[Result, str]] = {}
+    for name, guard in [*built_in().items(), *own_guards(looked_at)]:
+        found, complete = findings(guard, looked_at)
+        problems += found
+        result: Result = "refused" if found else "passed" if complete else "not checked"
+        results[name] = (result, concern(guard))
+    costs = _costs(looked_at)
+    problems += looked_at.failures
+    if not any(problem.key.partition(".")[0] in ("model", "module") for problem in problems):
+        # A step that fails is often no more than what a guard has found, seen from within.
+        problems += looked_at.step_failures
+    refuse(in_order(problems))
+    from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory
+
+    kept = checkpoints_kept(configuration)
+    return Report(configuration, results, costs, kept, free_memory(configuration), free_disk(configuration.directory))
+
+
+def _costs(preflight: Preflight) -> Costs | None:
+    try:
+        return preflight.costs
+    except Unavailable:
+        return None

@@ -1,0 +1,196 @@
+"""Takes a run from its configuration to its end, and says how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firebox.engine.checks.guard import attach_guards
+from firebox.engine.configuration import Configuration, read, read_recorded
+from firebox.engine.configuration.trainer import Trainer
+from firebox.engine.launch import messages
+from firebox.engine.records.run_directory import RunDirectory, State, claim
+from firebox.engine.training.stopping import StopRequest
+from firebox.foundation import console
+from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
+from firebox.foundation.problems import Refusal
+
+if TYPE_CHECKING:
+    from firebox.engine.training.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asked for.
+
+    Args:
+        trainer: that is to train.
+        path: of the configuration; None: the trainer's default.
+        assignments: ``KEY=VALUE``, applied last.
+        resume: a run's directory, or "newest" for the newest, an unfinished one first; None: a new run.
+        allowed_changes: keys in which a resumed run's configuration may differ.
+        check: run all guards and stop.
+        quiet: print nothing but the run directory.
+    """
+
+    trainer: Trainer
+    path: Path | None = None
+    assignments: Sequence[str] = ()
+    resume: str | None = None
+    allowed_changes: Sequence[str] = ()
+    check: bool = False
+    quiet: bool = False
+
+
+def launch(request: Request) -> int:
+    """Trains, or refuses to; returns the exit code."""
+    stop = StopRequest()
+    stop.listen()
+    console.start(quiet=request.quiet)
+    try:
+        configuration, resumed = configure(request)
+        if resumed is not None and completed(resumed, configuration):
+            messages.completed_already(resumed, configuration)
+            return COMPLETED
+        from firebox.engine.checks.report import preflight
+
+        report = preflight(configuration, request.trainer, resumed)
+        if request.check:
+            messages.checked(report)
+            return COMPLETED
+        return stop.exit_code if stop.requested else train(configuration, resumed, stop, report.estimated_memory)
+    except Refusal as refusal:
+        console.refused(refusal)
+        return REFUSED
+
+
+def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
+    """Reads the configuration, and finds the run to resume where one was asked for.
+
+    Raises:
+        Refusal: the configuration can't work, or there is no such run.
+    """
+    trainer = request.trainer
+    if request.resume is None:
+        configuration = read(trainer.name, trainer.default, request.path, request.assignments)
+        messages.filled(configuration, trainer.default)
+        return configuration, None
+    from firebox.engine.launch.resuming import find_run
+
+    return find_run(
+        trainer, request.path, request.assignments, wanted=request.resume, allowed_changes=request.allowed_changes
+    )
+
+
+def completed(directory: RunDirectory, configuration: Configuration) -> bool:
+    """Whether a run has been trained for as many epochs as it is now to be."""
+    epochs = read_recorded(directory.configuration).training.epochs
+    return directory.status().state == "completed" and configuration.training.epochs <= epochs
+
+
+def train(
+    configuration: Configuration, resumed: RunDirectory | None, stop: StopRequest, estimated_memory: int | None
+) -> int:
+    """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
+
+    Args:
+        configuration: of the run.
+        resumed: the directory of the run to continue; None: a new run.
+        stop: what the signals ask for.
+        estimated_memory: bytes that the run was estimated to take; None if they could not be estimated.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        Refusal: before anything was written.
+    """
+    from firebox.engine.training.factory import build
+
+    run = build(configuration, stop)
+    attach_guards(run)
+    if stop.requested:
+        return stop.exit_code
+    run.claimed = claim(configuration) if resumed is None else take_up(run, resumed)
+    code, reason = FAILED, "failed while starting"
+    try:
+        if resumed is None:
+            console.log_to(run.directory.log)
+        start(run)
+        finish(run)
+        if stop.requested:
+            assert stop.signal is not None
+            code, reason = stop.exit_code, f"stopped by {stop.signal.name}"
+        else:
+            code, reason = COMPLETED, run.finished or f"trained for {configuration.training.epochs} epochs"
+    except Exception as error:
+        reason = messages.failed(error, configuration, estimated_memory)
+    try:
+        close(run)
+    except Exception as error:
+        code, reason = FAILED, messages.failed(error, configuration, estimated_memory)
+    state: State = "completed" if code == COMPLETED else "failed" if code == FAILED else "interrupted"
+    try:
+        run.directory.write_status(state, run.iteration, reason)
+    except OSError as error:
+        code = FAILED
+        messages.failed(error, configuration, estimated_memory)
+    messages.ended(run, state, reason)
+    run.directory.unlock()
+    return code
+
+
+def take_up(run: Run, directory: RunDirectory) -> RunDirectory:
+    """Locks the directory of a run to resume and loads its newest valid checkpoint.
+
+    Raises:
+        Refusal: another process has it, or none of its checkpoints is valid. It stays as it was.
+    """
+    from firebox.engine.launch.resuming import load_newest
+
+    directory.lock()
+    console.log_to(directory.log)
+    try:
+        load_newest(run, directory.checkpoints)
+    except Refusal:
+        directory.unlock()
+        raise
+    return directory
+
+
+def start(run: Run) -> None:
+    """Records what the run is made of and in, and starts the handlers."""
+    from firebox.engine.training.environment import environment
+
+    directory = run.directory
+    directory.write_configuration(run.configuration)
+    directory.write_environment(environment(run))
+    directory.write_status("running", run.iteration, "training")
+    for handler in run.handlers.values():
+        handler.start(run)
+    messages.started(run)
+
+
+def finish(run: Run) -> None:
+    """Trains to the end, unless a stop comes; then has the handlers finish."""
+    if run.iteration >= run.total_iterations:
+        run.dispatcher.complete_pending(run.trainer)
+    elif run.finished is None and not run.stop.requested:
+        run.trainer.run(run.streams["train"])
+    for handler in run.handlers.values():
+        if run.stop.requested or handler.finish() is False:
+            break
+    run.background.drain()
+
+
+def close(run: Run) -> None:
+    """Brings everything to disk and ends what runs beside the training, each of it whatever else fails."""
+    with ExitStack() as ends:
+        ends.callback(lambda: None if run.writer is None else run.writer.close())
+        ends.callback(run.background.close)
+        for handler in reversed(run.handlers.values()):
+            ends.callback(handler.close)
+            ends.callback(handler.flush)

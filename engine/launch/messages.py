@@ -1,0 +1,127 @@
+"""What a run says at its start and at its end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from firebox.engine.configuration import Configuration
+from firebox.engine.records.run_directory import RunDirectory, State
+from firebox.foundation.console import results, size
+from firebox.foundation.problems import TrainingFailure
+
+if TYPE_CHECKING:
+    from firebox.engine.checks.report import Report
+    from firebox.engine.training.run import Run
+
+logger = logging.getLogger("firebox")
+
+
+def filled(configuration: Configuration, default: Path) -> None:
+    """Says which parts came from the trainer's default configuration."""
+    for part in configuration.filled:
+        named = configuration.data.named if part in ("datamodule", "datagenerator") else getattr(configuration, part)
+        logger.info("%s: not given, taken from %s: %s", part, default, named.name)
+
+
+def started(run: Run) -> None:
+    """Says what is about to be trained, and where it goes."""
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    where = f"from iteration {run.iteration}" if run.iteration else "from the start"
+    logger.info(
+        "%s: %s on %s, %s parameters, %d images, %d epochs of %d iterations, on %s, %s",
+        run.configuration.trainer,
+        run.configuration.model.component.short_name,
+        run.configuration.data.named.component.short_name,
+        f"{parameters:,}",
+        run.streams["train"].samples,
+        run.configuration.training.epochs,
+        run.epoch_length,
+        run.device,
+        where,
+    )
+    for split, stream in run.streams.items():
+        level = logging.INFO if split == "train" else logging.DEBUG
+        logger.log(level, "%s: %d images, placement %s: %s", split, stream.samples, stream.placement, stream.why)
+    logger.info("run directory: %s", run.directory.path)
+
+
+def failed(error: Exception, configuration: Configuration, estimated_memory: int | None = None) -> str:
+    """Reports what stopped the training; returns it in one line.
+
+    Args:
+        error: that stopped it.
+        configuration: of the run.
+        estimated_memory: bytes that the run was estimated to take; None if they could not be estimated.
+    """
+    if _is_out_of_memory(error):
+        batch = f"{configuration.data.kind}.batch_size {configuration.data.loading.batch_size}"
+        takes = "" if estimated_memory is None else f", where the run was estimated to take {size(estimated_memory)}"
+        way_out = "lower it, or raise training.accumulation"
+        reason = f"out of memory at {batch}{takes}; {way_out}: {str(error).splitlines()[0]}"
+    elif isinstance(error, TrainingFailure):
+        reason = str(error)
+    elif isinstance(error, OSError):
+        reason = f"can't write: {error}"
+    else:
+        reason = f"{type(error).__name__}: {error}"
+        logger.error("%s", "".join(traceback.format_exception(error)).rstrip())
+    logger.error("%s", reason)
+    return reason.splitlines()[0] if reason else type(error).__name__
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for accelerators alone; the CPU's allocator raises a RuntimeError."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def completed_already(directory: RunDirectory, configuration: Configuration) -> None:
+    """Says that there is nothing to resume, and how to go on all the same."""
+    status = directory.status()
+    epochs = configuration.training.epochs
+    logger.info("%s is completed: %s, iteration %d", directory.path, status.reason, status.iteration)
+    logger.info(
+        "to train it longer: --resume %s --set training.epochs=%d --allow-change training.epochs",
+        directory.path,
+        2 * epochs,
+    )
+    _last_line(directory)
+
+
+def checked(report: Report) -> None:
+    """Shows what was checked."""
+    for table in report.tables():
+        results.print(table)
+
+
+def ended(run: Run, state: State, reason: str) -> None:
+    """Shows the results; the last line on standard output is the run directory."""
+    if state == "completed":
+        results.print(_metrics(run))
+        logger.info("completed: %s", reason)
+    elif state == "interrupted":
+        logger.warning("interrupted: %s at iteration %d; --resume continues", reason, run.iteration)
+    _last_line(run.directory)
+
+
+def _metrics(run: Run) -> Table:
+    """A row a split, a column a metric."""
+    splits = dict.fromkeys(name.partition("/")[0] for name in run.metrics)
+    names = dict.fromkeys(name.partition("/")[2] for name in run.metrics)
+    table = Table("split", *names, title=f"after {run.iteration} iterations")
+    for split in splits:
+        values = [run.metrics.get(f"{split}/{name}") for name in names]
+        table.add_row(split, *("" if value is None else f"{value:.6g}" for value in values))
+    return table
+
+
+def _last_line(directory: RunDirectory) -> None:
+    sys.stdout.write(f"{directory.path}\n")
+    sys.stdout.flush()

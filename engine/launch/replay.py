@@ -1,0 +1,129 @@
+"""Recomputes any iteration of a run, by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from firebox.data.batch import Batch
+from firebox.engine.configuration import Configuration
+from firebox.engine.records import checkpoints
+from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.training.factory import build
+from firebox.engine.training.losses import Row
+from firebox.engine.training.run import Run
+from firebox.foundation.problems import Problem, Refusal
+
+WRITERS = frozenset(
+    {"checkpoint", "image_dump", "loss_log", "model_summary", "progress", "terminate_on_nan", "tracker"}
+)
+"""Handlers that only report: a replay is made without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What an iteration did.
+
+    Args:
+        row: its losses and learning rate.
+        recorded: the row that the run itself recorded of it; None: it did not get that far.
+        gradient_norms: the norm of all gradients that the optimizer stepped with, by its name.
+        batch: as the model saw it, augmented.
+        shown: its images in [0, 1].
+        started_from: the iteration of the checkpoint that the replay began at; 0: the initialisation.
+    """
+
+    row: Row
+    recorded: dict[str, Any] | None
+    gradient_norms: dict[str, float]
+    batch: Batch
+    shown: torch.Tensor
+    started_from: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether every loss is the one recorded, to the last bit; NaN and infinities are recorded as null."""
+        if self.recorded is None:
+            return False
+        finite = {name: value if abs(value) < float("inf") else None for name, value in self.row.losses.items()}
+        return all(self.recorded.get(name) == value for name, value in finite.items())
+
+
+def replay(configuration: Configuration, directory: RunDirectory, iteration: int) -> Replayed:
+    """Recomputes an iteration, from the nearest checkpoint before it.
+
+    Args:
+        configuration: the run's own.
+        directory: the run's.
+        iteration: counted from 1.
+
+    Raises:
+        Refusal: the run has no such iteration.
+    """
+    kept = tuple(named for named in configuration.handlers if named.name not in WRITERS)
+    run = build(dataclasses.replace(configuration, handlers=kept))
+    if not 1 <= iteration <= run.total_iterations:
+        message = f"got {iteration}, expected 1 to {run.total_iterations}: the run's iterations"
+        raise Refusal([Problem("", f"--iteration: {message}")])
+    started_from = _load_before(run, directory, iteration)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        run.claimed = RunDirectory(Path(elsewhere))
+        for handler in run.handlers.values():
+            handler.start(run)
+        return _replay(run, directory, iteration, started_from)
+
+
+def _load_before(run: Run, directory: RunDirectory, iteration: int) -> int:
+    for earlier in reversed(checkpoints.iterations_in(directory.checkpoints)):
+        if earlier < iteration:
+            try:
+                run.load_state_dict(checkpoints.load(checkpoints.path_of(directory.checkpoints, earlier), run.device))
+            except checkpoints.DamagedCheckpoint:
+                continue
+            return earlier
+    return 0
+
+
+def _replay(run: Run, directory: RunDirectory, iteration: int, started_from: int) -> Replayed:
+    rows: list[Row] = []
+    norms: dict[str, float] = {}
+    run.losses.subscribe(rows.extend)
+
+    def measure(name: str) -> None:
+        if run.trainer.state.iteration == iteration:
+            groups = run.update.optimizers[name].param_groups
+            gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+            norms[name] = float(torch.nn.utils.get_total_norm(gradients))
+
+    for name, optimizer in run.update.optimizers.items():
+        optimizer.register_step_pre_hook(lambda *_, name=name: measure(name))
+
+    def stop(trainer: Engine) -> None:
+        if trainer.state.iteration == iteration:
+            trainer.terminate()
+
+    run.trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
+    run.trainer.run(run.streams["train"])
+    run.losses.settle()
+    batch = run.training.prepared(iteration, run.streams["train"].read(iteration - 1))
+    shown = run.data.specification.to_unit(batch.images)
+    return Replayed(rows[-1], recorded_row(directory, iteration), norms, batch, shown, started_from)
+
+
+def recorded_row(directory: RunDirectory, iteration: int) -> dict[str, Any] | None:
+    """Returns what ``losses.jsonl`` has of a training iteration; None: nothing."""
+    if not directory.losses.is_file():
+        return None
+    with directory.losses.open(encoding="utf-8") as lines:
+        for line in lines:
+            row: dict[str, Any] = json.loads(line)
+            if row["iteration"] == iteration and row["split"] == "train":
+                return row
+    return None

@@ -1,0 +1,247 @@
+"""A checkpoint exists or it doesn't.
+
+Written into a temporary sibling, file and folder flushed to disk, the manifest with its SHA-256 last, then renamed.
+Reading verifies every byte. Loading never executes anything: ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firebox.foundation.files import HashingFile, digest, sync_folder
+from firebox.foundation.problems import TrainingFailure
+
+if TYPE_CHECKING:
+    import torch
+
+STATE, MANIFEST = "state.pt", "manifest.json"
+_NAME = re.compile(r"iteration_(\d{8,})")
+_TEMPORARY = re.compile(r"\.iteration_\d+\.(writing|replaced)")
+
+
+class SaveError(TrainingFailure):
+    """A checkpoint could not be written; those that were there before are as they were."""
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint whose bytes are not those that were written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a checkpoint says of itself.
+
+    Args:
+        iteration: the last completed one.
+        epoch: that it belongs to, counted from 1.
+        metrics: by ``split/name``, those measured at this very iteration.
+        configuration: SHA-256 of the run's configuration.
+        files: by name, {"sha256": ..., "bytes": ...}.
+    """
+
+    iteration: int
+    epoch: int
+    metrics: dict[str, float]
+    configuration: str
+    files: dict[str, dict[str, Any]]
+
+    def text(self) -> str:
+        """The manifest as its file has it, down to the byte: with a digest of itself."""
+        content = json.dumps(asdict(self), sort_keys=True)
+        return json.dumps({**asdict(self), "sha256": _digest(content.encode())}, sort_keys=True, indent=1) + "\n"
+
+
+def path_of(folder: Path, iteration: int) -> Path:
+    """Returns where the checkpoint of an iteration is, in the folder of all checkpoints."""
+    return folder / f"iteration_{iteration:08d}"
+
+
+def iterations_in(folder: Path) -> list[int]:
+    """Returns the iterations that have a checkpoint, in order."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(match[1]) for entry in folder.iterdir() if (match := _NAME.fullmatch(entry.name)))
+
+
+def save(
+    folder: Path, state: Mapping[str, Any], *, iteration: int, epoch: int, metrics: dict[str, float], configuration: str
+) -> Path:
+    """Writes a checkpoint; returns when it is on the disk.
+
+    Args:
+        folder: of all checkpoints of the run.
+        state: tensors, numbers, texts, lists and maps of them.
+        iteration: the last completed one.
+        epoch: that it belongs to.
+        metrics: see ``Manifest``.
+        configuration: see ``Manifest``.
+
+    Raises:
+        SaveError: it could not be written. Nothing half-made stays.
+    """
+    import torch
+
+    final = path_of(folder, iteration)
+    temporary = folder / f".{final.name}.writing"
+    replaced = folder / f".{final.name}.replaced"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        with HashingFile((temporary / STATE).open("wb")) as file:
+            torch.save(dict(state), file)  # type: ignore[arg-type]
+        files = {STATE: {"sha256": file.sha256, "bytes": file.size}}
+        manifest = Manifest(iteration, epoch, metrics, configuration, files)
+        with HashingFile((temporary / MANIFEST).open("wb")) as file:
+            file.write(manifest.text().encode())
+        sync_folder(temporary)
+        if final.exists():
+            final.rename(replaced)
+        temporary.rename(final)
+        sync_folder(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except (OSError, RuntimeError) as error:
+        if replaced.exists() and not final.exists():
+            replaced.rename(final)
+        shutil.rmtree(temporary, ignore_errors=True)
+        # torch wraps what its writer raised; the operating system's own words say more.
+        cause = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, OSError)), error)
+        raise SaveError(f"can't write the checkpoint of iteration {iteration} into {folder}: {cause}") from error
+    return final
+
+
+def verify(path: Path) -> Manifest:
+    """Reads a checkpoint's manifest and verifies every byte of its files.
+
+    Raises:
+        DamagedCheckpoint: names the file and what is wrong with it.
+    """
+    manifest = read_manifest(path)
+    for name, expected in manifest.files.items():
+        file = path / name
+        try:
+            size = file.stat().st_size
+            found = digest(file) if size == expected["bytes"] else ""
+        except OSError as error:
+            raise DamagedCheckpoint(f"{file}: {error.strerror}") from None
+        if found != expected["sha256"]:
+            what = f"{size} bytes, expected {expected['bytes']}" if not found else "its SHA-256 is not the manifest's"
+            raise DamagedCheckpoint(f"{file}: {what}")
+    return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads a checkpoint's manifest and verifies that it is as it was written, and this checkpoint's.
+
+    Raises:
+        DamagedCheckpoint: it is not.
+    """
+    file = path / MANIFEST
+    try:
+        text = file.read_bytes()
+        content = json.loads(text)
+        content.pop("sha256")
+        manifest = Manifest(**content)
+        intact = manifest.text().encode() == text and set(manifest.files) == {STATE}
+    except OSError as error:
+        raise DamagedCheckpoint(f"{file}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        intact = False
+    if not intact:
+        raise DamagedCheckpoint(f"{file}: not as it was written")
+    if path_of(path.parent, manifest.iteration).name != path.name:
+        raise DamagedCheckpoint(f"{file}: is the manifest of iteration {manifest.iteration}")
+    return manifest
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Verifies and loads a checkpoint. Executes nothing of what it contains.
+
+    Raises:
+        DamagedCheckpoint: its bytes are not those that were written, or hold more than data.
+    """
+    import torch
+
+    manifest = verify(path)
+    try:
+        state: dict[str, Any] = torch.load(path / STATE, map_location=device, weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedCheckpoint(f"{path / STATE}: can't be loaded: {reason}") from None
+    if not isinstance(state, dict) or state.get("iteration") != manifest.iteration:
+        raise DamagedCheckpoint(f"{path / STATE}: is not the state of iteration {manifest.iteration}")
+    return state
+
+
+def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
+    """Returns the newest checkpoint that is as it was written, and what is wrong with newer ones."""
+    damaged: list[str] = []
+    for iteration in reversed(iterations_in(folder)):
+        path = path_of(folder, iteration)
+        try:
+            verify(path)
+        except DamagedCheckpoint as error:
+            damaged.append(str(error))
+        else:
+            return path, damaged
+    return None, damaged
+
+
+def valid_manifests(folder: Path) -> list[Manifest]:
+    """Returns the manifests that are as they were written, in the order of their iterations."""
+    manifests = []
+    for iteration in iterations_in(folder):
+        try:
+            manifests.append(read_manifest(path_of(folder, iteration)))
+        except DamagedCheckpoint:
+            continue
+    return manifests
+
+
+def clean(folder: Path) -> list[str]:
+    """Removes what a killed write left; a checkpoint that was moved aside for its successor moves back.
+
+    Returns:
+        The names of what was removed.
+    """
+    removed = []
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not _TEMPORARY.fullmatch(entry.name):
+            continue
+        final = folder / entry.name.removeprefix(".").rpartition(".")[0]
+        if entry.name.endswith(".replaced") and not final.exists():
+            entry.rename(final)
+            continue
+        shutil.rmtree(entry)
+        removed.append(entry.name)
+    return removed
+
+
+def remove(path: Path) -> None:
+    """Removes a checkpoint; one that is half removed is never taken for one."""
+    doomed = path.parent / f".{path.name}.replaced"
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def snapshot(value: Any) -> Any:
+    """Copies a state to the CPU, so that it can be written while training goes on."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone() if value.device.type == "cpu" else value.detach().to("cpu")
+    if isinstance(value, Mapping):
+        return {key: snapshot(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(snapshot(child) for child in value)
+    return value
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

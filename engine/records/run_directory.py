@@ -1,0 +1,185 @@
+"""A run's directory: claimed by one process, never half-made."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from firebox.engine.configuration import Configuration, plain
+from firebox.foundation.files import write_whole
+from firebox.foundation.problems import Problem, Refusal
+
+if TYPE_CHECKING:
+    from firebox.engine.records.tensorboard import TensorBoardWriter
+
+State = Literal["running", "completed", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a run is doing, as ``status.json`` has it.
+
+    Args:
+        state: running, completed, interrupted or failed.
+        iteration: the last one that was completed when it was written.
+        reason: why it is in this state.
+    """
+
+    state: State
+    iteration: int
+    reason: str
+
+
+class RunDirectory:
+    """Paths in a run's directory, and the lock that one process holds on it.
+
+    Args:
+        path: of the directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    configuration = property(lambda self: self.path / "config.yaml")
+    environment = property(lambda self: self.path / "environment.json")
+    model_summary = property(lambda self: self.path / "model_summary.txt")
+    losses = property(lambda self: self.path / "losses.jsonl")
+    images = property(lambda self: self.path / "images")
+    tensorboard = property(lambda self: self.path / "tensorboard")
+    checkpoints = property(lambda self: self.path / "checkpoints")
+    log = property(lambda self: self.path / "log.txt")
+
+    def lock(self) -> None:
+        """Takes the directory for this process; the lock ends with the process, however it ends.
+
+        Raises:
+            Refusal: another process has it.
+        """
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            # A record lock, as workers that outlive their parent by seconds do not inherit it.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise Refusal([Problem("", f"{self.path} is in use: another process is training this run")]) from None
+        self._lock = descriptor
+
+    def unlock(self) -> None:
+        """Gives the directory back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def in_use(self) -> bool:
+        """Whether another process has the directory. Not for the one that has it: looking gives it back."""
+        try:
+            with (self.path / ".lock").open() as file:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    return True
+        except OSError:
+            pass
+        return False
+
+    def status(self) -> Status:
+        """Returns the recorded status; a run whose process died still says ``running``."""
+        try:
+            content = json.loads((self.path / "status.json").read_text())
+            return Status(content["status"], content["iteration"], content["reason"])
+        except (OSError, ValueError, KeyError):
+            return Status("running", 0, "no readable status")
+
+    def write_status(self, state: State, iteration: int, reason: str) -> None:
+        """Replaces ``status.json`` in one step."""
+        content = {"status": state, "iteration": iteration, "reason": reason, "updated": _now()}
+        write_whole(self.path / "status.json", json.dumps(content, indent=1) + "\n")
+
+    def write_configuration(self, configuration: Configuration) -> None:
+        """Writes the resolved configuration; valid as a configuration file."""
+        text = yaml.safe_dump(plain(configuration), sort_keys=False, allow_unicode=True)
+        write_whole(self.configuration, f"# The resolved configuration of {self.path}\n{text}")
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Writes what the run runs in; of a resumed run, what it ran in before comes after it, under ``earlier``."""
+        if self.environment.is_file():
+            before = json.loads(self.environment.read_text())
+            environment = {**environment, "earlier": [before, *before.pop("earlier", [])]}
+        write_whole(self.environment, json.dumps(environment, indent=1) + "\n")
+
+    def open_tensorboard(self, iteration: int) -> TensorBoardWriter:
+        """Opens a TensorBoard writer that continues after ``iteration``: what a stopped run wrote past it is purged."""
+        from firebox.engine.records.tensorboard import TensorBoardWriter
+
+        # tensorboardX names its files by the second: two writers within one would share a file.
+        suffix = f".{os.getpid()}.{time.time_ns() % 10**9:09d}"
+        purge = iteration + 1 if self.tensorboard.is_dir() else None
+        return TensorBoardWriter(self.tensorboard, suffix=suffix, purge_step=purge)
+
+
+def claim(configuration: Configuration) -> RunDirectory:
+    """Makes the run's directory, by an exclusive mkdir, and locks it.
+
+    Raises:
+        Refusal: the version exists already, or the folder can't be written.
+    """
+    parent = configuration.directory
+    version = configuration.output.version
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = parent / (version or f"version_{next_version(parent)}")
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                if version:
+                    raise Refusal([version_exists(configuration)]) from None
+    except OSError as error:
+        mark = configuration.mark("output", "root")
+        raise Refusal([Problem("output.root", f"can't write into {parent}: {error.strerror}", mark)]) from None
+    directory = RunDirectory(path)
+    directory.lock()
+    directory.write_status("running", 0, "starting")
+    return directory
+
+
+def version_exists(configuration: Configuration) -> Problem:
+    """Returns the problem of a version that was asked for and exists."""
+    path = configuration.directory / str(configuration.output.version)
+    message = f"{path} exists already; expected a new name, or --resume {path} to continue it"
+    return Problem("output.version", message, configuration.mark("output", "version"))
+
+
+def next_version(parent: Path) -> int:
+    """Returns the number after the highest ``version_N`` in a folder."""
+    taken = [int(match[1]) for entry in parent.iterdir() if (match := re.fullmatch(r"version_(\d+)", entry.name))]
+    return max(taken, default=-1) + 1
+
+
+def newest(parent: Path) -> RunDirectory | None:
+    """Returns the run below ``parent`` that was worked on last; one that is completed only where all are."""
+    runs = [RunDirectory(entry) for entry in (parent.iterdir() if parent.is_dir() else ()) if is_run(entry)]
+
+    def worked_on(run: RunDirectory) -> tuple[bool, int]:
+        return run.status().state != "completed", (run.path / "status.json").stat().st_mtime_ns
+
+    return max(runs, key=worked_on, default=None)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's directory."""
+    return (path / "config.yaml").is_file() and (path / "status.json").is_file()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,56 @@
+"""What a run runs in."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from firebox.foundation.package import ROOT
+
+if TYPE_CHECKING:
+    from firebox.engine.training.run import Run
+
+PACKAGES = ("torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "tensorboardX")
+
+
+def environment(run: Run) -> dict[str, Any]:
+    """Returns versions, commit, command line, device, seed, iterations in an epoch, and the one it continues from."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "resumed_at": run.resumed_at,
+        "command_line": sys.argv,
+        "seed": run.configuration.seed,
+        "epoch_length": run.epoch_length,
+        "device": str(run.device),
+        "device_name": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def version(package: str) -> str | None:
+    """Returns the installed version of a package; None: it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,205 @@
+"""Assembles a run. Reads as the list of what a run is made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+
+from firebox.data.augmentation import Augmentation
+from firebox.data.batch import Preparation
+from firebox.data.datamodule import DataError, DataModule, Split
+from firebox.data.specification import ImageSpecification
+from firebox.data.stream import BatchStream
+from firebox.engine.configuration import Configuration, Named
+from firebox.engine.configuration.sections import Loading
+from firebox.engine.training.devices import choose_device
+from firebox.engine.training.dispatcher import Dispatcher
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.iteration import DTYPES, EvaluationIteration, TrainingIteration
+from firebox.engine.training.losses import LossRecord
+from firebox.engine.training.module import Module
+from firebox.engine.training.quiet_engine import QuietEngine
+from firebox.engine.training.run import Run
+from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.update import Update
+from firebox.foundation.background import Background
+from firebox.foundation.problems import Problem, Refusal, in_one_line
+from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def build(configuration: Configuration, stop: StopRequest | None = None, *, data: DataModule | None = None) -> Run:
+    """Assembles a run from its configuration. Nothing is written; the run has no directory yet.
+
+    Args:
+        configuration: what to assemble.
+        stop: polled while the run goes on; None: nothing stops it.
+        data: the datamodule; None: the one that the configuration names.
+
+    Raises:
+        Refusal: the data can't be had, or a component can't be constructed.
+    """
+    stop = stop or StopRequest()
+    device = choose_device(configuration.training.device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32
+    data = data or construct(configuration.data.named, configuration.data.kind)
+    specification = data.specification
+    loading, training = configuration.data.loading, configuration.training
+    streams = build_streams(configuration, data, device)
+    model = build_model(configuration, specification, device)
+    channels_last = training.channels_last and has_convolutions(model)
+    module: Module = construct(configuration.module, "module", model, specification)
+    update = build_update(configuration, module, device)
+    losses = LossRecord()
+    training_iteration = TrainingIteration(
+        module,
+        update,
+        seeder=IterationSeeder(configuration.seed, idist.get_rank(), device),
+        preparation=Preparation(
+            specification, device, augmentation=build_augmentation(loading), channels_last=channels_last
+        ),
+        losses=losses,
+        accumulation=training.accumulation,
+        precision=DTYPES[training.precision],
+        device=device,
+    )
+    trainer = QuietEngine(training_iteration)
+    preparation = Preparation(specification, device, channels_last=channels_last)
+    evaluator = QuietEngine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=configuration.seed))
+    for name, metric in module.metrics(device).items():
+        metric.attach(evaluator, name)
+    epoch_length = len(streams["train"])
+    trainer.load_state_dict({"iteration": 0, "epoch_length": epoch_length, "max_epochs": training.epochs})
+    for engine in (trainer, evaluator):
+        engine.logger.setLevel(logging.CRITICAL)  # what goes wrong is reported once, by the launch
+    run = Run(
+        configuration=configuration,
+        device=device,
+        data=data,
+        streams=streams,
+        preparation=preparation,
+        model=model,
+        module=module,
+        update=update,
+        training=training_iteration,
+        trainer=trainer,
+        evaluator=evaluator,
+        dispatcher=Dispatcher(epoch_length, stop),
+        losses=losses,
+        stop=stop,
+        background=Background(),
+    )
+    attach_handlers(run)
+    return run
+
+
+def construct(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
+    """Constructs a component; what goes wrong in its constructor is refused with the place that names it."""
+    try:
+        return named.build(*injected, **injected_by_name)
+    except Exception as error:
+        raise Refusal([Problem(key, in_one_line(error), named.mark)]) from error
+
+
+def build_streams(configuration: Configuration, data: DataModule, device: torch.device) -> dict[Split, BatchStream]:
+    """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
+    try:
+        return {
+            split: build_stream(configuration, data, split, device) for split in SPLITS if data.split_lengths.get(split)
+        }
+    except DataError as error:
+        key = configuration.data.kind
+        raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
+
+
+def build_stream(configuration: Configuration, data: DataModule, split: Split, device: torch.device) -> BatchStream:
+    """Reads a split and makes the stream of its batches."""
+    loading, training = configuration.data.loading, split == "train"
+    return BatchStream(
+        data.read(split),
+        batch_size=loading.batch_size_of(split),
+        seed=configuration.seed,
+        shuffle=training,
+        drop_last=loading.drop_last and training,
+        placement=loading.placement,
+        all_samples=sum(data.split_lengths.values()),
+        workers=loading.workers,
+        device=device,
+    )
+
+
+def build_model(
+    configuration: Configuration, specification: ImageSpecification, device: torch.device
+) -> torch.nn.Module:
+    """Constructs the model, initialised from the run's seed alone, on the device."""
+    given: Mapping[str, object] = {"input_shape": specification.shape, "num_classes": len(specification.classes)}
+    named = configuration.model
+    unknown = [name for name in named.component.signature.injected if name not in given]
+    if unknown:
+        message = f"its constructor takes {unknown[0]}, expected only: {', '.join(given)}; make it keyword-only"
+        raise Refusal([Problem("model", message, named.mark)])
+    seed_everything(mix(configuration.seed, "initialisation"))
+    injected = {name: given[name] for name in named.component.signature.injected}
+    model: torch.nn.Module = construct(named, "model", **injected)
+    model = model.to(device)
+    if configuration.training.channels_last and has_convolutions(model):
+        model = model.to(memory_format=torch.channels_last)
+    if configuration.training.compile:
+        # A module may call parts of the model, such as an encoder, where it does not call the whole.
+        for part in (model, *model.children()):
+            part.compile()
+    return model
+
+
+def has_convolutions(model: torch.nn.Module) -> bool:
+    """Whether a memory format makes a difference to a model."""
+    return any(isinstance(part, torch.nn.Conv2d | torch.nn.ConvTranspose2d) for part in model.modules())
+
+
+def build_update(configuration: Configuration, module: Module, device: torch.device) -> Update:
+    """Makes an optimizer for each part of the module that has one of its own."""
+    training = configuration.training
+    parameters = module.parameters()
+    if not all(parameters.values()):
+        message = "nothing to train: no parameter of it requires a gradient; expected one that is not frozen"
+        raise Refusal([Problem("model", message, configuration.model.mark)])
+    return Update(
+        {name: construct(configuration.optimizer, "optimizer", own) for name, own in parameters.items()},
+        device=device,
+        gradient_clip_norm=training.gradient_clip_norm,
+        scaler=torch.amp.GradScaler(device.type) if training.precision == "float16" else None,
+    )
+
+
+def build_augmentation(loading: Loading) -> Augmentation | None:
+    """Makes the random augmentation of training batches, where there is any."""
+    entries: list[tuple[str, dict[str, Any]]] = []
+    for entry in loading.augmentations:
+        if isinstance(entry, str):
+            entries.append((entry, {}))
+        else:
+            entries.extend((name, parameters or {}) for name, parameters in entry.items())
+    return Augmentation(tuple(entries)) if entries else None
+
+
+def attach_handlers(run: Run) -> None:
+    """Constructs the handlers and attaches them in the order of their phases, the dispatcher last."""
+    configuration = run.configuration
+    parts = {part.component.short_name: (f"handlers.{part.written}", part) for part in configuration.handlers}
+    if configuration.scheduler is not None:
+        parts[configuration.scheduler.component.short_name] = ("scheduler", configuration.scheduler)
+    handlers: dict[str, Handler] = {name: construct(part, key) for name, (key, part) in parts.items()}
+    run.handlers = dict(sorted(handlers.items(), key=lambda item: item[1].phase))
+    for name, handler in run.handlers.items():
+        key, part = parts[name]
+        try:
+            handler.attach(run)
+        except Exception as error:
+            raise Refusal([Problem(key, in_one_line(error), part.mark)]) from error
+    run.dispatcher.attach(run.trainer)

@@ -1,0 +1,104 @@
+"""The functions that the two engines call with each batch."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine
+
+from firebox.data.batch import Batch, Preparation
+from firebox.engine.training.losses import LossRecord
+from firebox.engine.training.module import Evaluated, Module
+from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.update import Update
+from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TrainingIteration:
+    """One iteration: seed, prepare the batch, have the module make its step, keep the losses on the device.
+
+    Args:
+        module: makes the step.
+        update: updates the parameters.
+        seeder: addresses the iteration's randomness.
+        preparation: converts and augments the batch, on the device.
+        losses: takes what the step reports.
+        accumulation: parts that a batch is worked through in.
+        precision: dtype of the forward pass.
+        device: that the model is on.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        update: Update,
+        *,
+        seeder: IterationSeeder,
+        preparation: Preparation,
+        losses: LossRecord,
+        accumulation: int,
+        precision: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._module = module
+        self._update = update
+        self._seeder = seeder
+        self._prepare = preparation
+        self._losses = losses
+        self._parts = accumulation
+        self._autocast = None if precision is torch.float32 else torch.autocast(device.type, precision)
+        self._optimizer = next(iter(update.optimizers.values()))
+
+    def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
+        iteration = trainer.state.iteration
+        self._update.iteration = iteration
+        batch = self.prepared(iteration, raw)
+        losses = self._step(batch) if self._parts == 1 else self._accumulate(batch)
+        self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses)
+        return losses
+
+    def prepared(self, iteration: int, raw: Batch) -> Batch:
+        """Seeds the iteration and returns the batch as its model sees it, augmented."""
+        self._seeder(iteration)
+        return self._prepare(raw)
+
+    def _step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        if self._autocast is None:
+            return self._module.training_step(batch, self._update)
+        with self._autocast:
+            return self._module.training_step(batch, self._update)
+
+    def _accumulate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        parts = batch.chunk(self._parts)
+        total: dict[str, torch.Tensor] = {}
+        for number, part in enumerate(parts, start=1):
+            share = len(part) / len(batch)
+            self._update.part(share, last=number == len(parts))
+            for name, loss in self._step(part).items():
+                total[name] = total[name] + loss * share if name in total else loss * share
+        return total
+
+
+class EvaluationIteration:
+    """One batch of an evaluation. What it draws at random is the same at every evaluation.
+
+    Args:
+        module: makes the step.
+        preparation: converts the batch, on the device.
+        stop: ends the evaluation where a stop was requested.
+        seed: of the run.
+    """
+
+    def __init__(self, module: Module, *, preparation: Preparation, stop: StopRequest, seed: int) -> None:
+        self._module = module
+        self._prepare = preparation
+        self._stop = stop
+        self._seed = seed
+
+    def __call__(self, evaluator: Engine, raw: Batch) -> Evaluated:
+        if self._stop.requested:
+            evaluator.terminate()
+        seed_everything(mix(self._seed, "evaluation", evaluator.state.iteration))
+        with torch.inference_mode():
+            return self._module.evaluation_step(self._prepare(raw))

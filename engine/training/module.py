@@ -1,0 +1,102 @@
+"""What every module is: the training logic around a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from ignite.metrics import Metric
+
+from firebox.data.batch import Batch
+from firebox.data.specification import ImageSpecification
+from firebox.engine.training.update import Update
+
+Images = Mapping[str, tuple[torch.Tensor, ...]]
+"""Pictures by name; each a tuple of (N, C, H, W) float in [0, 1], shown one beneath the other, image by image."""
+
+OutputKind = Literal["pixels", "pixel_logits", "class_logits"]
+"""Pixels have the data's pixel range; the logits are of pixels in [0, 1], or of classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What an evaluation step returns, for metrics to read.
+
+    Args:
+        losses: every loss term by name, one value a sample, (N,).
+        prediction: images in [0, 1] (N, C, H, W), or logits (N, classes).
+        target: images in [0, 1] (N, C, H, W), or labels (N,) int64.
+    """
+
+    losses: dict[str, torch.Tensor]
+    prediction: torch.Tensor
+    target: torch.Tensor
+
+
+class Module(ABC):
+    """Joins a model to data: training step, evaluation step, losses, metrics, images, optimizers.
+
+    The constructor's keyword parameters are its settings in a configuration.
+
+    Args:
+        model: the network.
+        specification: of the data.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ()
+    """What a model must have beside being called, such as ``encode``."""
+
+    def __init__(self, model: torch.nn.Module, specification: ImageSpecification) -> None:
+        self.model = model
+        self.specification = specification
+
+    @property
+    def output_kind(self) -> OutputKind | None:
+        """What it takes the model's output for: guards hold the two together. None: it does not say."""
+        return None
+
+    def parameters(self) -> dict[str, list[torch.nn.Parameter]]:
+        """Returns what each optimizer updates, by the optimizer's name. A module may own several."""
+        return {"main": [parameter for parameter in self.model.parameters() if parameter.requires_grad]}
+
+    @abstractmethod
+    def training_step(self, batch: Batch, update: Update) -> dict[str, torch.Tensor]:
+        """Computes the losses of a batch and has the parameters updated.
+
+        Args:
+            batch: images float32 in the data's pixel range.
+            update: called with each loss to minimise; knows the iteration.
+
+        Returns:
+            Every loss term by name, detached scalars of shape (); the total is ``loss``.
+        """
+
+    @abstractmethod
+    def evaluation_step(self, batch: Batch) -> Evaluated:
+        """Computes the losses and predictions of a batch; in inference mode, the model in evaluation mode."""
+
+    @abstractmethod
+    def metrics(self, device: torch.device) -> dict[str, Metric]:
+        """Returns the metrics of an evaluation by name, each reading ``Evaluated``; ``loss`` is among them."""
+
+    def images(self, batch: Batch) -> Images:
+        """Returns what to show of a batch; in inference mode, the model in evaluation mode."""
+        return {}
+
+    def evaluation_images(self, metrics: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Returns what to show of an evaluation's metrics: pictures (C, H, W) float in [0, 1] by name."""
+        return {}
+
+    def summary(self) -> dict[str, str]:
+        """Returns what the model summary should say of the module, such as an effective weight."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what the module remembers beside the model's own state."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what ``state_dict`` returned."""

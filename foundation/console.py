@@ -1,0 +1,79 @@
+"""Where messages go: progress and messages to standard error, results to standard output, everything to log.txt."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from firebox.foundation.problems import Refusal
+
+logger = logging.getLogger("firebox")
+
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+results = Console(highlight=False, soft_wrap=True)
+
+
+class _Messages(logging.Handler):
+    """Shows log records above a progress bar, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
+        messages.print(self.format(record), style=style, markup=False)
+
+
+def start(*, quiet: bool) -> None:
+    """Sets up the messages. Quiet: only warnings, errors and the run directory."""
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    shown = _Messages(logging.WARNING if quiet else logging.INFO)
+    logger.addHandler(shown)
+    results.quiet = quiet
+
+
+def draws_progress() -> bool:
+    """Whether a progress bar is to be drawn: standard error is a terminal, and its messages are not kept quiet."""
+    shown = [handler for handler in logger.handlers if isinstance(handler, _Messages)]
+    return messages.is_terminal and any(handler.level <= logging.INFO for handler in shown)
+
+
+def log_to(path: Path) -> None:
+    """Keeps everything that is said in a file, too; appended to what earlier runs of the directory said."""
+    file = logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logger.addHandler(file)
+
+
+def tabulate(table: Table) -> None:
+    """Prints a table; where standard output is no terminal, as wide as the table is."""
+    if not results.is_terminal:
+        results.width = max(results.width, Measurement.get(results, results.options.update(width=1000), table).maximum)
+    results.print(table)
+
+
+def problems(refusal: Refusal) -> None:
+    """Shows every problem, a line each."""
+    for problem in refusal.problems:
+        messages.print(str(problem), style="bold red", markup=False)
+
+
+def refused(refusal: Refusal) -> None:
+    """Shows why nothing was trained."""
+    problems(refusal)
+    count = len(refusal.problems)
+    messages.print(f"refused before training: {count} problem{'s' if count > 1 else ''}", markup=False)
+
+
+def size(amount: int) -> str:
+    """Returns a number of bytes in the unit that reads best, such as ``1.5 MiB``."""
+    value, units = float(amount), iter(("B", "KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    while value >= 1024 and unit != "TiB":
+        value, unit = value / 1024, next(units)
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

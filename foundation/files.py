@@ -1,0 +1,83 @@
+"""Files that are never seen half written, and digests of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import IO, Any
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file that is never seen half written, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flushes a folder's entries to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digest(file: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class HashingFile:
+    """A file that is hashed as it is written, and flushed to disk when it is closed.
+
+    Args:
+        file: an open file, which the object then owns.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what has been written."""
+        return self._hash.hexdigest()
+
+    def write(self, data: Any) -> int:
+        self._hash.update(data)
+        written = self._file.write(data)
+        self.size += written
+        return written
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def __enter__(self) -> HashingFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+
+
+def nearest_existing(path: Path) -> Path:
+    """Returns a path, or the nearest folder above it that exists.
+
+    Raises:
+        OSError: no such path can exist.
+    """
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,91 @@
+"""Classifiers: name the class of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from ignite.metrics import Accuracy, ConfusionMatrix, Metric
+from pydantic import Field
+from torch.nn import functional
+
+from firebox.data.batch import Batch
+from firebox.data.specification import ImageSpecification
+from firebox.engine.training.module import Evaluated, Images, Module, OutputKind
+from firebox.engine.training.update import Update
+from firebox.modules.confusion_picture import draw_confusion_matrix
+from firebox.modules.reconstruction import loss_metric
+
+FRAME = 2
+"""Pixels around each image shown: green where its class was named right, red where not."""
+
+
+class Classification(Module):
+    """Trains a classifier by cross entropy.
+
+    Args:
+        label_smoothing: the share of the target spread evenly over all classes while training (Szegedy et al.,
+            "Rethinking the Inception Architecture for Computer Vision", CVPR 2016); an evaluation's loss is without it.
+
+    Raises:
+        ValueError: the data has no two classes.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        specification: ImageSpecification,
+        *,
+        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ) -> None:
+        super().__init__(model, specification)
+        if len(specification.classes) < 2:
+            found = "one" if specification.classes else "none"
+            raise ValueError(f"needs data with two classes or more, got {found}; choose a labelled data set")
+        self.label_smoothing = label_smoothing
+
+    @property
+    def output_kind(self) -> OutputKind:
+        return "class_logits"
+
+    def training_step(self, batch: Batch, update: Update) -> dict[str, torch.Tensor]:
+        assert batch.labels is not None, "the data has classes"
+        logits = self.model(batch.images)
+        loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=self.label_smoothing)
+        accuracy = (logits.detach().argmax(1) == batch.labels).float().mean()
+        update(loss)
+        return {"loss": loss.detach(), "accuracy": accuracy}
+
+    def evaluation_step(self, batch: Batch) -> Evaluated:
+        assert batch.labels is not None, "the data has classes"
+        logits = self.model(batch.images)
+        losses = functional.cross_entropy(logits.float(), batch.labels, reduction="none")
+        return Evaluated({"loss": losses}, logits, batch.labels)
+
+    def metrics(self, device: torch.device) -> dict[str, Metric]:
+        """Returns loss, accuracy and the confusion matrix: (classes, classes) int64, a row for each true class."""
+
+        def labelled(evaluated: Evaluated) -> tuple[torch.Tensor, torch.Tensor]:
+            return evaluated.prediction, evaluated.target
+
+        return {
+            "loss": loss_metric("loss", device),
+            "accuracy": Accuracy(output_transform=labelled, device=device),
+            "confusion_matrix": ConfusionMatrix(
+                len(self.specification.classes), output_transform=labelled, device=device
+            ),
+        }
+
+    def images(self, batch: Batch) -> Images:
+        """Returns the images, framed green where the model names the class right and red where it does not."""
+        right = self.model(batch.images).argmax(1) == batch.labels
+        colours = batch.images.new_tensor([[0.85, 0.1, 0.1], [0.1, 0.65, 0.2]])[right.long()]
+        _, height, width = self.specification.shape
+        framed = colours[:, :, None, None].repeat(1, 1, height + 2 * FRAME, width + 2 * FRAME)
+        framed[:, :, FRAME:-FRAME, FRAME:-FRAME] = self.specification.to_unit(batch.images)
+        return {"classified": (framed,)}
+
+    def evaluation_images(self, metrics: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        counts = metrics.get("confusion_matrix")
+        return {} if counts is None else {"confusion_matrix": draw_confusion_matrix(counts, self.specification.classes)}

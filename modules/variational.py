@@ -1,0 +1,243 @@
+"""Variational autoencoders: reproduce the input from latents that are kept close to the prior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+import torch
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from torch.nn import functional
+
+from firebox.data.batch import Batch
+from firebox.data.specification import ImageSpecification
+from firebox.engine.training.module import Evaluated, Images, Module, OutputKind
+from firebox.engine.training.update import Update
+from firebox.modules.reconstruction import loss_metric, reconstruction_metrics
+
+Loss = Literal["bce", "gaussian"]
+
+
+def reconstruction_loss(
+    output: torch.Tensor, images: torch.Tensor, loss: Loss, observation_variance: float = 1.0
+) -> torch.Tensor:
+    """Returns the negative log-likelihood of each image in nats, (N,): summed over its pixels and channels.
+
+    Args:
+        output: (N, C, H, W): logits for bce, means for gaussian.
+        images: (N, C, H, W) in the data's pixel range, which is [0,1] for bce.
+        loss: bce takes pixels for probabilities; gaussian is the sum of squared errors over 2 * variance. Its constant,
+            ln(2 * pi * variance) / 2 for each pixel, is left out.
+        observation_variance: of a pixel around its mean, for gaussian.
+    """
+    if loss == "bce":
+        return functional.binary_cross_entropy_with_logits(output.float(), images, reduction="none").sum((1, 2, 3))
+    errors = functional.mse_loss(output.float(), images, reduction="none").sum((1, 2, 3))
+    return errors / (2 * observation_variance)
+
+
+def kl_to_standard_normal(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """Returns KL(N(mean, diag(exp(log_variance))) || N(0, I)) in nats, (N,): summed over the latent's entries.
+
+    Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix B.
+
+    Args:
+        mean: (N, latent_dim).
+        log_variance: (N, latent_dim).
+    """
+    mean, log_variance = mean.float(), log_variance.float()
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+
+
+class VariationalModel(Protocol):
+    """What the module asks of a model."""
+
+    latent_dim: int
+
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the posterior's mean and log-variance, each (N, latent_dim), of images (N, C, H, W)."""
+
+    def reparameterise(self, mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+        """Returns latents (N, latent_dim) drawn from the posterior with torch's default generator."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Returns images, or their logits, (N, C, H, W) of latents (N, latent_dim)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariationalEvaluated(Evaluated):
+    """What an evaluation step of a variational autoencoder returns.
+
+    Args:
+        means: of the posteriors, (N, latent_dim).
+    """
+
+    means: torch.Tensor
+
+
+class ActiveUnits(Metric):
+    """Counts the latent's entries whose posterior mean varies over the data: Var_x(E[z|x]) > threshold.
+
+    Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, section 5. The variance is taken
+    over all samples that were seen, in float64 where the device has it.
+
+    Args:
+        output_transform: takes the evaluator's output to the posterior means (N, latent_dim).
+        device: that the sums are kept on.
+        threshold: above which an entry counts as active.
+    """
+
+    _state_dict_all_req_keys = ("_sum", "_squares", "_count")
+
+    def __init__(
+        self, output_transform: Callable[..., Any] = lambda x: x, *, device: torch.device, threshold: float = 0.01
+    ) -> None:
+        self.threshold = threshold
+        super().__init__(output_transform, device=device)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        self._sum = torch.zeros((), dtype=self._double_dtype, device=self._device)
+        self._squares = torch.zeros((), dtype=self._double_dtype, device=self._device)
+        self._count = 0
+
+    @reinit__is_reduced
+    def update(self, means: torch.Tensor) -> None:
+        means = means.detach().to(self._sum)
+        self._sum = self._sum + means.sum(0)
+        self._squares = self._squares + means.square().sum(0)
+        self._count += len(means)
+
+    @sync_all_reduce("_sum", "_squares", "_count")
+    def compute(self) -> float:
+        variance = self._squares / self._count - (self._sum / self._count).square()
+        return float((variance > self.threshold).sum())
+
+
+class Variational(Module):
+    """Trains a variational autoencoder: minimises reconstruction + beta * KL, the negative ELBO where beta is 1.
+
+    Both terms are summed over a sample (its pixels, its latent's entries) and averaged over the batch. Kingma and
+    Welling, "Auto-Encoding Variational Bayes", ICLR 2014; beta: Higgins et al., "beta-VAE", ICLR 2017; its warm-up:
+    Bowman et al., "Generating Sentences from a Continuous Space", CoNLL 2016. An evaluation always weighs the KL with
+    the final beta, so that values from before and after the end of the warm-up compare.
+
+    Args:
+        loss: bce takes the model's output for logits and the pixels, in [0,1], for probabilities; gaussian takes it for
+            the means of pixels of a fixed variance: the sum of squared errors over 2 * observation_variance.
+        observation_variance: the variance of a pixel around its mean, for gaussian, in the data's pixel range.
+        beta: the weight of the KL.
+        warmup_iterations: iterations over which the weight rises linearly to beta, reached at the last of them.
+    """
+
+    requires = ("encode", "reparameterise", "decode", "latent_dim")
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        specification: ImageSpecification,
+        *,
+        loss: Loss = "bce",
+        observation_variance: PositiveFloat = 1.0,
+        beta: NonNegativeFloat = 1.0,
+        warmup_iterations: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(model, specification)
+        if loss == "bce" and observation_variance != 1.0:
+            raise ValueError("observation_variance: has a meaning for loss gaussian only; leave it out for bce")
+        self.loss: Loss = loss
+        self.observation_variance = observation_variance
+        self.beta = beta
+        self.warmup_iterations = warmup_iterations
+
+    @property
+    def output_kind(self) -> OutputKind:
+        return "pixel_logits" if self.loss == "bce" else "pixels"
+
+    @property
+    def autoencoder(self) -> VariationalModel:
+        """The model, as what it has to be here."""
+        return cast(VariationalModel, self.model)
+
+    def beta_at(self, iteration: int) -> float:
+        """Returns the weight of the KL at an iteration, counted from 1."""
+        return self.beta * min(iteration / self.warmup_iterations, 1.0) if self.warmup_iterations else self.beta
+
+    def training_step(self, batch: Batch, update: Update) -> dict[str, torch.Tensor]:
+        beta = self.beta_at(update.iteration)
+        model = self.autoencoder
+        mean, log_variance = model.encode(batch.images)
+        output = model.decode(model.reparameterise(mean, log_variance))
+        reconstruction = self._reconstruction(output, batch.images).mean()
+        kl = kl_to_standard_normal(mean, log_variance).mean()
+        loss = reconstruction + beta * kl
+        update(loss)
+        return {
+            "loss": loss.detach(),
+            "reconstruction": reconstruction.detach(),
+            "kl": kl.detach(),
+            "beta": torch.full_like(kl, beta, requires_grad=False),
+        }
+
+    def evaluation_step(self, batch: Batch) -> VariationalEvaluated:
+        model = self.autoencoder
+        mean, log_variance = model.encode(batch.images)
+        output = model.decode(model.reparameterise(mean, log_variance))
+        reconstruction = self._reconstruction(output, batch.images)
+        kl = kl_to_standard_normal(mean, log_variance)
+        losses = {"loss": reconstruction + self.beta * kl, "reconstruction": reconstruction, "kl": kl}
+        shown = self._shown(model.decode(mean))
+        return VariationalEvaluated(losses, shown, self.specification.to_unit(batch.images), mean)
+
+    def metrics(self, device: torch.device) -> dict[str, Metric]:
+        """Returns the ELBO's terms, each estimated from one draw of a latent, the active units, and PSNR and SSIM of
+        the reconstructions from the posterior means."""
+        return {
+            **{name: loss_metric(name, device) for name in ("loss", "reconstruction", "kl")},
+            "active_units": ActiveUnits(lambda evaluated: evaluated.means, device=device),
+            **reconstruction_metrics(self.specification, device),
+        }
+
+    def images(self, batch: Batch) -> Images:
+        """Returns the input beside its reconstruction from the posterior mean, and as many samples from the prior.
+
+        The samples are drawn with torch's default generator.
+        """
+        model = self.autoencoder
+        mean, _ = model.encode(batch.images)
+        prior = torch.randn_like(mean)
+        return {
+            "reconstruction": (self.specification.to_unit(batch.images), self._shown(model.decode(mean))),
+            "prior": (self._shown(model.decode(prior)),),
+        }
+
+    def summary(self) -> dict[str, str]:
+        """Returns the effective beta: what the weight amounts to beside other conventions of the same loss."""
+        pixels, latents = math.prod(self.specification.shape), self.autoencoder.latent_dim
+        if self.loss == "bce":
+            term, scale, effective = "bce", 1.0, f"{self.beta:g} beside the bce of an image"
+        else:
+            term, scale = "squared error", 2 * self.observation_variance
+            effective = f"{self.beta * self.observation_variance:g} beside half the squared error of an image"
+        per_pixel = self.beta * scale / pixels
+        summary = {"beta": f"{self.beta:g}", "effective beta": effective}
+        summary[f"KL weight beside the mean {term} per pixel"] = (
+            f"{per_pixel:.4g} for the KL summed over {latents} latent entries, {per_pixel * latents:.4g} for their mean"
+        )
+        if self.warmup_iterations:
+            summary["beta warm-up"] = f"linear over {self.warmup_iterations} iterations; evaluations use {self.beta:g}"
+        return summary
+
+    def pixels(self, output: torch.Tensor) -> torch.Tensor:
+        """Returns the model's output as pixels (N, C, H, W) in the data's range, uncut; logits as probabilities."""
+        return output.sigmoid() if self.loss == "bce" else output
+
+    def _reconstruction(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        return reconstruction_loss(output, images, self.loss, self.observation_variance)
+
+    def _shown(self, output: torch.Tensor) -> torch.Tensor:
+        return self.specification.to_unit(self.pixels(output))
