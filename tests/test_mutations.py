@@ -13,11 +13,11 @@ from ignite.engine import Events
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import plain, read
 from firebox.engine.configuration.nodes import parse_file
-from firebox.engine.configuration.trainer import ROOT
 from firebox.engine.launch import launch
 from firebox.engine.records.run_directory import claim
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
+from firebox.foundation.package import ROOT
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER as CAE
 from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER

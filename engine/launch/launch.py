@@ -92,7 +92,7 @@ def completed(directory: RunDirectory, configuration: Configuration) -> bool:
 
 
 def train(
-    configuration: Configuration, resumed: RunDirectory | None, stop: StopRequest, estimated_memory: int | None
+    configuration: Configuration, resumed: RunDirectory | None, stop: StopRequest, estimated_memory: int | None = None
 ) -> int:
     """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
 

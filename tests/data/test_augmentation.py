@@ -86,7 +86,7 @@ def test_noise_is_cut_to_the_range() -> None:
 def test_no_entries_return_the_images_and_import_nothing() -> None:
     images = _copies()
     program = (
-        "import sys; from data.augmentation import Augmentation; Augmentation(()).check((1, 8, 8)); "
+        "import sys; from firebox.data.augmentation import Augmentation; Augmentation(()).check((1, 8, 8)); "
         "assert 'kornia' not in sys.modules"
     )
 

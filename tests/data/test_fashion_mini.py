@@ -44,7 +44,7 @@ def test_declared_mean_and_std_are_those_of_its_training_pixels() -> None:
 
 def test_loading_it_does_not_import_torchvision() -> None:
     program = (
-        "import sys; from data.fashion_mini import FashionMini; assert 'torch' not in sys.modules; "
+        "import sys; from firebox.data.fashion_mini import FashionMini; assert 'torch' not in sys.modules; "
         "FashionMini().read('train'); assert 'torchvision' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=FOLDER.parents[2])

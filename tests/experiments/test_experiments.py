@@ -12,9 +12,9 @@ from firebox.engine.archives.loading import load_archive
 from firebox.engine.archives.making import archive_run
 from firebox.engine.archives.measurement import reconstruction_errors
 from firebox.engine.configuration import read
-from firebox.engine.configuration.trainer import ROOT
 from firebox.engine.launch.launch import train
 from firebox.engine.training.stopping import StopRequest
+from firebox.foundation.package import ROOT
 
 HANDLERS = "handlers: [progress: false, image_dump: false, loss_log: false]"
 AUTOENCODER = f"""\

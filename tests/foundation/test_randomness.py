@@ -11,7 +11,7 @@ from firebox.foundation.randomness import EpochOrder, IterationSeeder, feistel_p
 
 def test_mix_is_the_same_in_every_process_and_version():
     assert mix(7, "iteration", 0, 12) == 4141097104739553253
-    script = "from engine.randomness import mix; print(mix(7, 'iteration', 0, 12))"
+    script = "from firebox.foundation.randomness import mix; print(mix(7, 'iteration', 0, 12))"
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert int(printed) == mix(7, "iteration", 0, 12)
 

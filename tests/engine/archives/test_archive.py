@@ -205,7 +205,8 @@ def test_what_cannot_be_archived_is_refused_and_leaves_nothing(
 
 def test_a_run_that_is_being_trained_is_refused(trained: Path, tmp_path: Path) -> None:
     run = copied(trained, tmp_path)
-    code = "import sys; from engine.run_directory import RunDirectory, Path; RunDirectory(Path(sys.argv[1])).lock()"
+    imports = "import sys; from firebox.engine.records.run_directory import RunDirectory, Path"
+    code = f"{imports}; RunDirectory(Path(sys.argv[1])).lock()"
     command = [sys.executable, "-c", f"{code}; print(flush=True); input()", str(run)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as training:
         assert training.stdout is not None

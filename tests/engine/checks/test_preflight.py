@@ -10,8 +10,8 @@ import pytest
 from firebox.engine.checks.rehearsal import Rehearsal, batch_sizes, part_sizes
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
-from firebox.engine.configuration.trainer import ROOT
 from firebox.foundation.console import size
+from firebox.foundation.package import ROOT
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
@@ -187,7 +187,7 @@ def test_torch_is_not_imported_for(arguments, code):
     done = run_python("-X", "importtime", *arguments, folder=ROOT)
     assert done.returncode == code, done.stderr[-500:]
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "engine.problems" in imported, "the import times are there"
+    assert "firebox.foundation.problems" in imported, "the import times are there"
     assert not imported & {"torch", "numpy", "ignite", "kornia", "torchvision"}
 
 

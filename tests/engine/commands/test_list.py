@@ -7,7 +7,9 @@ from firebox.engine.components.catalogue import CATALOGUES, catalogue
 
 
 def test_lists_every_component_with_one_line_and_imports_no_torch() -> None:
-    code = "import sys; from firebox.engine.commands.command_line import main; main(['list']); print('torch' in sys.modules)"
+    code = (
+        "import sys, firebox.engine.commands.command_line as shell; shell.main(['list']); print('torch' in sys.modules)"
+    )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     lines = output.splitlines()
     listed: dict[str, str] = {}

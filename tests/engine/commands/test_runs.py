@@ -71,7 +71,8 @@ def test_a_run_that_says_running_is_killed_where_no_process_has_it(
 ) -> None:
     new_run(tmp_path, "dead")
     alive = new_run(tmp_path, "alive")
-    code = "import sys; from engine.run_directory import RunDirectory, Path; RunDirectory(Path(sys.argv[1])).lock()"
+    imports = "import sys; from firebox.engine.records.run_directory import RunDirectory, Path"
+    code = f"{imports}; RunDirectory(Path(sys.argv[1])).lock()"
     command = [sys.executable, "-c", f"{code}; print(flush=True); input()", str(alive.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as training:
         assert training.stdout is not None
@@ -131,7 +132,8 @@ def test_age_is_told_in_its_largest_whole_unit(seconds: float, text: str) -> Non
 def test_listing_runs_imports_no_torch(tmp_path: Path) -> None:
     directory = new_run(tmp_path, "done")
     add_checkpoint(directory, 9, 0.25)
-    code = "import sys; from firebox.engine.commands.command_line import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    code = "import sys; from firebox.engine.commands.command_line import main"
+    code += "; main(sys.argv[1:]); print('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "runs", "--root", str(tmp_path / "runs")]
     output = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
     assert "0.25" in output

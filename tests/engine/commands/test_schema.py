@@ -6,7 +6,7 @@ import pytest
 
 from firebox.engine.commands.command_line import main
 from firebox.engine.configuration.schema import DRAFT
-from firebox.engine.configuration.trainer import ROOT
+from firebox.foundation.package import ROOT
 
 
 def test_the_schema_goes_to_standard_output(capsys):

@@ -10,7 +10,7 @@ from firebox.engine.configuration import plain, read
 from firebox.engine.configuration.documentation import markdown
 from firebox.engine.configuration.nodes import parse, parse_file
 from firebox.engine.configuration.schema import schema
-from firebox.engine.configuration.trainer import ROOT
+from firebox.foundation.package import ROOT
 from firebox.trainers.train_cae_baseline import TRAINER
 
 CONFIGURATIONS = sorted(ROOT.glob("configs/*/*.yaml"))

@@ -162,7 +162,7 @@ def test_a_split_that_a_handler_names_must_exist(tmp_path):
 
 
 def test_two_handlers_of_one_name_are_refused(tmp_path):
-    source = "from engine.handler import Handler\nclass Own(Handler):\n    def attach(self, run): ...\n"
+    source = "from firebox import Handler\nclass Own(Handler):\n    def attach(self, run): ...\n"
     (tmp_path / "one.py").write_text(source)
     (tmp_path / "two.py").write_text(source)
     (tmp_path / "x.yaml").write_text("handlers: ['one.py:Own', 'two.py:Own']\n")

@@ -6,9 +6,10 @@ import pytest
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
-from firebox.engine.configuration.trainer import ROOT
-from firebox.engine.launch.launch import REFUSED, Request, launch
+from firebox.engine.launch.launch import Request, launch
 from firebox.engine.training.factory import build
+from firebox.foundation.exit_codes import REFUSED
+from firebox.foundation.package import ROOT
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 
@@ -57,7 +58,7 @@ def test_the_documented_guard_protects_an_engine_used_from_python(documented):
     ],
 )
 def test_a_guard_that_fails_is_a_problem_and_hides_nothing(tmp_path, body, problem):
-    source = "from engine.guard import Guard\nclass Broken(Guard):\n    def check(self, preflight):\n"
+    source = "from firebox import Guard\nclass Broken(Guard):\n    def check(self, preflight):\n"
     (tmp_path / "broken.py").write_text(f"{source}{body}        yield from ()\n")
     (tmp_path / "my.yaml").write_text("module: {name: reconstruction, loss: bce}\nhandlers: ['broken.py:Broken']\n")
     with pytest.raises(Refusal) as caught:

@@ -259,7 +259,7 @@ CASES = {
     "two_writers_of_one_file": (
         CAE,
         ["handlers=['firebox.handlers.loss_log:LossLog']"],
-        "firebox.handlers.handlers.loss_log:LossLog",
+        "handlers.firebox.handlers.loss_log:LossLog",
         "writes losses.jsonl, which loss_log writes, too; expected one of them: --set handlers.loss_log=false",
     ),
     "a_precision_that_the_device_is_bad_at": (

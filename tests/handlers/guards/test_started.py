@@ -2,7 +2,7 @@
 
 import pytest
 
-from firebox.engine.checks.guard import Guard
+from firebox.engine.checks.guard import Guard, attach_guards
 from firebox.engine.configuration import read
 from firebox.engine.training.factory import build
 from firebox.foundation.problems import Refusal
@@ -12,6 +12,7 @@ from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
 
 def started(trainer, *assignments):
     run = build(read(trainer.name, trainer.default, None, assignments))
+    attach_guards(run)
     with pytest.raises(Refusal) as caught:
         run.trainer.run(run.streams["train"])
     assert run.iteration == 0
