@@ -6,8 +6,13 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+import torch
 
 from tests.exactness import only_run, run_script, write_configuration
+
+# The first backward pass of a process starts autograd's threads if it is made on fake tensors, which pretend that there
+# is a GPU; no fork of a process that holds them can compute gradients. So the first one is a real one.
+torch.ones((), requires_grad=True).backward()
 
 
 @pytest.fixture(scope="session")
