@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from firebox.engine.checks.preflight import Preflight, Unavailable
-from firebox.engine.components.signatures import Target
+from firebox.engine.components.targets import Target
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.phases import Phase
 from firebox.foundation.problems import Problem, in_one_line, in_order, refuse

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from firebox.engine.components.catalogue import catalogue
-from firebox.engine.components.signatures import Target
+from firebox.engine.components.targets import Target
 from firebox.engine.configuration.trainer import Trainer
 
 

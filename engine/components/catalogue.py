@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from firebox.engine.components.signatures import Signature, Target, read_signature
+from firebox.engine.components.signatures import Signature, read_signature
+from firebox.engine.components.targets import Target
 from firebox.foundation.problems import in_one_line, shown, suggestion
 
 Kind = Literal["datamodule", "datagenerator", "model", "module", "optimizer", "scheduler", "handler", "trainer"]

@@ -8,7 +8,7 @@ from typing import Literal
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.engine.components.catalogue import catalogue
-from firebox.engine.components.signatures import Target
+from firebox.engine.components.targets import Target
 from firebox.engine.configuration.trainer import Trainer
 from firebox.foundation.problems import Problem
 

@@ -116,7 +116,7 @@ def test_latent_space_shows_every_test_image_by_class(autoencoder: Path) -> None
 def test_a_classifier_is_refused_in_one_line(
     classifier: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from firebox.engine.components.signatures import Target
+    from firebox.engine.components.targets import Target
 
     monkeypatch.chdir(classifier.parent.parent.parent)
     experiment = Target.parse(f"experiments.{name}:EXPERIMENT").load()
