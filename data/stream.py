@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from firebox.data.batch import Batch
 from firebox.data.datamodule import DataError
 from firebox.data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
+from firebox.foundation.own_modules import Served
 from firebox.foundation.randomness import EpochOrder
 
 Placement = Literal["auto", "device", "memory", "stream"]
@@ -208,6 +209,14 @@ class _Gathered(Dataset[tuple[torch.Tensor, torch.Tensor | None]]):
         self._source = source
         self._seed = seed
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # A worker that was not forked must know where the user's own modules are before it unpickles a source from one.
+        return _gathered, (Served(), self._source, self._seed)
+
     def __getitem__(self, address: tuple[int, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
         epoch, indices = address
         return self._source.gather(indices, seed=self._seed, epoch=epoch)
+
+
+def _gathered(_served: None, source: ImageSource, seed: int) -> _Gathered:
+    return _Gathered(source, seed)

@@ -7,6 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds all rooms, and ``configs/``: the checkout, or the installed package."""
 
+ROOMS = ("foundation", "data", "models", "engine", "modules", "handlers", "trainers", "experiments", "benchmarks")
+"""The folders of the package that hold code. Until version 0.1 they were imported by these names alone."""
+
 
 def shipped(path: str) -> Path:
     """Returns a file of the package by its path below the root; relative where the working directory allows it."""

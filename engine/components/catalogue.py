@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from firebox.engine.components.loading import CannotLoad
 from firebox.engine.components.signatures import Signature, read_signature
-from firebox.engine.components.targets import Target
+from firebox.engine.components.source import Source
+from firebox.engine.components.targets import Target, source_of
+from firebox.foundation.package import ROOMS, ROOT
 from firebox.foundation.problems import in_one_line, shown, suggestion
 
 Kind = Literal["datamodule", "datagenerator", "model", "module", "optimizer", "scheduler", "handler", "trainer"]
@@ -78,6 +81,9 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> Component:
     target = Target.parse(name)
     if not target.module or not target.attribute.isidentifier():
         raise UnknownComponent(f"{shown(name)}: expected package.module:Class or path/to/file.py:Class")
+    renamed = None if target.is_file else _renamed(target)
+    if renamed is not None:
+        raise UnknownComponent(f"unknown {kind} {shown(name)}; did you mean {renamed}?")
     try:
         if target.is_file:
             places = [place / target.module for place in (folder or Path(), Path())]
@@ -86,8 +92,8 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> Component:
                 raise UnknownComponent(f"no such file: {' or '.join(dict.fromkeys(str(p) for p in places))}")
             target = Target(str(file.resolve()), target.attribute)
         signature = read_signature(target)
-    except UnknownComponent:
-        raise
+    except (UnknownComponent, CannotLoad) as error:
+        raise error if isinstance(error, UnknownComponent) else UnknownComponent(f"{shown(name)}: {error}") from None
     except (LookupError, ImportError) as error:
         raise UnknownComponent(f"{shown(name)}: {error.args[0] if error.args else error}") from None
     except (SyntaxError, UnicodeDecodeError) as error:
@@ -101,3 +107,22 @@ def default_handlers() -> tuple[str, ...]:
     """Returns the short names of the handlers that are attached to every run."""
     names: tuple[str, ...] = importlib.import_module("firebox.handlers").DEFAULTS
     return names
+
+
+def _renamed(target: Target) -> str | None:
+    """The name of a part of Firebox that is given by a name of before everything was ``firebox``; None for others."""
+    room, *rest = target.module.split(".")
+    if room not in ROOMS or not all(step.isidentifier() for step in rest):
+        return None
+    file = source_of(target.module)
+    if file is not None and not file.resolve().is_relative_to(ROOT / room):
+        return None  # a user's own package
+    candidates = [f"firebox.{target.module}:{target.attribute}", f"firebox:{target.attribute}"]
+    modules = sorted(file for place in ROOMS for file in (ROOT / place).rglob(f"{(rest or [room])[-1]}.py"))
+    candidates += [f"firebox.{'.'.join(m.relative_to(ROOT).with_suffix('').parts)}:{target.attribute}" for m in modules]
+    return next((reference for reference in candidates if _defined(Target.parse(reference))), None)
+
+
+def _defined(target: Target) -> bool:
+    source = Source.of(target)
+    return source is not None and source.lookup(target.attribute) is not None

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import Field
 
+from firebox.engine.components.annotations import evaluate
 from firebox.engine.components.docstrings import described
-from firebox.engine.components.own_files import RESERVED
+from firebox.engine.components.siblings import RESERVED
 from firebox.engine.components.source import Definition, Source, assignments
 
 TAKE_NOTHING = frozenset(
@@ -151,7 +152,10 @@ def _explicit(source: Source, given: ast.arguments, texts: Mapping[str, str], *,
     fields: dict[str, Any] = {}
     for argument, default in settings:
         value = ... if default is None else _default(source, argument.arg, default)
-        fields[argument.arg] = (source.evaluate(argument.annotation), Field(value, description=texts.get(argument.arg)))
+        fields[argument.arg] = (
+            evaluate(source, argument.annotation),
+            Field(value, description=texts.get(argument.arg)),
+        )
     injected = tuple(argument.arg for argument in positional[: len(positional) - len(optional)])
     return Taken(injected, tuple(argument.arg for argument in positional), fields)
 
@@ -246,7 +250,7 @@ def _dataclass_fields(definition: Definition, below: tuple[ast.AST, ...]) -> dic
             if options_of_field.get("init", True):
                 fields[name] = _DataclassField(
                     bool(options_of_field.get("kw_only", keyword_only)),
-                    source.evaluate(annotation),
+                    evaluate(source, annotation),
                     options_of_field.get("default", ...),
                     texts.get(name),
                 )

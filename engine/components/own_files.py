@@ -1,126 +1,34 @@
-"""A user's own files: which of the imports in a file lead to files beside it. Found by parsing, never by importing."""
+"""A user's own files: what a component's code is, beyond what is installed."""
 
 from __future__ import annotations
 
-import ast
-import sys
-from collections.abc import Iterator
+import sysconfig
 from pathlib import Path
 
-DEPENDENCIES = frozenset(
-    {
-        "PIL",
-        "crc32c",
-        "ignite",
-        "kornia",
-        "lazy_loader",
-        "matplotlib",
-        "numpy",
-        "pydantic",
-        "pydantic_core",
-        "rich",
-        "safetensors",
-        "tensorboard",
-        "tensorboardX",
-        "torch",
-        "torchinfo",
-        "torchvision",
-        "yaml",
-    }
-)
-"""What Firebox itself imports. A user's file of such a name is never imported in its place."""
-
-RESERVED = DEPENDENCIES | sys.stdlib_module_names | {"firebox"}
-"""Top-level names that mean the same in every file, whatever lies beside it."""
+from firebox.engine.components.siblings import reached
+from firebox.engine.components.targets import Target
 
 
-def folders_of(file: Path) -> tuple[Path, ...]:
-    """Returns the folders in which a file's absolute imports are looked for: its own, and that of its package."""
-    top = file.parent
-    while (top / "__init__.py").is_file():
-        top = top.parent
-    return (file.parent,) if top == file.parent else (file.parent, top)
-
-
-def located(module: str, level: int, importer: Path, folders: tuple[Path, ...]) -> Path | None:
-    """Finds the file of an own module that a file imports.
-
-    Args:
-        module: dotted, as the import statement has it; may be empty where ``level`` is above 0.
-        level: leading dots.
-        importer: the file that holds the statement.
-        folders: where absolute imports are looked for.
+def own_files(target: Target) -> tuple[Path, ...]:
+    """Returns the files of a user's that a component is made of, found by parsing, without importing any.
 
     Returns:
-        The module's file, or the folder of a package without ``__init__.py``. None if it is not among the own files.
-    """
-    names = module.split(".") if module else []
-    if level:
-        return _module_in(importer.parents[level - 1], names) if level <= len(importer.parents) else None
-    if names[0] in RESERVED:
-        return None
-    return next((place for folder in folders if (place := _module_in(folder, names))), None)
-
-
-def _module_in(folder: Path, names: list[str]) -> Path | None:
-    place = folder.joinpath(*names)
-    candidates = [place / "__init__.py"]
-    if names:
-        candidates.append(place.parent / f"{names[-1]}.py")
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if file is not None:
-        return file
-    return place if place.is_dir() else None
-
-
-def own_imports(file: Path, folders: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    """Yields the own modules that a file imports, anywhere in it.
-
-    Args:
-        file: to be parsed.
-        folders: where absolute imports are looked for.
-
-    Yields:
-        The first name of an absolute import (empty for a relative one), and the file of a module that it reaches.
-    """
-    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
-        if isinstance(node, ast.Import):
-            imported = [(0, alias.name, "") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            imported = [(node.level, node.module or "", alias.name) for alias in node.names]
-        else:
-            continue
-        for level, module, name in imported:
-            first = "" if level else module.partition(".")[0]
-            names = module.split(".") if module else []
-            # Packages on the way are imported, too, and what is imported from a module may be a module itself.
-            steps = [".".join(names[:end]) for end in range(1 if names else 0, len(names) + 1)]
-            if name:
-                steps.append(".".join([*names, name]))
-            for step in steps:
-                place = located(step, level, file, folders) if step or level else None
-                if place is not None and place.is_file():
-                    yield first, place
-
-
-def own_files(file: Path) -> tuple[Path, ...]:
-    """Returns a user's file and all files below its folder (or its package's) that it imports, directly or not.
+        The file that defines it, then those below its folder (or its package's) that it imports, directly or not. Empty
+        for what is Firebox's own or installed.
 
     Raises:
         SyntaxError: one of them is not Python.
     """
+    file = target.source()
+    if file is None or not file.is_file():
+        return ()
+    file = file.resolve()
+    installed = target.module.startswith("firebox.") or any(file.is_relative_to(place) for place in _installed())
+    if installed and not target.is_file:
+        return ()
     return tuple(dict.fromkeys(place for _, place in reached(file)))
 
 
-def reached(file: Path) -> Iterator[tuple[str, Path]]:
-    """Yields a file and every own module that it reaches, each with the first name of the import that leads there."""
-    file = file.resolve()
-    folders = folders_of(file)
-    yield "", file
-    known, waiting = {("", file)}, [file]
-    while waiting:
-        for found in own_imports(waiting.pop(), folders):
-            if found not in known:
-                known.add(found)
-                yield found
-                waiting.append(found[1])
+def _installed() -> set[Path]:
+    places = sysconfig.get_paths()
+    return {Path(places[name]).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
-import importlib
-import importlib.util
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,21 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firebox.engine.components.own_files import folders_of, located
+from firebox.engine.components.siblings import folders_of, located
 from firebox.engine.components.targets import Target, source_of
-
-LIGHT_MODULES = frozenset(
-    {
-        "typing",
-        "pydantic",
-        "annotated_types",
-        "pathlib",
-        "collections.abc",
-        "firebox.foundation.intervals",
-        "firebox.data.specification",
-    }
-)
-"""Modules whose names may stand in the annotation of a parameter: they import in milliseconds."""
 
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -95,15 +79,15 @@ class Source:
         node = self._definitions.get(name)
         if isinstance(node, ast.Name | ast.Attribute):
             target = self.target(node)
-            return None if target is None else self._follow(target, seen)
+            return None if target is None else self.follow(target, seen)
         if node is not None:
             return Definition(self, name, node)
         targets = [self._imports[name]] if name in self._imports else [Target(star, name) for star in self._stars]
-        found = (self._follow(target, seen) for target in targets)
+        found = (self.follow(target, seen) for target in targets)
         definition = next((one for one in found if one is not None), None)
         if definition is None and not targets and self.path.with_suffix(".pyi").is_file() and self.path.suffix == ".py":
             # A package that imports lazily, as the public face does, says in its stub what it offers.
-            definition = _parsed(self.module, self.path.with_suffix(".pyi"), self._folders).lookup(name, frozenset())
+            definition = _parsed(self.module, self.path.with_suffix(".pyi"), self._folders).lookup(name)
         return definition
 
     def lacks(self, name: str) -> bool:
@@ -115,7 +99,7 @@ class Source:
     def definition(self, node: ast.expr) -> Definition | None:
         """Returns where a name or a dotted name in this module leads; None if the source does not tell."""
         target = self.target(node)
-        return None if target is None else self._follow(target, frozenset())
+        return None if target is None else self.follow(target)
 
     def target(self, node: ast.expr) -> Target | None:
         """Returns what a name or a dotted name in this module refers to; None if it is neither imported nor defined."""
@@ -161,13 +145,6 @@ class Source:
             return ast.literal_eval(node)
         except (ValueError, TypeError):
             raise ValueError(ast.unparse(node)) from None
-
-    def evaluate(self, annotation: ast.expr | None) -> Any:
-        """Returns the type that an annotation names; what it can't resolve may be anything."""
-        try:
-            return Any if annotation is None else self._evaluate(annotation)
-        except (LookupError, TypeError, SyntaxError, RecursionError):
-            return Any
 
     def _read(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.ImportFrom):
@@ -216,7 +193,8 @@ class Source:
         place = located(name, 1, folder / "__init__.py", ())
         return str(place or folder / f"{name}.py")
 
-    def _follow(self, target: Target, seen: frozenset[tuple[str, str]]) -> Definition | None:
+    def follow(self, target: Target, seen: frozenset[tuple[str, str]] = frozenset()) -> Definition | None:
+        """Returns where what this module refers to is defined; None if the source does not tell."""
         if target.module == self.module:
             return self.lookup(target.attribute, seen)
         path = source_of(target.module)
@@ -235,68 +213,10 @@ class Source:
         value = dict(assignments(owner.node)).get(node.attr)
         return None if value is None else Definition(owner.source, node.attr, value)
 
-    def _evaluate(self, annotation: ast.expr) -> Any:
-        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-            annotation = ast.parse(annotation.value, mode="eval").body
-        names = _Names(self)
-        expression = ast.fix_missing_locations(
-            ast.Expression(names.visit(ast.parse(ast.unparse(annotation), mode="eval").body))
-        )
-        return eval(compile(expression, str(self.path), "eval"), {"__builtins__": {}}, names.scope)
-
-    def named_type(self, node: ast.Name | ast.Attribute) -> Any:
-        """Returns what a name in an annotation stands for.
-
-        Raises:
-            LookupError: it can't be told without importing more than light modules.
-        """
-        target = self.target(node)
-        if target is not None and target.module not in LIGHT_MODULES:
-            definition = self._follow(target, frozenset())
-            if definition is None:
-                raise LookupError(ast.unparse(node))
-            if definition.source.module not in LIGHT_MODULES:
-                if not isinstance(definition.node, ast.expr):
-                    raise LookupError(ast.unparse(node))
-                return definition.source._evaluate(definition.node)
-            target = Target(definition.source.module, definition.name)
-        if target is not None:
-            module = importlib.import_module(target.module)
-            return getattr(module, target.attribute) if target.attribute else module
-        found = getattr(builtins, ast.unparse(node), None)
-        if not isinstance(found, type):
-            raise LookupError(ast.unparse(node))
-        return found
-
 
 @cache
 def _parsed(module: str, path: Path, folders: tuple[Path, ...]) -> Source:
     return Source(module, path, folders)
-
-
-class _Names(ast.NodeTransformer):
-    """Puts what the names in an annotation stand for into a scope; nothing is called but what makes types."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self.scope: dict[str, Any] = {}
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self._replaced(node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        return self._replaced(node)
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        target = self._source.target(node.func)
-        if target is None or target.module not in ("pydantic", "annotated_types"):
-            raise LookupError(ast.unparse(node))
-        return self.generic_visit(node)
-
-    def _replaced(self, node: ast.Name | ast.Attribute) -> ast.expr:
-        key = f"_{len(self.scope)}"
-        self.scope[key] = self._source.named_type(node)
-        return ast.Name(key, ast.Load())
 
 
 def assignments(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None]]:

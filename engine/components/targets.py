@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from firebox.engine.components.loading import load_file, load_installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,21 @@ class Target:
         return source_of(self.module)
 
     def load(self) -> Any:
-        """Imports the module and returns the class or function."""
+        """Imports the module and returns the class or function.
+
+        Raises:
+            CannotLoad: the module fails while it is imported.
+            AttributeError: it has no such class or function.
+        """
         return getattr(self.load_module(), self.attribute)
 
     def load_module(self) -> Any:
-        """Imports the module."""
-        if not self.is_file:
-            return importlib.import_module(self.module)
-        return _module_from_file(str(Path(self.module).resolve()))
+        """Imports the module.
+
+        Raises:
+            CannotLoad: it fails.
+        """
+        return load_file(Path(self.module)) if self.is_file else load_installed(self.module)
 
 
 def source_of(module: str) -> Path | None:
@@ -66,16 +74,3 @@ def source_of(module: str) -> Path | None:
         if file is not None:
             return file
     return None
-
-
-@cache
-def _module_from_file(path: str) -> Any:
-    import sys
-
-    name = f"firebox_user.{Path(path).stem}_{abs(hash(path)):x}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    specification.loader.exec_module(module)
-    return module

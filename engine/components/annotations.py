@@ -1,0 +1,92 @@
+"""The types that annotations name, resolved without importing more than light modules and without running anything."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+from typing import Any
+
+from firebox.engine.components.source import Source
+from firebox.engine.components.targets import Target
+
+LIGHT_MODULES = frozenset(
+    {
+        "typing",
+        "pydantic",
+        "annotated_types",
+        "pathlib",
+        "collections.abc",
+        "firebox.foundation.intervals",
+        "firebox.data.specification",
+    }
+)
+"""Modules whose names may stand in the annotation of a parameter: they import in milliseconds."""
+
+
+def evaluate(source: Source, annotation: ast.expr | None) -> Any:
+    """Returns the type that an annotation in a module names; what it can't resolve may be anything."""
+    try:
+        return Any if annotation is None else _evaluated(source, annotation)
+    except (LookupError, TypeError, SyntaxError, RecursionError):
+        return Any
+
+
+def _evaluated(source: Source, annotation: ast.expr) -> Any:
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        annotation = ast.parse(annotation.value, mode="eval").body
+    names = _Names(source)
+    # A copy: the tree of the module stays as it is.
+    expression = ast.Expression(names.visit(ast.parse(ast.unparse(annotation), mode="eval").body))
+    code = compile(ast.fix_missing_locations(expression), str(source.path), "eval")
+    return eval(code, {"__builtins__": {}}, names.scope)
+
+
+def _named_type(source: Source, node: ast.Name | ast.Attribute) -> Any:
+    """Returns what a name in an annotation stands for.
+
+    Raises:
+        LookupError: it can't be told without importing more than light modules.
+    """
+    target = source.target(node)
+    if target is None:
+        found = getattr(builtins, ast.unparse(node), None)
+        if not isinstance(found, type):
+            raise LookupError(ast.unparse(node))
+        return found
+    if target.module not in LIGHT_MODULES:
+        definition = source.follow(target)
+        if definition is None:
+            raise LookupError(ast.unparse(node))
+        if definition.source.module not in LIGHT_MODULES:
+            if not isinstance(definition.node, ast.expr):
+                raise LookupError(ast.unparse(node))
+            return _evaluated(definition.source, definition.node)
+        target = Target(definition.source.module, definition.name)
+    module = importlib.import_module(target.module)
+    return getattr(module, target.attribute) if target.attribute else module
+
+
+class _Names(ast.NodeTransformer):
+    """Puts what the names in an annotation stand for into a scope; nothing is called but what makes types."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.scope: dict[str, Any] = {}
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._replaced(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        return self._replaced(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        target = self._source.target(node.func)
+        if target is None or target.module not in ("pydantic", "annotated_types"):
+            raise LookupError(ast.unparse(node))
+        return self.generic_visit(node)
+
+    def _replaced(self, node: ast.Name | ast.Attribute) -> ast.expr:
+        key = f"_{len(self.scope)}"
+        self.scope[key] = _named_type(self._source, node)
+        return ast.Name(key, ast.Load())

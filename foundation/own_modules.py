@@ -1,0 +1,72 @@
+"""Where the modules beside a user's file are imported from: by the user's own files, in this process and its workers.
+
+A file there may have any name, ``data.py`` and ``models.py`` included. A name is served from there only if one of the
+user's files imports it, and then before everything else, so that neither the working directory nor an installed package
+of that name comes first. What no file of theirs imports shadows nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+_PLACES: dict[str, Path] = {}
+
+
+class _OwnModules(MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        place = _PLACES.get(name)
+        if place is None:
+            return None
+        if place.suffix == ".py":
+            return spec_from_file_location(name, place)
+        if (place / "__init__.py").is_file():
+            return spec_from_file_location(name, place / "__init__.py", submodule_search_locations=[str(place)])
+        package = ModuleSpec(name, None, is_package=True)
+        package.submodule_search_locations = [str(place)]
+        return package
+
+
+_FINDER = _OwnModules()
+
+
+def serve(places: Mapping[str, Path]) -> None:
+    """Has top-level modules imported from given places.
+
+    Args:
+        places: by the name of the module: its file, or the folder of a package.
+    """
+    _PLACES.update(places)
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
+
+
+def withdraw(name: str) -> None:
+    """Serves a module no longer."""
+    _PLACES.pop(name, None)
+
+
+def place_of(name: str) -> Path | None:
+    """Returns where a top-level module is served from, or was imported from; None if it is neither."""
+    if name in _PLACES:
+        return _PLACES[name]
+    module = sys.modules.get(name)
+    if module is None:
+        return None
+    file = getattr(module, "__file__", None)
+    folders = list(getattr(module, "__path__", []))
+    return Path(folders[0]) if folders else Path(file) if file else Path(name)
+
+
+class Served:
+    """What is served at the moment. Unpickled in another process, it is served there, too."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return serve, (dict(_PLACES),)
