@@ -31,3 +31,4 @@ from .foundation.problems import Problem as Problem
 from .foundation.problems import Refusal as Refusal
 from .foundation.randomness import mix as mix
 from .foundation.randomness import seed_everything as seed_everything
+from .handlers.schedules.schedule import Schedule as Schedule

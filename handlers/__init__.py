@@ -15,12 +15,3 @@ CATALOGUE = {
 
 DEFAULTS = ("evaluation", "terminate_on_nan", "loss_log", "progress", "model_summary", "image_dump", "checkpoint")
 """Attached to every run, each with its defaults, unless the configuration says otherwise."""
-
-SCHEDULERS = {
-    "cosine": "firebox.handlers.learning_rate:Cosine",
-    "one_cycle": "firebox.handlers.learning_rate:OneCycle",
-    "piecewise_linear": "firebox.handlers.learning_rate:PiecewiseLinear",
-    "reduce_on_plateau": "firebox.handlers.learning_rate:ReduceOnPlateau",
-    "step": "firebox.handlers.learning_rate:Step",
-}
-"""Learning-rate schedules: the handler that the section ``scheduler`` names."""

@@ -22,7 +22,7 @@ CATALOGUES: dict[Kind, tuple[str, str]] = {
     "model": ("firebox.models", "CATALOGUE"),
     "module": ("firebox.modules", "CATALOGUE"),
     "optimizer": ("firebox.modules.optimizers", "CATALOGUE"),
-    "scheduler": ("firebox.handlers", "SCHEDULERS"),
+    "scheduler": ("firebox.handlers.schedules", "CATALOGUE"),
     "handler": ("firebox.handlers", "CATALOGUE"),
     "trainer": ("firebox.trainers", "CATALOGUE"),
 }

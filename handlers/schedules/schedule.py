@@ -1,0 +1,75 @@
+"""What every learning-rate schedule is: a function of the iteration, so that resuming has nothing to restore."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from ignite.handlers.param_scheduler import ParamScheduler
+
+from firebox.engine.training.handler import Handler
+from firebox.engine.training.phases import Phase
+from firebox.engine.training.run import Run
+
+
+class IterationScheduler(ParamScheduler):
+    """Ignite's scheduler, with the value taken from the iteration where Ignite counts the events that it saw.
+
+    Args:
+        optimizer: whose learning rates are set.
+        rates: returns the learning rate of each parameter group.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, rates: Callable[[], list[float]]) -> None:
+        super().__init__(optimizer, "lr")
+        self._rates = rates
+
+    def get_param(self) -> list[float]:
+        return self._rates()
+
+
+class Schedule(Handler):
+    """Sets the learning rate of every parameter group at the start of each iteration."""
+
+    phase = Phase.SCHEDULE
+
+    def attach(self, run: Run) -> None:
+        self.prepare(run)
+        state = run.trainer.state
+        for optimizer in run.update.optimizers.values():
+            initial = [group["lr"] for group in optimizer.param_groups]
+
+            def rates(initial: list[float] = initial) -> list[float]:
+                return [self.rate(state.iteration - 1, own) for own in initial]
+
+            IterationScheduler(optimizer, rates).attach(run.trainer)
+
+    def prepare(self, run: Run) -> None:
+        """Reads what the schedule needs of the run."""
+        self.total = run.total_iterations
+        self.epoch_length = run.epoch_length
+
+    @abstractmethod
+    def rate(self, step: int, initial: float) -> float:
+        """Returns a learning rate.
+
+        Args:
+            step: updates made before this one.
+            initial: the optimizer's own learning rate.
+        """
+
+    def beyond(self, *, epochs: int, epoch_length: int) -> dict[str, str]:
+        """Returns the settings that lie beyond the end of a run, each with what was given and what is expected.
+
+        Args:
+            epochs: in the whole run.
+            epoch_length: iterations in an epoch.
+        """
+        return {}
+
+
+def between(start: float, stop: float, share: float) -> float:
+    """Returns the value at a share of the way, in [0, 1], along half a cosine."""
+    return stop + (start - stop) / 2 * (1 + math.cos(math.pi * share))
