@@ -14,6 +14,9 @@ QUEUE_LENGTH = 64
 class Background:
     """Does jobs in order on a thread of its own. A job that fails stops the run at the next call."""
 
+    # Not concurrent.futures: it joins its threads when the interpreter exits, so that a job which hangs, in a file
+    # system that went away for instance, would keep the process from ever ending.
+
     def __init__(self) -> None:
         self._jobs: queue.Queue[tuple[Callable[..., Any], tuple[Any, ...]] | None] = queue.Queue(QUEUE_LENGTH)
         self._error: BaseException | None = None

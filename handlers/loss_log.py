@@ -8,6 +8,7 @@ import mmap
 import os
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -166,10 +167,16 @@ class LossLog(Handler):
         self._since += time.perf_counter() - self._evaluation_began
 
 
+@cache
+def field(name: str) -> str:
+    """Returns what stands before a value in a row; the names of a run are few, and are encoded once each."""
+    return f", {json.dumps(name, ensure_ascii=False)}: "
+
+
 def line(iteration: int, epoch: int, split: str, values: Mapping[str, float]) -> str:
     """Returns one row of losses.jsonl, the newline included."""
     # json.dumps would write NaN and Infinity, which no JSON reader has to take, and takes twice as long.
-    fields = [f', "{name}": {repr(value) if math.isfinite(value) else "null"}' for name, value in values.items()]
+    fields = [field(name) + (repr(value) if math.isfinite(value) else "null") for name, value in values.items()]
     return f'{{"iteration": {iteration}, "epoch": {epoch}, "split": "{split}"{"".join(fields)}}}\n'
 
 

@@ -37,6 +37,9 @@ class Layer:
 class ModelSummary(Handler):
     """Writes the model's layers, output shapes, parameters and memory to model_summary.txt."""
 
+    # Not torchinfo: it has had no release since 2023, and it runs the model in whatever mode it is in and with whatever
+    # random state there is, where writing a summary must change nothing in the training.
+
     phase = Phase.LOG
     writes = ("model_summary.txt",)
 
