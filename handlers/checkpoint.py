@@ -31,6 +31,8 @@ class Checkpoint(Handler):
 
     phase = Phase.CHECKPOINT
     writes = ("checkpoints",)
+    watches = ("monitor", "mode")
+    keeps = ("keep_last", "keep_best")
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ class EarlyStopping(Handler):
     # decided is not in its state, so that a run resumed there would train on.
 
     phase = Phase.SCHEDULE
+    watches = ("monitor", "mode")
 
     def __init__(
         self,

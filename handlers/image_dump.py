@@ -36,6 +36,7 @@ class ImageDump(Handler):
 
     phase = Phase.DUMP
     writes = ("images",)
+    observes = True
 
     def __init__(self, *, every: Interval = "1 epoch", count: PositiveInt = 16) -> None:
         self.every = every

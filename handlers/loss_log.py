@@ -176,7 +176,7 @@ def field(name: str) -> str:
 def line(iteration: int, epoch: int, split: str, values: Mapping[str, float]) -> str:
     """Returns one row of losses.jsonl, the newline included."""
     # json.dumps would write NaN and Infinity, which no JSON reader has to take, and takes twice as long.
-    fields = [field(name) + (repr(value) if math.isfinite(value) else "null") for name, value in values.items()]
+    fields = [f"{field(name)}{repr(value) if math.isfinite(value) else 'null'}" for name, value in values.items()]
     return f'{{"iteration": {iteration}, "epoch": {epoch}, "split": "{split}"{"".join(fields)}}}\n'
 
 

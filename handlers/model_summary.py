@@ -42,6 +42,7 @@ class ModelSummary(Handler):
 
     phase = Phase.LOG
     writes = ("model_summary.txt",)
+    observes = True
 
     def attach(self, run: Run) -> None:
         """Does nothing: all is done at the start."""

@@ -38,6 +38,7 @@ class Progress(Handler):
     """
 
     phase = Phase.LOG
+    observes = True
 
     def __init__(self, *, every: Interval = "1 epoch") -> None:
         self.every = every

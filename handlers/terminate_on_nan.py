@@ -29,6 +29,7 @@ class TerminateOnNaN(Handler):
     """
 
     phase = Phase.STEP
+    writes = ("non_finite.json",)
 
     def __init__(self, *, every: Interval = "10 iterations") -> None:
         self.every = every

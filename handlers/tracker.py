@@ -44,6 +44,7 @@ class Tracker(Handler):
     """
 
     phase = Phase.LOG
+    observes = True
 
     def __init__(
         self,

@@ -70,17 +70,10 @@ def refuse_run(run: Run, guards: list[Guard]) -> None:
 
 def own_guards(preflight: Preflight) -> Iterator[tuple[str, Guard]]:
     """Yields the guards that the configuration lists among its handlers."""
-    for named in preflight.configuration.handlers:
-        if ":" not in named.name:
-            continue
-        with_key = f"handlers.{named.written}"
-        try:
-            kind = named.component.target.load()
-            if isinstance(kind, type) and issubclass(kind, Guard):
-                yield named.component.short_name, named.build()
-        except Exception as error:
-            logger.debug("%s can't be constructed", with_key, exc_info=True)
-            preflight.failures.append(preflight.located(Problem(with_key, in_one_line(error), named.mark)))
+    for attached in preflight.handlers_of(Guard):
+        guard = preflight.built(attached)
+        if isinstance(guard, Guard):
+            yield attached.named.component.short_name, guard
 
 
 def findings(guard: Guard, preflight: Preflight) -> tuple[list[Problem], bool]:

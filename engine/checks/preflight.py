@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.training.handler import Handler
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
 if TYPE_CHECKING:
@@ -23,6 +25,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger("firebox")
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A handler, or the learning-rate schedule, that the configuration names.
+
+    Args:
+        path: of its section, such as ``"handlers", "checkpoint"``.
+        named: the component and its settings.
+        kind: its class.
+    """
+
+    path: tuple[str, ...]
+    named: Named
+    kind: type[Handler]
 
 
 class Unavailable(Exception):
@@ -66,6 +83,43 @@ class Preflight:
             path: of the value, such as ``"model", "latent_dim"`` or ``"handlers", "checkpoint", "monitor"``.
         """
         return Problem(".".join(path), message, self.configuration.nearest_mark(*path))
+
+    def handlers_of(self, kind: type) -> list[Attached]:
+        """Returns the handlers, the schedule among them, that are of a class or of one derived from it."""
+        return [attached for attached in self._handlers if issubclass(attached.kind, kind)]
+
+    @cached_property
+    def _handlers(self) -> list[Attached]:
+        """All whose classes can be loaded; what can't be is a failure."""
+        configuration = self.configuration
+        parts: list[tuple[tuple[str, ...], Named]]
+        parts = [(("handlers", named.written), named) for named in configuration.handlers]
+        if configuration.scheduler is not None:
+            parts.append((("scheduler",), configuration.scheduler))
+        found = []
+        for path, named in parts:
+            try:
+                kind = named.component.target.load()
+            except Exception as error:
+                self._unusable(path, named, error)
+                continue
+            if isinstance(kind, type) and issubclass(kind, Handler):
+                found.append(Attached(path, named, kind))
+        return found
+
+    def built(self, attached: Attached) -> Handler | None:
+        """Returns a handler constructed by itself, apart from any run; None if it can't be, which is a failure."""
+        try:
+            handler: Handler = attached.named.build()
+        except Exception as error:
+            self._unusable(attached.path, attached.named, error)
+            return None
+        return handler
+
+    def _unusable(self, path: tuple[str, ...], named: Named, error: Exception) -> None:
+        key = ".".join(path)
+        logger.debug("%s can't be constructed", key, exc_info=True)
+        self.failures.append(self.located(Problem(key, in_one_line(error), named.mark)))
 
     @cached_property
     def data(self) -> DataModule:

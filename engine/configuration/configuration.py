@@ -47,6 +47,10 @@ class Named:
     def name(self) -> str:
         return self.component.name
 
+    def default(self, setting: str) -> Any:
+        """Returns the default of one of its settings."""
+        return self.component.signature.parameters.model_fields[setting].default
+
     def build(self, *injected: Any, **injected_by_name: Any) -> Any:
         """Imports the component and constructs it."""
         return self.component.target.load()(*injected, **injected_by_name, **self.parameters)

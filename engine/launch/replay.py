@@ -13,18 +13,14 @@ import torch
 from ignite.engine import Engine, Events
 
 from firebox.data.batch import Batch
-from firebox.engine.configuration import Configuration
+from firebox.engine.configuration import Configuration, Named
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.factory import build
+from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.run import Run
 from firebox.foundation.problems import Problem, Refusal
-
-WRITERS = frozenset(
-    {"checkpoint", "image_dump", "loss_log", "model_summary", "progress", "terminate_on_nan", "tracker"}
-)
-"""Handlers that only report: a replay is made without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +63,7 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
     Raises:
         Refusal: the run has no such iteration.
     """
-    kept = tuple(named for named in configuration.handlers if named.name not in WRITERS)
-    run = build(dataclasses.replace(configuration, handlers=kept))
+    run = build(dataclasses.replace(configuration, handlers=tuple(filter(_trains, configuration.handlers))))
     if not 1 <= iteration <= run.total_iterations:
         message = f"got {iteration}, expected 1 to {run.total_iterations}: the run's iterations"
         raise Refusal([Problem("", f"--iteration: {message}")])
@@ -78,6 +73,12 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
         for handler in run.handlers.values():
             handler.start(run)
         return _replay(run, directory, iteration, started_from)
+
+
+def _trains(named: Named) -> bool:
+    """Whether a handler may have a part in the training: it does more than observe and write."""
+    kind: type[Handler] = named.component.target.load()
+    return not (kind.observes or kind.writes)
 
 
 def _load_before(run: Run, directory: RunDirectory, iteration: int) -> int:

@@ -23,6 +23,13 @@ class Handler(ABC):
     phase: ClassVar[Phase] = Phase.LOG
     writes: ClassVar[tuple[str, ...]] = ()
     """Files and folders below the run's directory that it alone writes."""
+    observes: ClassVar[bool] = False
+    """Whether it only reports: the training is the same without it. A replay leaves out what observes or writes."""
+    watches: ClassVar[tuple[str, str] | None] = None
+    """The names of its settings for the metric that it watches and for which way is better, min or max."""
+    keeps: ClassVar[tuple[str, ...]] = ()
+    """The names of its settings for how many checkpoints it keeps; () if it saves none. What it watches says which
+    checkpoint of the run is the best. One more is on the disk while it is written."""
 
     @abstractmethod
     def attach(self, run: Run) -> None:

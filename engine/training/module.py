@@ -48,6 +48,9 @@ class Module(ABC):
 
     requires: ClassVar[tuple[str, ...]] = ()
     """What a model must have beside being called, such as ``encode``."""
+    warmup_iterations: int = 0
+    """Iterations at the start in which the loss still changes its meaning, such as by a weight that rises: guards hold
+    the run's length and early stopping against it. A module that has any sets it in its constructor."""
 
     def __init__(self, model: torch.nn.Module, specification: ImageSpecification) -> None:
         self.model = model

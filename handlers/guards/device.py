@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem
+from firebox.handlers.terminate_on_nan import TerminateOnNaN
 
 COMPILERS = ("g++", "clang++", "c++")
 
@@ -45,10 +46,7 @@ class Precision(Guard):
         if training.precision == "float16" and device == "cpu":
             message = "got float16, which a CPU is several times slower in than in float32"
             yield preflight.problem(f"{message}; expected bfloat16 or float32", "training", "precision")
-        watched = any(
-            n.component.target.module == "firebox.handlers.terminate_on_nan" for n in preflight.configuration.handlers
-        )
-        if training.precision == "float16" and not watched:
+        if training.precision == "float16" and not preflight.handlers_of(TerminateOnNaN):
             message = "got false, but training.precision float16 overflows easily, and nothing would say so"
             yield preflight.problem(f"{message}; expected it among the handlers", "handlers", "terminate_on_nan")
 

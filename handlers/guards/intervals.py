@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.engine.configuration import Named
+from firebox.engine.training.handler import Handler
 from firebox.foundation.intervals import iterations
 from firebox.foundation.problems import Problem
 
@@ -18,14 +18,9 @@ class Intervals(Guard):
         if preflight.assembled:  # who assembles a run in Python may call a handler by hand
             return
         configuration, total = preflight.configuration, preflight.total_iterations
-        parts: list[tuple[tuple[str, ...], Named]] = [
-            (("handlers", named.written), named) for named in configuration.handlers
-        ]
-        if configuration.scheduler is not None:
-            parts.append((("scheduler",), configuration.scheduler))
-        for path, named in parts:
-            value = named.parameters.get("every")
-            default = named.component.signature.parameters.model_fields["every"].default if value is not None else None
+        for attached in preflight.handlers_of(Handler):
+            value = attached.named.parameters.get("every")
+            default = attached.named.default("every") if value is not None else None
             # A default that is longer than a short run is nobody's mistake.
             if not isinstance(value, str) or value == default:
                 continue
@@ -36,4 +31,4 @@ class Intervals(Guard):
             if period > total:
                 epochs = configuration.training.epochs
                 message = f"got {value}, but the whole run has {total} iterations ({epochs} epochs): it would never act"
-                yield preflight.problem(f"{message}; expected at most {epochs} epochs", *path, "every")
+                yield preflight.problem(f"{message}; expected at most {epochs} epochs", *attached.path, "every")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from firebox.engine.checks.guard import Guard
-from firebox.engine.checks.preflight import Preflight
-from firebox.engine.configuration import Named
+from firebox.engine.checks.preflight import Attached, Preflight
+from firebox.engine.training.handler import Handler
 from firebox.foundation.problems import Problem, suggestion
+from firebox.handlers.checkpoint import Checkpoint
+from firebox.handlers.evaluation import Evaluation
 
 logger = logging.getLogger("firebox")
 
@@ -21,23 +24,22 @@ class MonitoredMetric(Guard):
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         configuration = preflight.configuration
-        for path, named in monitoring(preflight):
-            monitor = named.parameters["monitor"]
-            split = monitor.partition("/")[0]
+        for watcher in watchers(preflight):
+            split = watcher.metric.partition("/")[0]
             why = _nothing_evaluated(preflight, split)
             if why is None:
                 known = [f"validation/{metric}" for metric in metrics(preflight)]
-                if monitor in known:
+                if watcher.metric in known:
                     continue
                 module = configuration.module.component.short_name
-                why = f"the module {module} does not produce it; {suggestion(monitor, known)}"
-            default = named.component.signature.parameters.model_fields["monitor"].default
-            if monitor == default and named.component.target.module == "firebox.handlers.checkpoint":
+                why = f"the module {module} does not produce it; {suggestion(watcher.metric, known)}"
+            handler = watcher.handler
+            if issubclass(handler.kind, Checkpoint) and watcher.metric == handler.named.default(watcher.key):
                 # Nobody asked for it: without it the newest checkpoints are kept all the same.
                 if not preflight.assembled:
-                    logger.warning("%s: no best checkpoint will be kept: %s", ".".join(path), why)
+                    logger.warning("%s: no best checkpoint will be kept: %s", ".".join(handler.path), why)
                 continue
-            yield preflight.problem(f"got {monitor}, but {why}", *path, "monitor")
+            yield preflight.problem(f"got {watcher.metric}, but {why}", *handler.path, watcher.key)
 
 
 class MonitorMode(Guard):
@@ -46,27 +48,42 @@ class MonitorMode(Guard):
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         if preflight.assembled:  # who assembles a run in Python may watch what a configuration has no use for
             return
-        for path, named in monitoring(preflight):
-            monitor, mode = named.parameters["monitor"], named.parameters.get("mode")
-            better = BETTER.get(monitor.rpartition("/")[2])
+        for watcher in watchers(preflight):
+            metric, mode = watcher.metric, watcher.handler.named.parameters.get(watcher.mode_key)
+            better = BETTER.get(metric.rpartition("/")[2])
             if better is not None and mode is not None and mode != better:
-                key = ".".join((*path, "mode"))
-                message = f"got {mode}, but {'more' if better == 'max' else 'less'} of {monitor} is better"
-                yield preflight.problem(f"{message}; expected {better}: --set {key}={better}", *path, "mode")
+                path = (*watcher.handler.path, watcher.mode_key)
+                message = f"got {mode}, but {'more' if better == 'max' else 'less'} of {metric} is better"
+                yield preflight.problem(f"{message}; expected {better}: --set {'.'.join(path)}={better}", *path)
 
 
-def monitoring(preflight: Preflight) -> Iterator[tuple[tuple[str, ...], Named]]:
-    """Yields the handlers that watch a metric, and the keys of their sections."""
-    configuration = preflight.configuration
-    parts: list[tuple[tuple[str, ...], Named]] = [
-        (("handlers", named.written), named) for named in configuration.handlers
-    ]
-    if configuration.scheduler is not None:
-        parts.append((("scheduler",), configuration.scheduler))
-    for path, named in parts:
-        unused = named.parameters.get("keep_best") == 0
-        if isinstance(named.parameters.get("monitor"), str) and not unused:
-            yield path, named
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """A handler that watches a metric.
+
+    Args:
+        handler: that watches.
+        metric: such as ``validation/loss``.
+        key: of the setting that names the metric.
+        mode_key: of the setting that says which way is better.
+    """
+
+    handler: Attached
+    metric: str
+    key: str
+    mode_key: str
+
+
+def watchers(preflight: Preflight) -> Iterator[Watcher]:
+    """Yields the handlers that watch a metric."""
+    for handler in preflight.handlers_of(Handler):
+        if handler.kind.watches is None:
+            continue
+        key, mode_key = handler.kind.watches
+        parameters = handler.named.parameters
+        unused = issubclass(handler.kind, Checkpoint) and parameters.get("keep_best") == 0
+        if isinstance(parameters.get(key), str) and not unused:
+            yield Watcher(handler, parameters[key], key, mode_key)
 
 
 def metrics(preflight: Preflight) -> list[str]:
@@ -90,6 +107,6 @@ def _nothing_evaluated(preflight: Preflight, split: str) -> str | None:
         return "its name has no split; expected validation/ and a metric's name"
     if not preflight.split_lengths.get("validation"):
         return f"{data.named.written} has no validation split; expected {data.kind}.validation_fraction above 0"
-    if not any(named.component.target.module == "firebox.handlers.evaluation" for named in configuration.handlers):
+    if not preflight.handlers_of(Evaluation):
         return "the handler evaluation is left out; expected it among the handlers"
     return None

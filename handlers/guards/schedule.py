@@ -8,6 +8,9 @@ from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.intervals import iterations
 from firebox.foundation.problems import Problem
+from firebox.handlers.early_stopping import EarlyStopping
+from firebox.handlers.evaluation import Evaluation
+from firebox.handlers.schedules.schedule import Schedule
 
 MOST_ITERATIONS = 1 << 53
 """The largest number up to which every integer is a float, too; schedules compute in floats."""
@@ -28,53 +31,45 @@ class ScheduleLength(Guard):
     """Refuses a learning-rate schedule whose warm-up or milestones lie beyond the run."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        scheduler, epochs = preflight.configuration.scheduler, preflight.configuration.training.epochs
-        if scheduler is None:
-            return
-        total = preflight.total_iterations
-        warmup = scheduler.parameters.get("warmup")
-        if isinstance(warmup, str) and iterations(warmup, preflight.epoch_length) >= total:
-            message = f"got {warmup}, but the whole run has {total} iterations ({epochs} epochs)"
-            yield preflight.problem(f"{message}; expected less, or more training.epochs", "scheduler", "warmup")
-        milestones = scheduler.parameters.get("milestones")
-        if isinstance(milestones, list) and milestones and isinstance(milestones[-1], tuple):
-            last = milestones[-1][0]
-            if last > epochs:
-                message = f"the last one is at epoch {last:g}, but training.epochs is {epochs}"
-                yield preflight.problem(f"{message}; expected all of them within the run", "scheduler", "milestones")
+        epochs, epoch_length = preflight.configuration.training.epochs, preflight.epoch_length
+        for attached in preflight.handlers_of(Schedule):
+            schedule = preflight.built(attached)
+            if isinstance(schedule, Schedule):
+                for setting, message in schedule.beyond(epochs=epochs, epoch_length=epoch_length).items():
+                    yield preflight.problem(message, *attached.path, setting)
 
 
 class Warmup(Guard):
     """Refuses a module's warm-up that the run ends before."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        warmup, total = preflight.configuration.module.parameters.get("warmup_iterations"), preflight.total_iterations
-        if isinstance(warmup, int) and warmup > total:
+        warmup, total = preflight.run.module.warmup_iterations, preflight.total_iterations
+        if warmup > total:
             epochs = preflight.configuration.training.epochs
-            message = (
-                f"got {warmup}, but the whole run has {total} iterations ({epochs} epochs): its end is never reached"
-            )
-            yield preflight.problem(f"{message}; expected at most {total}", "module", "warmup_iterations")
+            given = f"got {warmup}, but the whole run has {total} iterations ({epochs} epochs)"
+            message = f"{given}: its end is never reached; expected at most {total}"
+            yield preflight.problem(message, *warmup_key(preflight))
 
 
 class StoppingInWarmup(Guard):
     """Refuses early stopping that can end the run inside a module's warm-up."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        configuration = preflight.configuration
-        warmup = configuration.module.parameters.get("warmup_iterations")
-        evaluation = next((n for n in configuration.handlers if n.component.short_name == "evaluation"), None)
-        if not isinstance(warmup, int) or not warmup or evaluation is None:
+        warmup = preflight.run.module.warmup_iterations
+        every = next((e.named.parameters.get("every") for e in preflight.handlers_of(Evaluation)), None)
+        if not warmup or every is None:
             return
-        period = iterations(evaluation.parameters["every"], preflight.epoch_length)
-        for named in configuration.handlers:
-            patience = named.parameters.get("patience")
-            if named.component.target.module != "firebox.handlers.early_stopping" or not isinstance(patience, int):
-                continue
-            if patience * period < warmup:
-                message = (
-                    f"got {patience} evaluations, {patience * period} iterations, but module.warmup_iterations is "
-                )
-                message += f"{warmup}: a loss whose weights still change would end the run"
+        period = iterations(every, preflight.epoch_length)
+        for attached in preflight.handlers_of(EarlyStopping):
+            patience = attached.named.parameters.get("patience")
+            if patience is not None and patience * period < warmup:
+                given = f"got {patience} evaluations, {patience * period} iterations"
+                why = f"module.warmup_iterations is {warmup}: a loss whose weights still change would end the run"
                 expected = f"expected {-(-warmup // period)} or more"
-                yield preflight.problem(f"{message}; {expected}", "handlers", named.written, "patience")
+                yield preflight.problem(f"{given}, but {why}; {expected}", *attached.path, "patience")
+
+
+def warmup_key(preflight: Preflight) -> tuple[str, str]:
+    """Returns the key that says how long the module's warm-up is; the module's name where there is none."""
+    settings = preflight.configuration.module.parameters
+    return "module", "warmup_iterations" if "warmup_iterations" in settings else "name"

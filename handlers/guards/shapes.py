@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem
+from firebox.handlers.image_dump import ImageDump
 
 logger = logging.getLogger("firebox")
 
@@ -36,10 +37,9 @@ class ShownChannels(Guard):
         channels = preflight.specification.shape[0]
         if channels in (1, 3):
             return
-        for named in preflight.configuration.handlers:
-            if named.component.target.module == "firebox.handlers.image_dump":
-                message = f"can't write images of {channels} channels as PNG, expected 1 or 3; leave it out: "
-                yield preflight.problem(f"{message}--set handlers.{named.written}=false", "handlers", named.written)
+        for attached in preflight.handlers_of(ImageDump):
+            message = f"can't write images of {channels} channels as PNG, expected 1 or 3; leave it out: "
+            yield preflight.problem(f"{message}--set {'.'.join(attached.path)}=false", *attached.path)
 
 
 class LatentDim(Guard):

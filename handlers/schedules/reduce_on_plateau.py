@@ -27,6 +27,7 @@ class ReduceOnPlateau(Handler):
     """
 
     phase = Phase.SCHEDULE
+    watches = ("monitor", "mode")
 
     def __init__(
         self,
