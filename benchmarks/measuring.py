@@ -159,7 +159,7 @@ def firebox(content: Mapping[str, Any]) -> Iterator[Run]:
         console.messages = Console(file=nothing, force_terminal=True)
         console.start(quiet=False)
         run = build(read(TRAINER, shipped(DEFAULT), path))
-        run.claimed = claim(run.configuration)
+        run.begin(claim(run.configuration))
         console.log_to(run.directory.log)
         launch.start(run)
         try:

@@ -59,7 +59,7 @@ class Checkpoint(Handler):
         run.every(self.every, self.save, self.phase)
         if self.keep_best:
             run.after_evaluation(self._save_best, self.phase)
-        run.dispatcher.save_on_stop = self.save
+        run.on_stop(self.save)
 
     def start(self, run: Run) -> None:
         if run.iteration:
@@ -84,8 +84,7 @@ class Checkpoint(Handler):
         # What was written before must be on disk before the checkpoint is: resuming cuts the logs at its iteration.
         for handler in run.handlers.values():
             handler.flush()
-        evaluated = run.dispatcher.evaluated_at == run.iteration
-        metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if evaluated else {}
+        metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if run.evaluated else {}
         run.background.wait(self._writing)
         state = checkpoints.snapshot(run.state_dict())
         self._writing = run.background.submit(self._write, state, run.iteration, run.epoch, metrics)

@@ -43,7 +43,7 @@ class EMA(Handler):
         with without_hooks(run.model):
             self.model = copy.deepcopy(run.model)
         self.model.requires_grad_(False)
-        run.averaged_model = self.model
+        run.average(self.model)
         self._weights = detached(self.model.parameters()), detached(run.model.parameters())
         self._buffers = detached(self.model.buffers()), detached(run.model.buffers())
         run.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._update)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-import torch
-
 from firebox.data.datamodule import Split
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.phases import Phase
@@ -37,10 +33,7 @@ class Evaluation(Handler):
         return not self.test or "test" not in self._run.streams or self.evaluate("test")
 
     def _validate(self) -> bool:
-        done = self.evaluate("validation")
-        if done:
-            self._run.dispatcher.evaluated_at = self._run.iteration
-        return done
+        return self.evaluate("validation")
 
     def evaluate(self, split: Split) -> bool:
         """Evaluates on a split and records the metrics; returns False where a stop came in between."""
@@ -52,9 +45,5 @@ class Evaluation(Handler):
         if run.stop.requested:
             # Even in the last batch: an evaluation that was told to end has no metrics.
             return False
-        for name, value in run.evaluator.state.metrics.items():
-            if isinstance(value, torch.Tensor) and value.numel() > 1:
-                run.tables[f"{split}/{name}"] = value
-            else:
-                run.metrics[f"{split}/{name}"] = float(cast(float, value))
+        run.record_evaluation(split, run.evaluator.state.metrics)
         return True

@@ -58,8 +58,7 @@ class ImageDump(Handler):
 
     def _dump(self) -> None:
         run = self._run
-        evaluated = run.dispatcher.evaluated_at == run.iteration
-        self._show(("train", "validation"), evaluated=("validation",) if evaluated else ())
+        self._show(("train", "validation"), evaluated=("validation",) if run.evaluated else ())
 
     def _show(self, splits: Sequence[Split], *, evaluated: Sequence[Split]) -> None:
         run = self._run

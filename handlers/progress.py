@@ -97,7 +97,7 @@ class Progress(Handler):
         parts = [f"epoch {run.epoch}/{run.configuration.training.epochs}, iteration {run.iteration}"]
         if self._count:
             parts.append(f"train loss {self._sum / self._count:.4g}")
-        if run.dispatcher.evaluated_at == run.iteration:
+        if run.evaluated:
             parts += [
                 f"{name.replace('/', ' ')} {value:.4g}"
                 for name, value in run.metrics.items()

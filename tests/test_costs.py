@@ -63,7 +63,7 @@ def running(folder, handlers=None, **training):
     path = folder / "configuration.yaml"
     path.write_text(yaml.safe_dump(content))
     run = build(read(TRAINER.name, TRAINER.default, path))
-    run.claimed = claim(run.configuration)
+    run.begin(claim(run.configuration))
     launch.start(run)
     try:
         yield run

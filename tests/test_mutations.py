@@ -123,7 +123,7 @@ def trained_for_an_iteration(configuration):
     def ask():
         stop.requested = True
 
-    run.claimed = claim(configuration)
+    run.begin(claim(configuration))
     try:
         launch.start(run)
         launch.finish(run)

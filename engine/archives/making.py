@@ -86,10 +86,9 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
     except DamagedCheckpoint as error:
         raise _refusal(f"damaged checkpoint: {error}") from None
     weights, kind = _evaluated_weights(configuration, state, checkpoint)
-    run = build(evaluation_only(configuration))
+    run = replace(build(evaluation_only(configuration)), configuration=configuration)
     run.model.load_state_dict(weights)
     run.module.load_state_dict(state["module"])
-    run.configuration = configuration
     splits: tuple[Split, ...] = ("validation", "test")
     metrics: dict[str, dict[str, Any]] = {split: measure(run, split) for split in splits if split in run.streams}
     parent = _parent(directory, configuration)

@@ -114,7 +114,7 @@ def train(
     attach_guards(run)
     if stop.requested:
         return stop.exit_code
-    run.claimed = claim(configuration) if resumed is None else take_up(run, resumed)
+    run.begin(claim(configuration) if resumed is None else take_up(run, resumed))
     code, reason = FAILED, "failed while starting"
     try:
         if resumed is None:
@@ -189,7 +189,7 @@ def finish(run: Run) -> None:
 def close(run: Run) -> None:
     """Brings everything to disk and ends what runs beside the training, each of it whatever else fails."""
     with ExitStack() as ends:
-        ends.callback(lambda: None if run.writer is None else run.writer.close())
+        ends.callback(run.close_tensorboard)
         ends.callback(run.background.close)
         for handler in reversed(run.handlers.values()):
             ends.callback(handler.close)

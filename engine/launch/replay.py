@@ -69,7 +69,7 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
         raise Refusal([Problem("", f"--iteration: {message}")])
     started_from = _load_before(run, directory, iteration)
     with tempfile.TemporaryDirectory() as elsewhere:
-        run.claimed = RunDirectory(Path(elsewhere))
+        run.begin(RunDirectory(Path(elsewhere)))
         for handler in run.handlers.values():
             handler.start(run)
         return _replay(run, directory, iteration, started_from)

@@ -49,7 +49,7 @@ class Dispatcher:
         self._entries: list[Entry] = []
         self._next = 0
         self._pending: Phase | None = None
-        self.evaluated_at = 0
+        self._evaluated_at = 0
         self.save_on_stop: Action | None = None
 
     def add(self, phase: Phase, period: int | None, action: Action) -> None:
@@ -64,11 +64,20 @@ class Dispatcher:
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"pending": None if self._pending is None else int(self._pending), "evaluated_at": self.evaluated_at}
+        return {"pending": None if self._pending is None else int(self._pending), "evaluated_at": self._evaluated_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._pending = None if state["pending"] is None else Phase(state["pending"])
-        self.evaluated_at = state["evaluated_at"]
+        self._evaluated_at = state["evaluated_at"]
+
+    @property
+    def evaluated_at(self) -> int:
+        """The iteration at which the last evaluation was made; 0 if none was."""
+        return self._evaluated_at
+
+    def note_evaluation(self, iteration: int) -> None:
+        """Makes due, at an iteration, what acts after evaluations."""
+        self._evaluated_at = iteration
 
     @property
     def pending(self) -> bool:
@@ -112,7 +121,7 @@ class Dispatcher:
 
     def _due(self, entry: Entry, iteration: int) -> bool:
         if entry.period is None:
-            return self.evaluated_at == iteration
+            return self._evaluated_at == iteration
         return iteration % entry.period == 0
 
     def _schedule(self, iteration: int) -> None:

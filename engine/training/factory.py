@@ -94,6 +94,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
         losses=losses,
         stop=stop,
         background=Background(),
+        handlers=build_handlers(configuration),
     )
     attach_handlers(run)
     return run
@@ -188,14 +189,24 @@ def build_augmentation(loading: Loading) -> Augmentation | None:
     return Augmentation(tuple(entries)) if entries else None
 
 
-def attach_handlers(run: Run) -> None:
-    """Constructs the handlers and attaches them in the order of their phases, the dispatcher last."""
-    configuration = run.configuration
+def handler_parts(configuration: Configuration) -> dict[str, tuple[str, Named]]:
+    """Returns the handlers and the schedule by name, each with the key of its section."""
     parts = {part.component.short_name: (f"handlers.{part.written}", part) for part in configuration.handlers}
     if configuration.scheduler is not None:
         parts[configuration.scheduler.component.short_name] = ("scheduler", configuration.scheduler)
-    handlers: dict[str, Handler] = {name: construct(part, key) for name, (key, part) in parts.items()}
-    run.handlers = dict(sorted(handlers.items(), key=lambda item: item[1].phase))
+    return parts
+
+
+def build_handlers(configuration: Configuration) -> dict[str, Handler]:
+    """Constructs the handlers, in the order of their phases."""
+    parts = handler_parts(configuration).items()
+    handlers: dict[str, Handler] = {name: construct(part, key) for name, (key, part) in parts}
+    return dict(sorted(handlers.items(), key=lambda item: item[1].phase))
+
+
+def attach_handlers(run: Run) -> None:
+    """Attaches the handlers in the order of their phases, the dispatcher last."""
+    parts = handler_parts(run.configuration)
     for name, handler in run.handlers.items():
         key, part = parts[name]
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,8 +32,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
+class State:
+    """What changes while a run goes on. It belongs to the run: nothing but the run's own methods writes it.
+
+    Args:
+        directory: of the run; None before it begins.
+        writer: of TensorBoard's events; None before its first use.
+        resumed_at: the iteration of the checkpoint that was loaded; 0 if none was.
+        metrics: the latest value of each metric, by ``split/name``.
+        tables: the latest evaluations' metrics that are not scalars, by ``split/name``.
+        averaged_model: the model that is evaluated instead of the trained one; None if nothing averages weights.
+        finished: why a handler ended the training before its last epoch; None if none did.
+    """
+
+    directory: RunDirectory | None = None
+    writer: TensorBoardWriter | None = None
+    resumed_at: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
+    averaged_model: torch.nn.Module | None = None
+    finished: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """What the factory assembled, for handlers to work with.
+    """What the factory assembled, for handlers to work with. What changes is read from properties.
 
     Args:
         configuration: that all of it was assembled from.
@@ -51,13 +75,6 @@ class Run:
         stop: whether a signal asked to stop.
         background: the thread that writes.
         handlers: by name, in the order of their phases.
-        metrics: the latest value of each metric, by ``split/name``.
-        tables: the latest evaluation's metrics that are no scalars, by ``split/name``.
-        averaged_model: the model that is evaluated where a handler averages weights; None: the trained one.
-        finished: why a handler ended the training before its last epoch; None: it did not.
-        resumed_at: the iteration of the checkpoint that was loaded; 0: none was.
-        claimed: the run's directory, once it has been claimed.
-        writer: the TensorBoard writer, once it has been opened.
     """
 
     configuration: Configuration
@@ -75,14 +92,8 @@ class Run:
     losses: LossRecord
     stop: StopRequest
     background: Background
-    handlers: dict[str, Handler] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    tables: dict[str, Any] = field(default_factory=dict)
-    averaged_model: torch.nn.Module | None = None
-    finished: str | None = None
-    resumed_at: int = 0
-    claimed: RunDirectory | None = None
-    writer: TensorBoardWriter | None = None
+    handlers: dict[str, Handler]
+    _state: State = field(default_factory=State, init=False, repr=False)
 
     @property
     def iteration(self) -> int:
@@ -106,21 +117,74 @@ class Run:
 
     @property
     def directory(self) -> RunDirectory:
-        """The run's directory; exists once the run has been claimed."""
-        assert self.claimed is not None, "the run directory is claimed after the handlers are attached"
-        return self.claimed
+        """The run's directory; exists from ``begin`` on."""
+        assert self._state.directory is not None, "a run begins after its handlers are attached"
+        return self._state.directory
+
+    @property
+    def resumed_at(self) -> int:
+        """The iteration of the checkpoint that was loaded; 0 if none was."""
+        return self._state.resumed_at
 
     @property
     def tensorboard(self) -> TensorBoardWriter:
         """The run's TensorBoard writer; opened at the first use."""
-        if self.writer is None:
-            self.writer = self.directory.open_tensorboard(self.resumed_at)
-        return self.writer
+        if self._state.writer is None:
+            self._state.writer = self.directory.open_tensorboard(self.resumed_at)
+        return self._state.writer
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The latest value of each metric, by ``split/name``."""
+        return MappingProxyType(self._state.metrics)
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """The latest evaluations' metrics that are not scalars, such as a confusion matrix, by ``split/name``."""
+        return MappingProxyType(self._state.tables)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the metrics of the validation split are those of the last iteration."""
+        return self.dispatcher.evaluated_at == self.iteration
+
+    @property
+    def averaged_model(self) -> torch.nn.Module | None:
+        """The model that is evaluated instead of the trained one; None if nothing averages weights."""
+        return self._state.averaged_model
 
     @property
     def evaluated_model(self) -> torch.nn.Module:
         """The model whose metrics are reported and that is archived."""
         return self.model if self.averaged_model is None else self.averaged_model
+
+    @property
+    def finished(self) -> str | None:
+        """Why a handler ended the training before its last epoch; None if none did."""
+        return self._state.finished
+
+    def begin(self, directory: RunDirectory) -> None:
+        """Gives the run the directory that it writes to."""
+        self._state.directory = directory
+
+    def average(self, model: torch.nn.Module) -> None:
+        """Has another model evaluated, shown and archived instead of the trained one: the average of its weights."""
+        self._state.averaged_model = model
+
+    def record_evaluation(self, split: Split, values: Mapping[str, Any]) -> None:
+        """Takes the metrics of an evaluation made at the last iteration.
+
+        Args:
+            split: that was evaluated; what is due after an evaluation follows one of the validation split.
+            values: numbers, or tensors, by the metrics' names. A tensor of more than one element becomes a table.
+        """
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor) and value.numel() > 1:
+                self._state.tables[f"{split}/{name}"] = value
+            else:
+                self._state.metrics[f"{split}/{name}"] = float(value)
+        if split == "validation":
+            self.dispatcher.note_evaluation(self.iteration)
 
     @contextmanager
     def evaluating(self) -> Iterator[torch.nn.Module]:
@@ -136,8 +200,13 @@ class Run:
 
     def finish_early(self, reason: str) -> None:
         """Ends the training after this iteration's actions; the run counts as completed."""
-        self.finished = reason
+        self._state.finished = reason
         self.trainer.terminate()
+
+    def close_tensorboard(self) -> None:
+        """Closes the TensorBoard writer, where one was opened."""
+        if self._state.writer is not None:
+            self._state.writer.close()
 
     def every(self, interval: str, action: Action, phase: Phase) -> None:
         """Has ``action`` called at an interval such as ``1 epoch`` or ``100 iterations``."""
@@ -146,6 +215,10 @@ class Run:
     def after_evaluation(self, action: Action, phase: Phase) -> None:
         """Has ``action`` called at the iterations at which an evaluation was made."""
         self.dispatcher.add(phase, None, action)
+
+    def on_stop(self, action: Action) -> None:
+        """Has ``action`` called before the training ends because a stop was requested."""
+        self.dispatcher.save_on_stop = action
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything that a resumed run needs; loads with ``weights_only=True``."""
@@ -176,7 +249,7 @@ class Run:
         if self.update.scaler is not None:
             self.update.scaler.load_state_dict(state["scaler"])
         self.module.load_state_dict(state["module"])
-        self.metrics.update(state["metrics"])
+        self._state.metrics.update(state["metrics"])
         self.dispatcher.load_state_dict(state["dispatcher"])
         for name, handler in self.handlers.items():
             if name in state["handlers"]:
@@ -184,4 +257,4 @@ class Run:
         position = {"iteration": state["iteration"], "epoch_length": self.epoch_length}
         self.trainer.load_state_dict({**position, "max_epochs": self.configuration.training.epochs})
         self.streams["train"].seek(state["iteration"])
-        self.resumed_at = state["iteration"]
+        self._state.resumed_at = state["iteration"]

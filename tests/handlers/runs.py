@@ -61,7 +61,7 @@ def begun(configuration):
     """Returns a run that is ready for its next iteration; one that has a directory is resumed there."""
     run = build(configuration, StopRequest())
     directory = RunDirectory(configuration.directory / configuration.output.version)
-    run.claimed = launch.take_up(run, directory) if directory.path.exists() else claim(configuration)
+    run.begin(launch.take_up(run, directory) if directory.path.exists() else claim(configuration))
     launch.start(run)
     return run
 
@@ -107,8 +107,7 @@ def cut_off(configuration, iteration):
     except KeyboardInterrupt:
         run.background.close()
         run.directory.unlock()
-        if run.writer is not None:
-            run.writer.close()
+        run.close_tensorboard()
         if "loss_log" in run.handlers:
             run.handlers["loss_log"]._file.close()
     return run

@@ -39,8 +39,7 @@ def test_the_best_is_kept_beside_the_last(tmp_path):
     for iteration in range(1, 19):
         run.trainer.state.iteration = iteration
         if iteration in values:
-            run.metrics["validation/loss"] = values[iteration]
-            run.dispatcher.evaluated_at = iteration
+            run.record_evaluation("validation", {"loss": values[iteration]})
         handler.save()
     run.background.drain()
 
@@ -65,8 +64,7 @@ def test_what_is_no_number_is_never_the_best(tmp_path, order):
     handler = run.handlers["checkpoint"]
     for iteration, value in enumerate([*order, 5.0], start=1):
         run.trainer.state.iteration = iteration
-        run.metrics["validation/loss"] = value
-        run.dispatcher.evaluated_at = iteration
+        run.record_evaluation("validation", {"loss": value})
         handler.save()
     run.background.drain()
 
@@ -80,11 +78,11 @@ def test_the_best_is_remembered_by_the_disk_when_a_run_is_resumed(tmp_path):
     for iterations in ((3, 6), (9, 12)):
         run = begun(configuration)
         for iteration in iterations:
-            run.trainer.state.iteration = run.dispatcher.evaluated_at = iteration
-            run.metrics["validation/loss"] = values[iteration]
+            run.trainer.state.iteration = iteration
+            run.record_evaluation("validation", {"loss": values[iteration]})
             run.handlers["checkpoint"]._save_best()
             run.handlers["checkpoint"].save()
-        run.finished = "not trained"
+        run.finish_early("not trained")
         ended(run)
 
     assert kept(run) == [3, 6, 12]

@@ -14,7 +14,7 @@ def decided(run, values, name="validation/loss"):
     """Has the handler see some values; returns after how many it stopped."""
     handler = run.handlers["early_stopping"]
     for number, value in enumerate(values, start=1):
-        run.metrics[name] = value
+        run.record_evaluation("validation", {name.removeprefix("validation/"): value})
         handler._consider()
         if run.finished:
             return number
@@ -37,7 +37,7 @@ def decided(run, values, name="validation/loss"):
 def test_a_metric_that_does_not_improve_is_waited_for_so_long(tmp_path, settings, values, expected):
     run = begun(configured(tmp_path, {"early_stopping": settings}))
     assert decided(run, values, settings.get("monitor", "validation/loss")) == expected
-    run.finished = "not trained"
+    run.finish_early("not trained")
     ended(run)
 
 
@@ -55,7 +55,7 @@ def test_a_resumed_run_waits_for_the_rest(tmp_path):
     second.handlers["early_stopping"].load_state_dict(first.handlers["early_stopping"].state_dict())
     assert decided(second, [2]) == 1
     for run in (first, second):
-        run.finished = "not trained"
+        run.finish_early("not trained")
         ended(run)
 
 

@@ -68,7 +68,7 @@ def test_the_average_is_what_is_evaluated(tmp_path):
         assert run.module.model is model
     assert run.module.model is run.model
     averaged = run.metrics["test/loss"]
-    run.averaged_model = None
+    run.average(run.model)
     run.handlers["evaluation"].evaluate("test")
     assert run.metrics["test/loss"] != averaged
 

@@ -101,7 +101,7 @@ def test_a_run_that_explodes_fails_with_one_message_and_resumes(tmp_path, caplog
     assert "Traceback" not in caplog.text
     assert run.iteration == 0
     assert all(tensor.isfinite().all() for tensor in run.model.state_dict().values())
-    run.finished = "not trained"
+    run.finish_early("not trained")
     ended(run)
 
 

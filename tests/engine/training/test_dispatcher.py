@@ -54,7 +54,7 @@ def test_actions_after_an_evaluation_come_only_with_one():
     dispatcher = Dispatcher(5, StopRequest())
 
     def evaluate():
-        dispatcher.evaluated_at = trainer.state.iteration
+        dispatcher.note_evaluation(trainer.state.iteration)
 
     dispatcher.add(Phase.EVALUATE, 3, evaluate)
     dispatcher.add(Phase.SCHEDULE, None, log.action("after", trainer))

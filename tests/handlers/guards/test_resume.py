@@ -22,7 +22,7 @@ def saved(folder, version, *assignments):
     root = [f"output.root={folder}/runs", f"output.version={version}"]
     configuration = read(TRAINER.name, TRAINER.default, None, [*SETTINGS, *QUIET, *root, *assignments])
     run = build(configuration)
-    run.claimed = claim(configuration)
+    run.begin(claim(configuration))
     launch.start(run)
     run.handlers["checkpoint"].save()
     launch.close(run)
