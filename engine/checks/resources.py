@@ -65,6 +65,7 @@ def checkpoints_kept(configuration: Configuration) -> int:
     """Returns how many checkpoints are on the disk at once: those kept, and the one that is being written."""
     kept = 0
     for named in configuration.handlers:
-        if named.component.target.module == "firebox.handlers.checkpoint":
-            kept += int(named.parameters["keep_last"]) + int(named.parameters["keep_best"]) + 1
+        settings = named.component.signature.attributes.get("keeps")
+        if settings:
+            kept += sum(int(named.parameters.get(setting, 0)) for setting in settings) + 1
     return kept

@@ -33,10 +33,16 @@ class Monitor:
 
 
 def monitor_of(configuration: Configuration) -> Monitor | None:
-    """Returns what the run's checkpoint handler monitors; None: it has no such handler."""
+    """Returns what the handler watches that keeps the run's checkpoints; None if there is no such handler.
+
+    What a handler is, its source says: listing runs imports nobody's code.
+    """
     for named in configuration.handlers:
-        if named.component.short_name == "checkpoint" and "monitor" in named.parameters:
-            return Monitor(named.parameters["monitor"], named.parameters["mode"])
+        attributes = named.component.signature.attributes
+        if attributes.get("keeps") and attributes.get("watches"):
+            metric, mode = (named.parameters.get(setting) for setting in attributes["watches"])
+            if isinstance(metric, str) and isinstance(mode, str):
+                return Monitor(metric, mode)
     return None
 
 
