@@ -14,7 +14,7 @@ def show_latent_space(subject: Subject) -> Findings:
     """Draws a latent of two entries itself, any other on its two leading principal components."""
     import torch
 
-    from firebox.foundation.scatter import draw_scatter
+    from firebox.foundation.plots import draw_scatter
 
     batch = subject.first(subject.images if subject.count is None else subject.count)
     with torch.inference_mode():

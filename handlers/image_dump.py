@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from firebox.data.batch import Batch
 from firebox.data.datamodule import Split
 from firebox.engine.training.handler import Handler
+from firebox.engine.training.module import Picture
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.files import write_whole
@@ -26,8 +27,8 @@ _NAME = re.compile(r"\.?iteration_(\d{8,})_.+\.png(\.writing)?")
 class ImageDump(Handler):
     """Shows what the module makes of a fixed set of images, the first of each split, always in the same scale.
 
-    Training waits for the model alone: tiling, encoding and writing are done beside it. The test split is shown once,
-    at the end.
+    Training waits for the model alone: drawing, tiling, encoding and writing are done beside it. The test split is
+    shown once, at the end.
 
     Args:
         every: how often.
@@ -63,7 +64,7 @@ class ImageDump(Handler):
     def _show(self, splits: Sequence[Split], *, evaluated: Sequence[Split]) -> None:
         run = self._run
         grids: list[tuple[Split, str, tuple[torch.Tensor, ...]]] = []
-        pictures: list[tuple[Split, str, torch.Tensor]] = []
+        pictures: list[tuple[Split, str, Picture]] = []
         with run.evaluating(), torch.inference_mode():
             for split in splits:
                 if split in run.streams:
@@ -88,7 +89,8 @@ class ImageDump(Handler):
     def _write_grid(self, iteration: int, split: Split, name: str, pictures: tuple[torch.Tensor, ...]) -> None:
         self._write(iteration, split, name, grid(pictures))
 
-    def _write(self, iteration: int, split: Split, name: str, picture: torch.Tensor) -> None:
+    def _write(self, iteration: int, split: Split, name: str, picture: Picture) -> None:
+        picture = picture if isinstance(picture, torch.Tensor) else picture()
         png = encode(picture)
         write_whole(self._run.directory.images / split / f"iteration_{iteration:08d}_{name}.png", png)
         channels, height, width = picture.shape

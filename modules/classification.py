@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -12,9 +13,9 @@ from torch.nn import functional
 
 from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
-from firebox.engine.training.module import Evaluated, Images, Module, OutputKind
+from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
 from firebox.engine.training.update import Update
-from firebox.modules.confusion_picture import draw_confusion_matrix
+from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.reconstruction import loss_metric
 
 FRAME = 2
@@ -86,6 +87,8 @@ class Classification(Module):
         framed[:, :, FRAME:-FRAME, FRAME:-FRAME] = self.specification.to_unit(batch.images)
         return {"classified": (framed,)}
 
-    def evaluation_images(self, metrics: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def evaluation_images(self, metrics: Mapping[str, Any]) -> dict[str, Picture]:
         counts = metrics.get("confusion_matrix")
-        return {} if counts is None else {"confusion_matrix": draw_confusion_matrix(counts, self.specification.classes)}
+        if counts is None:
+            return {}
+        return {"confusion_matrix": partial(draw_confusion_matrix, counts, self.specification.classes)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +16,9 @@ from firebox.engine.training.update import Update
 
 Images = Mapping[str, tuple[torch.Tensor, ...]]
 """Pictures by name; each a tuple of (N, C, H, W) float in [0, 1], shown one beneath the other, image by image."""
+
+Picture = torch.Tensor | Callable[[], torch.Tensor]
+"""A picture (C, H, W), uint8 or float in [0, 1]; or a function that draws it, called on the thread that writes."""
 
 OutputKind = Literal["pixels", "pixel_logits", "class_logits"]
 """Pixels have the data's pixel range; the logits are of pixels in [0, 1], or of classes."""
@@ -89,8 +92,11 @@ class Module(ABC):
         """Returns what to show of a batch; in inference mode, the model in evaluation mode."""
         return {}
 
-    def evaluation_images(self, metrics: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        """Returns what to show of an evaluation's metrics: pictures (C, H, W) float in [0, 1] by name."""
+    def evaluation_images(self, metrics: Mapping[str, Any]) -> Mapping[str, Picture]:
+        """Returns what to show of an evaluation's metrics: pictures by name.
+
+        Training waits for what is drawn here, but not for a function that is returned to draw a picture.
+        """
         return {}
 
     def summary(self) -> dict[str, str]:

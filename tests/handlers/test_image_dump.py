@@ -156,3 +156,32 @@ def test_what_is_drawn_does_not_depend_on_when_the_samples_were_read(tmp_path):
     ended(run)
 
     assert drawn[0] == drawn[1]
+
+
+def test_a_picture_of_an_evaluation_is_drawn_on_the_writing_thread(tmp_path):
+    module = tmp_path / "drawing.py"
+    module.write_text(
+        """
+import threading
+
+import torch
+
+from firebox.modules.reconstruction import Reconstruction
+
+
+class Drawing(Reconstruction):
+    def evaluation_images(self, metrics):
+        shade = 200 if threading.current_thread().name == "firebox-background" else 100
+        return {"at_once": torch.full((1, 4, 4), shade, dtype=torch.uint8), "later": draw}
+
+
+def draw():
+    shade = 200 if threading.current_thread().name == "firebox-background" else 100
+    return torch.full((1, 4, 4), shade, dtype=torch.uint8)
+"""
+    )
+    run = trained(configured(tmp_path, HANDLERS, module={"name": f"{module}:Drawing"}))
+
+    for name, shade in (("at_once", 100), ("later", 200)):
+        picture = Image.open(run.directory.images / f"validation/iteration_00000009_{name}.png")
+        assert np.asarray(picture).tolist() == [[shade] * 4] * 4
