@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, fold
+
+from firebox.models.doubling_convolution import DoublingConvolution
 
 OUTPUT_ACTIVATIONS = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -34,44 +34,6 @@ def halved_sides(input_shape: tuple[int, int, int], stages: int) -> list[tuple[i
             "name one channel count for each stage, or choose a data set with larger images"
         )
     return [(-(-height // 2**stage), -(-width // 2**stage)) for stage in range(stages + 1)]
-
-
-class DoublingConvolution(nn.ConvTranspose2d):
-    """A transposed convolution, kernel 3, that doubles the sides; function and parameters are ConvTranspose2d's.
-
-    On a CPU it is computed otherwise, as oneDNN takes long for two things: to sum the bias's gradient, and to make an
-    image of one channel, which costs it as much as one of 16.
-
-    Args:
-        inputs: channels.
-        outputs: channels.
-        size: (H, W) of what comes out: twice what goes in, or one less.
-    """
-
-    def __init__(self, inputs: int, outputs: int, size: tuple[int, int]) -> None:
-        # Stride 2 makes 2n - 1 pixels of n; an even side needs one more.
-        output_padding = (1 - size[0] % 2, 1 - size[1] % 2)
-        super().__init__(inputs, outputs, 3, stride=2, padding=1, output_padding=output_padding)
-        self.size = size
-
-    def forward(self, images: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Returns images (N, outputs, *size) of images (N, inputs, H, W)."""
-        if images.device.type != "cpu" or output_size is not None:
-            return super().forward(images, output_size)
-        assert self.bias is not None
-        if self.out_channels == 1:
-            # What a pixel adds to each of the 9 around it, then all of it added up. fold takes one image after another,
-            # but the channels of one together: it is given the batch as the channels of one.
-            added = conv2d(images, self.weight.flatten(1).t()[..., None, None])
-            # Under autocast, too: fold is slower in bfloat16.
-            added = added.to(self.weight.dtype, memory_format=torch.contiguous_format)
-            together = fold(added.flatten(2).flatten(0, 1)[None], self.size, 3, padding=1, stride=2)
-            return together.transpose(0, 1) + self.bias
-        doubled = conv_transpose2d(images, self.weight, None, 2, 1, self.output_padding)
-        # The bias, a row at a time: the channels of one pixel are too few for the processor's vectors.
-        rows = doubled.permute(0, 2, 3, 1).flatten(2) + self.bias.to(doubled.dtype).repeat(self.size[1])
-        biased: Tensor = rows.unflatten(2, (self.size[1], self.out_channels)).permute(0, 3, 1, 2)
-        return biased
 
 
 class ConvolutionalEncoder(nn.Module):
