@@ -18,9 +18,10 @@ import torch
 from firebox.benchmarks.measuring import Cells, begin, interleaved, options, report
 from firebox.benchmarks.random_images import random_images
 from firebox.data.batch import Preparation
+from firebox.data.placement import Placement
 from firebox.data.source import DatasetImages, ImageSource
 from firebox.data.specification import ImageSpecification
-from firebox.data.stream import BatchStream, Placement
+from firebox.data.stream import BatchStream
 
 SHAPE = (1, 28, 28)
 BATCH_SIZES = (32, 128, 1024)

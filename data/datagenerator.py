@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from firebox.data.datamodule import DataModule, Split
+from firebox.data.datamodule import DataModule, Samples, Split
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,8 @@ class DataGenerator(DataModule):
         test_length: how many samples the test sees.
         seed: selects the data; it belongs to the data, not to the run.
     """
+
+    reads: ClassVar[Samples] = "changing"
 
     def __init__(self, *, train_length: int, validation_length: int, test_length: int, seed: int) -> None:
         self._lengths: dict[Split, int] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from firebox.data.specification import ImageSpecification
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from firebox.data.source import ImageSource
 
 Split = Literal["train", "validation", "test"]
+
+Samples = Literal["resident", "fixed", "changing"]
+"""Of a split that was read: in memory already, the same whenever they are read, or possibly drawn anew each epoch."""
 
 
 class DataError(ValueError):
@@ -26,6 +29,9 @@ class DataModule(ABC):
     The keyword parameters of a subclass's constructor are its settings in a configuration. Constructing one reads
     nothing: ``specification`` and ``split_lengths`` answer from what is known beforehand.
     """
+
+    reads: ClassVar[Samples] = "fixed"
+    """What ``read`` gives; the memory that a run takes is estimated from it, before anything is read."""
 
     @property
     @abstractmethod

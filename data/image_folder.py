@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.datamodule import DataError, DataModule, Split, held_out_length, hold_out
+from firebox.data.datamodule import DataError, DataModule, Samples, Split, held_out_length, hold_out
 from firebox.data.specification import ImageSpecification, PixelRange
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class ImageFolder(DataModule):
         split_seed: selects which ones; it belongs to the data, not to the run.
         pixel_range: the range of the pixels that a model sees.
     """
+
+    reads: ClassVar[Samples] = "fixed"
 
     def __init__(
         self,

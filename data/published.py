@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from firebox.data.datamodule import DataError, DataModule, Split, held_out_length, hold_out, require_files
+from firebox.data.datamodule import DataError, DataModule, Samples, Split, held_out_length, hold_out, require_files
 from firebox.data.specification import ImageSpecification, PixelRange
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class PublishedImages(DataModule):
         pixel_range: the range of the pixels that a model sees.
     """
 
+    reads: ClassVar[Samples] = "resident"
     name: ClassVar[str]
     shape: ClassVar[tuple[int, int, int]]
     classes: ClassVar[tuple[str, ...]]

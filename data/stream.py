@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from firebox.data.batch import Batch
-from firebox.data.datamodule import DataError
-from firebox.data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
+from firebox.data.epoch import batches_in_epoch
+from firebox.data.placement import Placement, choose_placement, hold, samples_of
+from firebox.data.source import ImageSource
 from firebox.foundation.own_modules import Served
 from firebox.foundation.randomness import EpochOrder
-
-Placement = Literal["auto", "device", "memory", "stream"]
-
-MEMORY_BUDGET = 2 << 30
-"""Bytes of images that are held, in memory or on a device, without being asked for."""
 
 
 class BatchStream:
@@ -34,7 +30,7 @@ class BatchStream:
         drop_last: leave out an epoch's last batch where it is smaller.
         placement: ``stream`` reads samples as they are needed, in ``workers`` processes where there are any; ``memory``
             and ``device`` hold them; ``auto`` does what ``choose_placement`` says.
-        all_samples: of all splits, which share the budget of ``auto``; None: there is no other split.
+        all_samples: samples of all splits, which share the budget of ``auto``; None if there is no other split.
         workers: processes that read ahead.
         device: that batches will be moved to; a CUDA device makes workers' batches pinned.
     """
@@ -53,16 +49,21 @@ class BatchStream:
         device: torch.device | None = None,
     ) -> None:
         device = device or torch.device("cpu")
-        if placement == "auto":
-            all_samples = len(source) if all_samples is None else all_samples
-            self._source, self.placement, self.why = choose_placement(source, all_samples, workers, device)
-        else:
-            self._source, self.placement, self.why = hold(source, placement, device), placement, "as configured"
+        self.placement, self.why = choose_placement(
+            placement,
+            samples_of(source),
+            all_bytes=lambda: (
+                (len(source) if all_samples is None else all_samples) * source.gather(torch.tensor([0]))[0].numel()
+            ),
+            workers=workers,
+            device=device,
+        )
+        self._source = hold(source, self.placement, device, at_once=placement != "auto")
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
         self._order = EpochOrder(len(source), seed, shuffle=shuffle)
-        self._length = len(source) // batch_size if drop_last else -(-len(source) // batch_size)
+        self._length = batches_in_epoch(len(source), batch_size, drop_last=drop_last)
         self._workers = workers if self.placement == "stream" else 0
         self._pin = device.type == "cuda"
         self._position = 0
@@ -135,52 +136,6 @@ class BatchStream:
             collate_fn=_as_gathered,
             generator=torch.Generator(),
         )
-
-
-def choose_placement(
-    source: ImageSource, all_samples: int, workers: int, device: torch.device
-) -> tuple[ImageSource, Placement, str]:
-    """Puts the samples of a split where ``auto`` has them.
-
-    Args:
-        source: the samples.
-        all_samples: of all splits, which share the budget.
-        workers: processes that are asked for to read ahead.
-        device: that batches will be moved to.
-
-    Returns:
-        The source to gather from, where that is, and why there.
-    """
-    if not isinstance(source, ResidentImages) and not (isinstance(source, DatasetImages) and source.fixed):
-        return source, "stream", "they may be drawn anew each epoch"
-    if isinstance(source, ResidentImages) and device.type == "cpu":
-        return source, "memory", "where they are"
-    if not isinstance(source, ResidentImages) and workers:
-        return source, "stream", f"for {workers} workers"
-    size = all_samples * source.gather(torch.tensor([0]))[0].numel()
-    fits = size <= MEMORY_BUDGET
-    why = f"{size >> 20:,} MiB in all splits, {'within' if fits else 'beyond'} {MEMORY_BUDGET >> 20:,}"
-    if isinstance(source, ResidentImages):
-        return (source.to(device), "device", why) if fits else (source, "memory", why)
-    return (RememberedImages(source), "memory", why) if fits else (source, "stream", why)
-
-
-def hold(source: ImageSource, placement: Placement, device: torch.device) -> ImageSource:
-    """Puts the samples of a split where they are asked to be, and returns the source to gather from.
-
-    Raises:
-        DataError: samples that may change can't be held.
-    """
-    if placement == "stream":
-        return source
-    if isinstance(source, DatasetImages) and source.fixed:
-        source = RememberedImages(source).all()
-    if not isinstance(source, ResidentImages):
-        raise DataError(
-            f"placement: got {placement}, but the samples may be drawn anew each epoch; expected auto or stream "
-            "(a data set whose samples never change says so: DatasetImages(..., fixed=True))"
-        )
-    return source.to(device) if placement == "device" else source
 
 
 def _as_gathered(gathered: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from firebox.data.epoch import batches_in_epoch
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.records.run_directory import RunDirectory
@@ -154,7 +155,7 @@ class Preflight:
         length = self.split_lengths.get("train")
         if not isinstance(length, int) or length < 1:
             raise Unavailable
-        batches = length // loading.batch_size if loading.drop_last else -(-length // loading.batch_size)
+        batches = batches_in_epoch(length, loading.batch_size, drop_last=loading.drop_last)
         if not batches:
             raise Unavailable
         return batches
@@ -180,7 +181,7 @@ class Preflight:
         from firebox.engine.checks.rehearsal import NEEDS_VALUES, Rehearsal
 
         try:
-            return Rehearsal(self.configuration, specification, lengths)
+            return Rehearsal(self.configuration, specification, lengths, samples=self.data.reads)
         except Refusal as refusal:
             self._failed.add("rehearsal")
             if isinstance(refusal.__cause__, NEEDS_VALUES):

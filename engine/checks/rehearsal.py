@@ -21,9 +21,10 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.overrides import TorchFunctionMode
 
 from firebox.data.batch import Batch
-from firebox.data.datamodule import Split
+from firebox.data.datamodule import Samples, Split
+from firebox.data.epoch import batch_sizes, microbatch_sizes
+from firebox.data.placement import choose_placement
 from firebox.data.specification import ImageSpecification
-from firebox.data.stream import MEMORY_BUDGET
 from firebox.engine.checks.costs import Costs, bytes_in, largest_output, saved_bytes
 from firebox.engine.checks.fake_data import FakeData
 from firebox.engine.configuration import Configuration
@@ -100,17 +101,23 @@ class Rehearsal:
         configuration: of the run.
         specification: of its data.
         split_lengths: of its data.
+        samples: what its data reads.
 
     Raises:
         Refusal: a component can't be constructed.
     """
 
     def __init__(
-        self, configuration: Configuration, specification: ImageSpecification, split_lengths: dict[Split, int]
+        self,
+        configuration: Configuration,
+        specification: ImageSpecification,
+        split_lengths: dict[Split, int],
+        *,
+        samples: Samples = "fixed",
     ) -> None:
         loading, training = configuration.data.loading, configuration.training
         # None of it changes a shape: kornia takes no fake tensors, a compiler is started by the first real step, and
-        # the parts of a batch are alike.
+        # microbatches are alike.
         simpler = {"augmentations": [], "workers": 0, "placement": "stream"}
         self._configuration = replace(
             configuration,
@@ -118,9 +125,9 @@ class Rehearsal:
             training=training.model_copy(update={"device": "cpu", "compile": False, "accumulation": 1}),
         )
         self._loading = loading
-        self._kind = configuration.data.kind
+        self._samples = samples
         self._device = choose_device(training.device)
-        self._parts = training.accumulation
+        self._accumulation = training.accumulation
         self._data = FakeData(specification, split_lengths)
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         # The mode's memo holds parameters weakly, and a parameter with a weak reference can't be moved by Module.to.
@@ -132,7 +139,8 @@ class Rehearsal:
         """Returns what the model gives for a training batch; None: it can't be called by itself."""
         length, loading = self._data.split_lengths["train"], self._loading
         with self._faking():
-            batch = self._data.batch(part_sizes(batch_sizes(length, loading.batch_size)[0], self._parts)[0])
+            batch_size = batch_sizes(length, loading.batch_size)[0]
+            batch = self._data.batch(microbatch_sizes(batch_size, self._accumulation)[0])
             try:
                 output = self.run.model(self.run.preparation(batch).images)
             except Exception:  # reported as a step that fails, where the steps need it
@@ -147,7 +155,7 @@ class Rehearsal:
         """
         lengths, loading = self._data.split_lengths, self._loading
         whole = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
-        sizes = dict.fromkeys(part for size in whole for part in part_sizes(size, self._parts))
+        sizes = dict.fromkeys(images for size in whole for images in microbatch_sizes(size, self._accumulation))
         activations, evaluation = 0, 0
         with self._faking():
             for size in sizes:
@@ -192,10 +200,13 @@ class Rehearsal:
     def _held(self) -> int:
         """Bytes of images that stay in the memory that the run trains in."""
         images = sum(self._data.split_lengths.values()) * self._data.image_bytes
-        placement = self._loading.placement
-        if placement == "auto":
-            fits = self._kind == "datamodule" and images <= MEMORY_BUDGET
-            return images if fits else 0
+        placement, _ = choose_placement(
+            self._loading.placement,
+            self._samples,
+            all_bytes=lambda: images,
+            workers=self._loading.workers,
+            device=self._device,
+        )
         return images if placement == "device" or (placement == "memory" and self._device.type == "cpu") else 0
 
     def _handler_states(self) -> list[Any]:
@@ -252,18 +263,6 @@ def last_activation(output: torch.Tensor) -> str | None:
     while node is not None and node.name() in _RESHAPING:
         node = node.next_functions[0][0]
     return None if node is None else _ACTIVATIONS.get(node.name())
-
-
-def batch_sizes(length: int, batch_size: int, *, drop_last: bool = False) -> list[int]:
-    """Returns the sizes that the batches of a split have: the ordinary one, then the last one if it is smaller."""
-    whole, rest = divmod(length, batch_size)
-    return ([batch_size] if whole else []) + ([rest] if rest and not (drop_last and whole) else [])
-
-
-def part_sizes(images: int, parts: int) -> list[int]:
-    """Returns the sizes of the parts that torch.chunk makes of a batch, the larger one first."""
-    largest = -(-images // parts)
-    return list(dict.fromkeys([largest, images % largest or largest]))
 
 
 def counted(images: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from firebox.data.epoch import batch_sizes, microbatch_sizes
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem
@@ -26,8 +27,6 @@ class BatchOfOne(Guard):
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         from torch.nn.modules.batchnorm import _BatchNorm
 
-        from firebox.engine.checks.rehearsal import part_sizes
-
         data, training = preflight.configuration.data, preflight.configuration.training
         _ = preflight.epoch_length  # which there is only where there is something to train on
         length, size = preflight.split_lengths["train"], data.loading.batch_size
@@ -38,23 +37,22 @@ class BatchOfOne(Guard):
         if size == 1:
             yield preflight.problem(f"got 1, {why}; expected 2 or more", data.kind, "batch_size")
             return
-        last = length % size
-        if last == 1 and not data.loading.drop_last:
+        sizes = batch_sizes(length, size, drop_last=data.loading.drop_last)
+        if 1 in sizes:
             message = f"got {size}: the last batch of the {length} training images is one image, {why}"
             way_out = f"--set {data.kind}.drop_last=true, or another batch size"
             yield preflight.problem(f"{message}; expected {way_out}", data.kind, "batch_size")
-        sizes = {size} | ({last} if last > 1 and not data.loading.drop_last else set())
-        parts = training.accumulation
-        if parts > 1 and any(1 in part_sizes(images, parts) for images in sizes):
-            message = f"got {parts}, which leaves parts of one image, {why}; expected fewer parts"
+        accumulation = training.accumulation
+        if any(1 in microbatch_sizes(images, accumulation) for images in sizes if images > 1):
+            message = f"got {accumulation}, which leaves microbatches of one image, {why}; expected fewer microbatches"
             yield preflight.problem(message, "training", "accumulation")
 
 
 class Accumulation(Guard):
-    """Refuses more parts than a batch has images."""
+    """Refuses more microbatches than a batch has images."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        parts, data = preflight.configuration.training.accumulation, preflight.configuration.data
-        if parts > data.loading.batch_size:
-            message = f"got {parts} parts, but {data.kind}.batch_size is {data.loading.batch_size}"
+        accumulation, data = preflight.configuration.training.accumulation, preflight.configuration.data
+        if accumulation > data.loading.batch_size:
+            message = f"got {accumulation} microbatches, but {data.kind}.batch_size is {data.loading.batch_size}"
             yield preflight.problem(f"{message}; expected at most that many", "training", "accumulation")

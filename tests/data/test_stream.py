@@ -123,7 +123,7 @@ def test_a_data_set_that_draws_is_seeded_per_sample_and_epoch(workers):
     ],
 )
 def test_auto_holds_samples_that_stay_the_same_and_fit(monkeypatch, fixed, workers, budget, placement, why):
-    monkeypatch.setattr("firebox.data.stream.MEMORY_BUDGET", budget)
+    monkeypatch.setattr("firebox.data.placement.MEMORY_BUDGET", budget)
     batches = stream(DatasetImages(Counted(), fixed=fixed), workers=workers, all_samples=20)
     assert (batches.placement, batches.why) == (placement, why)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from firebox.engine.checks.rehearsal import Rehearsal, batch_sizes, part_sizes
+from firebox.engine.checks.rehearsal import Rehearsal
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
 from firebox.foundation.console import size
@@ -105,7 +105,7 @@ def test_the_estimates_are_those_of_a_real_step(tmp_path):
     assert costs.checkpoint == pytest.approx(path.stat().st_size, rel=0.05)
 
 
-def test_less_precision_and_more_parts_take_less_memory():
+def test_less_precision_and_more_microbatches_take_less_memory():
     whole = preflight(configured(), TRAINER).costs.activations
     assert preflight(configured("training.precision=bfloat16"), TRAINER).costs.activations < 0.8 * whole
     assert preflight(configured("training.accumulation=4"), TRAINER).costs.activations < 0.3 * whole
@@ -127,22 +127,6 @@ def test_the_report_shows_guards_parameters_memory_and_disk():
         "disk, checkpoints",
     ):
         assert expected in text
-
-
-@pytest.mark.parametrize(
-    ("length", "batch", "drop_last", "sizes"),
-    [(10, 4, False, [4, 2]), (10, 4, True, [4]), (8, 4, False, [4]), (3, 4, False, [3]), (3, 4, True, [3])],
-)
-def test_the_batch_sizes_of_a_split(length, batch, drop_last, sizes):
-    assert batch_sizes(length, batch, drop_last=drop_last) == sizes
-
-
-@pytest.mark.parametrize(("images", "parts", "sizes"), [(10, 3, [4, 2]), (9, 3, [3]), (10, 1, [10]), (5, 9, [1])])
-def test_the_sizes_of_parts_are_those_that_torch_makes(images, parts, sizes):
-    import torch
-
-    assert part_sizes(images, parts) == sizes
-    assert sorted({len(part) for part in torch.zeros(images).chunk(parts)}, reverse=True) == sizes
 
 
 def test_bytes_are_shown_as_they_are_read_best():

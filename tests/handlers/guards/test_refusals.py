@@ -120,13 +120,13 @@ CASES = {
         CLASSIFIER,
         ["datamodule.batch_size=32", "training.accumulation=32"],
         "training.accumulation",
-        "got 32, which leaves parts of one image",
+        "got 32, which leaves microbatches of one image",
     ),
     "more_parts_than_images": (
         CAE,
         ["training.accumulation=6000"],
         "training.accumulation",
-        "got 6000 parts, but datamodule.batch_size is",
+        "got 6000 microbatches, but datamodule.batch_size is",
     ),
     "labels_that_the_data_lacks": (
         CLASSIFIER,

@@ -25,7 +25,7 @@ def test_all_that_is_wrong_comes_before_the_first_batch():
     )
     assert "got sigmoid, but the loss bce takes the output for logits" in text
     assert "did you mean validation/loss?" in text
-    assert "got 6000 parts" in text
+    assert "got 6000 microbatches" in text
 
 
 def test_batch_normalisation_over_one_image_is_refused_at_the_start():

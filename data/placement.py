@@ -1,0 +1,85 @@
+"""Where the samples of a split are held: on the device, in memory, or nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from firebox.data.datamodule import DataError, Samples
+from firebox.data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
+
+Placement = Literal["auto", "device", "memory", "stream"]
+
+MEMORY_BUDGET = 2 << 30
+"""Bytes of images that are held, in memory or on a device, without being asked for."""
+
+
+def choose_placement(
+    asked: Placement, samples: Samples, *, all_bytes: Callable[[], int], workers: int, device: torch.device
+) -> tuple[Placement, str]:
+    """Decides where the samples of a split are held.
+
+    Args:
+        asked: what the configuration says; only ``auto`` leaves anything to decide.
+        samples: what the data set reads.
+        all_bytes: returns the bytes that the images of all splits take, which share the budget; called only where the
+            decision depends on it, as a sample may have to be read for it.
+        workers: worker processes that are to read ahead.
+        device: the device that the batches will be moved to.
+
+    Returns:
+        Any placement but ``auto``, and why.
+    """
+    if asked != "auto":
+        return asked, "as configured"
+    if samples == "changing":
+        return "stream", "they may be drawn anew each epoch"
+    if samples == "resident" and device.type == "cpu":
+        return "memory", "where they are"
+    if samples == "fixed" and workers:
+        return "stream", f"for {workers} workers"
+    size = all_bytes()
+    fits = size <= MEMORY_BUDGET
+    why = f"{size >> 20:,} MiB in all splits, {'within' if fits else 'beyond'} {MEMORY_BUDGET >> 20:,}"
+    if samples == "resident":
+        return ("device" if fits else "memory"), why
+    return ("memory" if fits else "stream"), why
+
+
+def samples_of(source: ImageSource) -> Samples:
+    """Returns what a data set has read."""
+    if isinstance(source, ResidentImages):
+        return "resident"
+    return "fixed" if isinstance(source, DatasetImages) and source.fixed else "changing"
+
+
+def hold(source: ImageSource, placement: Placement, device: torch.device, *, at_once: bool) -> ImageSource:
+    """Puts the samples of a split where they are to be held.
+
+    Args:
+        source: the samples.
+        placement: as ``choose_placement`` decides.
+        device: the device that ``device`` means.
+        at_once: read now what is to be held in memory; otherwise, each sample is kept when it is first read.
+
+    Returns:
+        The source to gather from.
+
+    Raises:
+        DataError: samples that may change can't be held.
+    """
+    if placement == "stream":
+        return source
+    if isinstance(source, DatasetImages) and source.fixed:
+        remembered = RememberedImages(source)
+        if placement == "memory" and not at_once:
+            return remembered
+        source = remembered.all()
+    if not isinstance(source, ResidentImages):
+        raise DataError(
+            f"placement: got {placement}, but the samples may be drawn anew each epoch; expected auto or stream "
+            "(a data set whose samples never change says so: DatasetImages(..., fixed=True))"
+        )
+    return source.to(device) if placement == "device" else source
