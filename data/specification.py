@@ -47,13 +47,6 @@ class ImageSpecification:
                 f"pixel_range standardised: expected a mean and a std for each of {self.shape[0]} channels"
             )
 
-    @property
-    def data_range(self) -> float:
-        """The width of the range of pixel values, as PSNR and SSIM take it."""
-        if self.pixel_range == "standardised":
-            return 1.0 / min(self.std)
-        return 2.0 if self.pixel_range == "[-1,1]" else 1.0
-
     def from_unit(self, images: torch.Tensor) -> torch.Tensor:
         """Takes float images (N, C, H, W) from [0, 1] into the pixel range."""
         if self.pixel_range == "[-1,1]":
