@@ -27,11 +27,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
-    def chunk(self, parts: int) -> list[Batch]:
-        """Divides the batch into at most ``parts`` parts of equal size, the last one possibly smaller."""
-        images, indices = self.images.chunk(parts), self.indices.chunk(parts)
-        labels = [None] * len(images) if self.labels is None else self.labels.chunk(parts)
-        return [Batch(*part) for part in zip(images, labels, indices, strict=True)]
+    def chunk(self, microbatches: int) -> list[Batch]:
+        """Divides the batch into at most as many microbatches of equal size, the last one possibly smaller."""
+        images, indices = self.images.chunk(microbatches), self.indices.chunk(microbatches)
+        labels = [None] * len(images) if self.labels is None else self.labels.chunk(microbatches)
+        return [Batch(*microbatch) for microbatch in zip(images, labels, indices, strict=True)]
 
 
 class Preparation:

@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 from ignite.engine import Engine, Events
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from firebox.data.batch import Batch
@@ -20,7 +19,7 @@ from firebox.engine.records.run_directory import claim
 from firebox.engine.training.factory import build
 from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.quiet_engine import QuietEngine
-from firebox.engine.training.update import Update, unmarked_step
+from firebox.engine.training.update import Update
 from firebox.handlers import DEFAULTS
 from firebox.modules.reconstruction import Reconstruction
 from firebox.trainers.train_cae_baseline import TRAINER
@@ -190,30 +189,6 @@ def test_a_quiet_engine_does_what_ignites_does():
 def parameter_and_optimizer():
     parameter = torch.nn.Parameter(torch.ones(3))
     return parameter, torch.optim.Adam([parameter], lr=0.1, fused=True)
-
-
-def test_a_step_without_the_profilers_mark_is_the_optimizers_own():
-    results = []
-    for step in (lambda optimizer: optimizer.step(), lambda optimizer: unmarked_step(optimizer)()):
-        parameter, optimizer = parameter_and_optimizer()
-        for _ in range(3):
-            parameter.square().sum().backward()
-            step(optimizer)
-        results.append(parameter.detach().clone())
-    assert torch.equal(*results)
-    assert unmarked_step(optimizer) != optimizer.step
-
-
-def test_hooks_of_an_optimizer_are_called():
-    parameter, optimizer = parameter_and_optimizer()
-    update = Update({"main": optimizer}, device=torch.device("cpu"))
-    calls = []
-    before = register_optimizer_step_pre_hook(lambda *_: calls.append("any optimizer's"))
-    optimizer.register_step_post_hook(lambda *_: calls.append("its own"))
-    update(parameter.square().sum())
-    before.remove()
-    update(parameter.square().sum())
-    assert calls == ["any optimizer's", "its own", "its own"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

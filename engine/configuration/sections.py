@@ -50,7 +50,7 @@ class Training(Section):
         description="of the forward pass; weights and optimizer stay float32, which CUDA multiplies in TF32; "
         "float16 scales the loss",
     )
-    accumulation: PositiveInt = Field(1, description="parts that a batch is worked through in; one update a batch")
+    accumulation: PositiveInt = Field(1, description="microbatches per batch; one optimizer step per batch")
     gradient_clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients; null: no limit")
     channels_last: bool = Field(True, description="memory format of convolutional models")
     compile: bool = Field(False, description="torch.compile the model")

@@ -24,7 +24,7 @@ class TrainingIteration:
         seeder: addresses the iteration's randomness.
         preparation: converts and augments the batch, on the device.
         losses: takes what the step reports.
-        accumulation: parts that a batch is worked through in.
+        accumulation: microbatches per batch; one optimizer step per batch.
         precision: dtype of the forward pass.
         device: that the model is on.
     """
@@ -46,7 +46,7 @@ class TrainingIteration:
         self._seeder = seeder
         self._prepare = preparation
         self._losses = losses
-        self._parts = accumulation
+        self._microbatches = accumulation
         self._autocast = None if precision is torch.float32 else torch.autocast(device.type, precision)
         self._optimizer = next(iter(update.optimizers.values()))
 
@@ -54,7 +54,7 @@ class TrainingIteration:
         iteration = trainer.state.iteration
         self._update.iteration = iteration
         batch = self.prepared(iteration, raw)
-        losses = self._step(batch) if self._parts == 1 else self._accumulate(batch)
+        losses = self._step(batch) if self._microbatches == 1 else self._accumulate(batch)
         self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses)
         return losses
 
@@ -70,12 +70,12 @@ class TrainingIteration:
             return self._module.training_step(batch, self._update)
 
     def _accumulate(self, batch: Batch) -> dict[str, torch.Tensor]:
-        parts = batch.chunk(self._parts)
+        microbatches = batch.chunk(self._microbatches)
         total: dict[str, torch.Tensor] = {}
-        for number, part in enumerate(parts, start=1):
-            share = len(part) / len(batch)
-            self._update.part(share, last=number == len(parts))
-            for name, loss in self._step(part).items():
+        for number, microbatch in enumerate(microbatches, start=1):
+            share = len(microbatch) / len(batch)
+            self._update.microbatch(share, last=number == len(microbatches))
+            for name, loss in self._step(microbatch).items():
                 total[name] = total[name] + loss * share if name in total else loss * share
         return total
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 import torch
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+from firebox.engine.training.optimizer_step import unmarked_step
 
 
 class Update:
@@ -37,7 +37,7 @@ class Update:
         self._autocast_off = torch.autocast(device.type, enabled=False)
         self._clip = gradient_clip_norm
         self._share = 1.0
-        self._last_part = True
+        self._last = True
         self._witness = torch.zeros((), device=device)
         """The product of 0 and all losses: 0 while they are finite, NaN from the first that is not."""
         self.non_finite = torch.zeros((), device=device)
@@ -46,18 +46,18 @@ class Update:
             for optimizer in optimizers.values():
                 optimizer.found_inf = self.non_finite  # type: ignore[attr-defined]
 
-    def part(self, share: float, *, last: bool) -> None:
-        """Says which part of an accumulated batch comes next.
+    def microbatch(self, share: float, *, last: bool) -> None:
+        """Says which microbatch of an accumulated batch comes next.
 
         Args:
-            share: of the batch's samples, in (0, 1].
-            last: whether the update is due after this part.
+            share: its share of the batch's samples, in (0, 1].
+            last: whether the optimizer's step is due after it.
         """
         self._share = share
-        self._last_part = last
+        self._last = last
 
     def __call__(self, loss: torch.Tensor, name: str = "main") -> None:
-        """Adds the gradient of a loss; after the last part of the batch, updates the parameters.
+        """Adds the gradient of a loss; after the last microbatch of a batch, updates the parameters.
 
         Args:
             loss: scalar of shape ().
@@ -75,7 +75,7 @@ class Update:
                 loss.backward()
         else:
             loss.backward()
-        if not self._last_part:
+        if not self._last:
             return
         if self._clip is not None:
             if self.scaler is not None:
@@ -91,20 +91,3 @@ class Update:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
-
-
-def unmarked_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """Returns an optimizer's step without the mark for torch's profiler around it, which costs more than a small step.
-
-    Where anything is hooked into the step, it is returned as it is.
-    """
-    step = getattr(type(optimizer).step, "__wrapped__", None)
-    hooks = (
-        _global_optimizer_pre_hooks,
-        _global_optimizer_post_hooks,
-        optimizer._optimizer_step_pre_hooks,
-        optimizer._optimizer_step_post_hooks,
-    )
-    if step is None or any(hooks) or "step" in vars(optimizer):
-        return optimizer.step
-    return partial(step, optimizer)
