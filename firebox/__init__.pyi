@@ -16,6 +16,7 @@ from .engine.archives.loading import load_archive as load_archive
 from .engine.checks.guard import Guard as Guard
 from .engine.checks.preflight import Preflight as Preflight
 from .engine.commands.command_line import run_trainer as run_trainer
+from .engine.components.part import Part as Part
 from .engine.configuration.trainer import Trainer as Trainer
 from .engine.training.handler import Handler as Handler
 from .engine.training.losses import Row as Row
@@ -24,6 +25,7 @@ from .engine.training.module import Images as Images
 from .engine.training.module import Module as Module
 from .engine.training.module import OutputKind as OutputKind
 from .engine.training.phases import Phase as Phase
+from .engine.training.pixel_loss import PixelLoss as PixelLoss
 from .engine.training.run import Run as Run
 from .engine.training.update import Update as Update
 from .foundation.intervals import Interval as Interval

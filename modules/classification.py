@@ -16,7 +16,7 @@ from firebox.data.specification import ImageSpecification
 from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
 from firebox.engine.training.update import Update
 from firebox.foundation.plots import draw_confusion_matrix
-from firebox.modules.reconstruction import loss_metric
+from firebox.modules.metrics import loss_metric
 
 FRAME = 2
 """Pixels around each image shown: green where its class was named right, red where not."""

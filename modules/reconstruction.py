@@ -2,73 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any
 
 import torch
-from ignite.metrics import SSIM, Average, Metric
-from ignite.metrics.psnr import PSNR
-from torch.nn import functional
+from ignite.metrics import Metric
 
 from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
-from firebox.engine.training.module import Evaluated, Images, Module, OutputKind
+from firebox.engine.components.part import Part
+from firebox.engine.training.module import Evaluated, Images, Module
+from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.update import Update
-
-Loss = Literal["mse", "bce", "l1"]
-
-SMALLEST_SSIM_SIDE = 6
-"""SSIM's window of 11 pixels is centred on each pixel by reflection, which needs at least so many."""
-
-
-def pixel_losses(output: torch.Tensor, images: torch.Tensor, loss: Loss) -> torch.Tensor:
-    """Returns the loss of every pixel, in the shape of ``images``; for bce, ``output`` holds logits."""
-    if loss == "bce":
-        return functional.binary_cross_entropy_with_logits(output, images, reduction="none")
-    difference = functional.mse_loss if loss == "mse" else functional.l1_loss
-    return difference(output, images, reduction="none")
-
-
-def reconstruction_metrics(specification: ImageSpecification, device: torch.device) -> dict[str, Metric]:
-    """Returns PSNR and SSIM of reconstructions in [0, 1], each the mean of the images' values."""
-
-    def images(evaluated: Evaluated) -> tuple[torch.Tensor, torch.Tensor]:
-        return evaluated.prediction, evaluated.target
-
-    metrics: dict[str, Metric] = {"psnr": PSNR(data_range=1.0, output_transform=images, device=device)}
-    if min(specification.shape[1:]) >= SMALLEST_SSIM_SIDE:
-        metrics["ssim"] = SSIM(data_range=1.0, output_transform=images, device=device)
-    return metrics
-
-
-def loss_metric(name: str, device: torch.device) -> Metric:
-    """Returns the mean over all samples of a loss term."""
-    return Average(output_transform=lambda evaluated: evaluated.losses[name].unsqueeze(1), device=device)
+from firebox.modules.metrics import loss_metric, reconstruction_metrics
 
 
 class Reconstruction(Module):
     """Trains an autoencoder to reproduce its input.
 
     Args:
-        loss: mse and l1 compare pixels; bce takes the model's output for logits and the pixels, in [0,1], for
-            probabilities. Each is a mean over pixels and images.
+        loss: a pixel loss. mse and l1 compare pixels; bce takes the model's output for logits and the pixels, in [0,1],
+            for probabilities. Each is a mean over pixels and images.
     """
 
-    def __init__(self, model: torch.nn.Module, specification: ImageSpecification, *, loss: Loss = "mse") -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        specification: ImageSpecification,
+        *,
+        loss: Annotated[Any, Part("loss", "mse", "bce", "l1")] = "mse",
+    ) -> None:
         super().__init__(model, specification)
-        self.loss: Loss = loss
-
-    @property
-    def output_kind(self) -> OutputKind:
-        return "pixel_logits" if self.loss == "bce" else "pixels"
+        self.loss: PixelLoss = PixelLoss.of(loss)
 
     def training_step(self, batch: Batch, update: Update) -> dict[str, torch.Tensor]:
-        loss = self._mean_loss(self.model(batch.images), batch.images)
+        loss = self.loss.mean(self.model(batch.images), batch.images)
         update(loss)
         return {"loss": loss.detach()}
 
     def evaluation_step(self, batch: Batch) -> Evaluated:
         output = self.model(batch.images)
-        losses = pixel_losses(output, batch.images, self.loss).flatten(1).mean(1)
+        losses = self.loss.per_pixel(output, batch.images).flatten(1).mean(1)
         return Evaluated({"loss": losses}, self._shown(output), self.specification.to_unit(batch.images))
 
     def metrics(self, device: torch.device) -> dict[str, Metric]:
@@ -80,12 +53,7 @@ class Reconstruction(Module):
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
         """Returns the model's output as pixels (N, C, H, W) in the data's range, uncut; logits as probabilities."""
-        return output.sigmoid() if self.loss == "bce" else output
-
-    def _mean_loss(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        if self.loss == "bce":
-            return functional.binary_cross_entropy_with_logits(output, images)
-        return functional.mse_loss(output, images) if self.loss == "mse" else functional.l1_loss(output, images)
+        return self.loss.pixels(output)
 
     def _shown(self, output: torch.Tensor) -> torch.Tensor:
         return self.specification.to_unit(self.pixels(output))

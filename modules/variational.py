@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
 import torch
 from ignite.metrics import Metric
-from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
-from torch.nn import functional
 
 from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
-from firebox.engine.training.module import Evaluated, Images, Module, OutputKind
+from firebox.engine.components.part import Part
+from firebox.engine.training.module import Evaluated, Images, Module
+from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.update import Update
-from firebox.modules.reconstruction import loss_metric, reconstruction_metrics
-
-Loss = Literal["bce", "gaussian"]
+from firebox.modules.metrics import ActiveUnits, loss_metric, reconstruction_metrics
 
 
 def reconstruction_loss(
-    output: torch.Tensor, images: torch.Tensor, loss: Loss, observation_variance: float = 1.0
+    output: torch.Tensor, images: torch.Tensor, loss: PixelLoss, observation_variance: float = 1.0
 ) -> torch.Tensor:
     """Returns the negative log-likelihood of each image in nats, (N,): summed over its pixels and channels.
 
     Args:
-        output: (N, C, H, W): logits for bce, means for gaussian.
-        images: (N, C, H, W) in the data's pixel range, which is [0,1] for bce.
-        loss: bce takes pixels for probabilities; gaussian is the sum of squared errors over 2 * variance. Its constant,
-            ln(2 * pi * variance) / 2 for each pixel, is left out.
-        observation_variance: of a pixel around its mean, for gaussian.
+        output: (N, C, H, W), as the loss takes it.
+        images: (N, C, H, W) in the data's pixel range.
+        loss: a pixel loss that is a negative log-likelihood.
+        observation_variance: of a pixel around its mean, if the likelihood has one.
     """
-    if loss == "bce":
-        return functional.binary_cross_entropy_with_logits(output.float(), images, reduction="none").sum((1, 2, 3))
-    errors = functional.mse_loss(output.float(), images, reduction="none").sum((1, 2, 3))
-    return errors / (2 * observation_variance)
+    losses = loss.per_image(output.float(), images)
+    return losses if observation_variance == 1.0 else losses / observation_variance
 
 
 def kl_to_standard_normal(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
@@ -79,45 +73,6 @@ class VariationalEvaluated(Evaluated):
     means: torch.Tensor
 
 
-class ActiveUnits(Metric):
-    """Counts the latent's entries whose posterior mean varies over the data: Var_x(E[z|x]) > threshold.
-
-    Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, section 5. The variance is taken
-    over all samples that were seen, in float64 where the device has it.
-
-    Args:
-        output_transform: takes the evaluator's output to the posterior means (N, latent_dim).
-        device: that the sums are kept on.
-        threshold: above which an entry counts as active.
-    """
-
-    _state_dict_all_req_keys = ("_sum", "_squares", "_count")
-
-    def __init__(
-        self, output_transform: Callable[..., Any] = lambda x: x, *, device: torch.device, threshold: float = 0.01
-    ) -> None:
-        self.threshold = threshold
-        super().__init__(output_transform, device=device)
-
-    @reinit__is_reduced
-    def reset(self) -> None:
-        self._sum = torch.zeros((), dtype=self._double_dtype, device=self._device)
-        self._squares = torch.zeros((), dtype=self._double_dtype, device=self._device)
-        self._count = 0
-
-    @reinit__is_reduced
-    def update(self, means: torch.Tensor) -> None:
-        means = means.detach().to(self._sum)
-        self._sum = self._sum + means.sum(0)
-        self._squares = self._squares + means.square().sum(0)
-        self._count += len(means)
-
-    @sync_all_reduce("_sum", "_squares", "_count")
-    def compute(self) -> float:
-        variance = self._squares / self._count - (self._sum / self._count).square()
-        return float((variance > self.threshold).sum())
-
-
 class Variational(Module):
     """Trains a variational autoencoder: minimises reconstruction + beta * KL, the negative ELBO where beta is 1.
 
@@ -127,11 +82,15 @@ class Variational(Module):
     the final beta, so that values from before and after the end of the warm-up compare.
 
     Args:
-        loss: bce takes the model's output for logits and the pixels, in [0,1], for probabilities; gaussian takes it for
-            the means of pixels of a fixed variance: the sum of squared errors over 2 * observation_variance.
+        loss: a pixel loss that is a negative log-likelihood. bce takes the model's output for logits and the pixels, in
+            [0,1], for probabilities; gaussian takes it for the means of pixels of a fixed variance: the sum of squared
+            errors over 2 * observation_variance.
         observation_variance: the variance of a pixel around its mean, for gaussian, in the data's pixel range.
         beta: the weight of the KL.
         warmup_iterations: iterations over which the weight rises linearly to beta, reached at the last of them.
+
+    Raises:
+        ValueError: the loss is no log-likelihood, or has no variance to set.
     """
 
     requires = ("encode", "reparameterise", "decode", "latent_dim")
@@ -141,22 +100,22 @@ class Variational(Module):
         model: torch.nn.Module,
         specification: ImageSpecification,
         *,
-        loss: Loss = "bce",
+        loss: Annotated[Any, Part("loss", "bce", "gaussian")] = "bce",
         observation_variance: PositiveFloat = 1.0,
         beta: NonNegativeFloat = 1.0,
         warmup_iterations: NonNegativeInt = 0,
     ) -> None:
         super().__init__(model, specification)
-        if loss == "bce" and observation_variance != 1.0:
-            raise ValueError("observation_variance: has a meaning for loss gaussian only; leave it out for bce")
-        self.loss: Loss = loss
+        self.loss: PixelLoss = PixelLoss.of(loss)
+        name = self.loss.name
+        if not self.loss.is_likelihood:
+            expected = "bce, gaussian, or a class of your own with is_likelihood = True"
+            raise ValueError(f"loss: got {name}, which is no log-likelihood; expected {expected}")
+        if observation_variance != 1.0 and not self.loss.has_variance:
+            raise ValueError(f"observation_variance: has a meaning for loss gaussian only; leave it out for {name}")
         self.observation_variance = observation_variance
         self.beta = beta
         self.warmup_iterations = warmup_iterations
-
-    @property
-    def output_kind(self) -> OutputKind:
-        return "pixel_logits" if self.loss == "bce" else "pixels"
 
     @property
     def autoencoder(self) -> VariationalModel:
@@ -218,14 +177,10 @@ class Variational(Module):
     def summary(self) -> dict[str, str]:
         """Returns the effective beta: what the weight amounts to beside other conventions of the same loss."""
         pixels, latents = math.prod(self.specification.shape), self.autoencoder.latent_dim
-        if self.loss == "bce":
-            term, scale, effective = "bce", 1.0, f"{self.beta:g} beside the bce of an image"
-        else:
-            term, scale = "squared error", 2 * self.observation_variance
-            effective = f"{self.beta * self.observation_variance:g} beside half the squared error of an image"
-        per_pixel = self.beta * scale / pixels
-        summary = {"beta": f"{self.beta:g}", "effective beta": effective}
-        summary[f"KL weight beside the mean {term} per pixel"] = (
+        weights = self.loss.weights_beside(self.beta * self.observation_variance, pixels)
+        (image, effective), (mean, per_pixel) = weights.items()
+        summary = {"beta": f"{self.beta:g}", "effective beta": f"{effective:g} beside {image}"}
+        summary[f"KL weight beside {mean}"] = (
             f"{per_pixel:.4g} for the KL summed over {latents} latent entries, {per_pixel * latents:.4g} for their mean"
         )
         if self.warmup_iterations:
@@ -234,7 +189,7 @@ class Variational(Module):
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
         """Returns the model's output as pixels (N, C, H, W) in the data's range, uncut; logits as probabilities."""
-        return output.sigmoid() if self.loss == "bce" else output
+        return self.loss.pixels(output)
 
     def _reconstruction(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         return reconstruction_loss(output, images, self.loss, self.observation_variance)

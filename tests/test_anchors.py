@@ -14,6 +14,7 @@ from firebox.engine.training.factory import build
 from firebox.engine.training.losses import Row
 from firebox.engine.training.run import Run
 from firebox.handlers import DEFAULTS
+from firebox.modules.losses import BCE
 from firebox.modules.variational import reconstruction_loss
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -136,6 +137,6 @@ def test_bce_of_a_perfect_reconstruction_is_the_entropy_of_the_targets():
     perfect = torch.logit(images, eps=1e-7)
 
     floor = float(entropy(images.double()).sum((1, 2, 3)).mean())
-    assert float(reconstruction_loss(perfect, images, "bce").mean()) == pytest.approx(floor, rel=1e-4)
-    assert float(reconstruction_loss(perfect + 0.1, images, "bce").mean()) > floor
-    assert float(reconstruction_loss(perfect - 0.1, images, "bce").mean()) > floor
+    assert float(reconstruction_loss(perfect, images, BCE()).mean()) == pytest.approx(floor, rel=1e-4)
+    assert float(reconstruction_loss(perfect + 0.1, images, BCE()).mean()) > floor
+    assert float(reconstruction_loss(perfect - 0.1, images, BCE()).mean()) > floor

@@ -169,7 +169,7 @@ def signature(run: Run) -> dict[str, Any]:
         "output": {
             "shape": list(output.shape[1:]) if isinstance(output, torch.Tensor) else None,
             "activation": getattr(model, "output_activation", None),
-            "loss": getattr(run.module, "loss", None),
+            "loss": getattr(run.module.loss, "name", run.module.loss),
         },
         "classes": list(specification.classes),
     }

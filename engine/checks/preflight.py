@@ -280,7 +280,8 @@ class Preflight:
             "optimizer": configuration.optimizer,
             "scheduler": configuration.scheduler,
         }
-        return sections.get(section)
+        named = sections.get(section)
+        return None if named is None else named.parts.get(name, named)
 
     def _not_rehearsed(self, what: str, error: BaseException) -> None:
         reason = in_one_line(error)

@@ -1,4 +1,4 @@
-"""List trainers, models, datamodules, datagenerators, modules, optimizers, schedulers and handlers."""
+"""List trainers, models, datamodules, datagenerators, modules, losses, optimizers, schedulers and handlers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED
 
 KINDS: tuple[Kind, ...] = (
-    "model", "datamodule", "datagenerator", "module", "optimizer", "scheduler", "handler",
+    "model", "datamodule", "datagenerator", "module", "loss", "optimizer", "scheduler", "handler",
 )  # fmt: skip
 
 
@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:  # noqa: ARG001
     table.add_column()
     _add_family(table, "trainers", {name: trainer.summary for name, trainer in trainers().items()})
     for kind in KINDS:
-        _add_family(table, f"{kind}s", {name: find(kind, name).signature.summary for name in catalogue(kind)})
+        title = f"{kind}es" if kind.endswith("s") else f"{kind}s"
+        _add_family(table, title, {name: find(kind, name).signature.summary for name in catalogue(kind)})
     console.tabulate(table)
     return COMPLETED
 

@@ -19,9 +19,13 @@ LIGHT_MODULES = frozenset(
         "collections.abc",
         "firebox.foundation.intervals",
         "firebox.data.specification",
+        "firebox.engine.components.part",
     }
 )
 """Modules whose names may stand in the annotation of a parameter: they import in milliseconds."""
+
+CALLED = frozenset({"pydantic", "annotated_types", "firebox.engine.components.part"})
+"""Modules whose names may be called in an annotation: they describe a type."""
 
 
 def evaluate(source: Source, annotation: ast.expr | None) -> Any:
@@ -82,8 +86,10 @@ class _Names(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         target = self._source.target(node.func)
-        if target is None or target.module not in ("pydantic", "annotated_types"):
-            raise LookupError(ast.unparse(node))
+        if target is None or target.module not in CALLED:
+            definition = None if target is None else self._source.follow(target)  # through the public face, for one
+            if definition is None or definition.source.module not in CALLED:
+                raise LookupError(ast.unparse(node))
         return self.generic_visit(node)
 
     def _replaced(self, node: ast.Name | ast.Attribute) -> ast.expr:

@@ -14,13 +14,14 @@ from firebox.engine.components.targets import Target, source_of
 from firebox.foundation.package import ROOMS, ROOT
 from firebox.foundation.problems import in_one_line, shown, suggestion
 
-Kind = Literal["datamodule", "datagenerator", "model", "module", "optimizer", "scheduler", "handler", "trainer"]
+Kind = Literal["datamodule", "datagenerator", "model", "module", "loss", "optimizer", "scheduler", "handler", "trainer"]
 
 CATALOGUES: dict[Kind, tuple[str, str]] = {
     "datamodule": ("firebox.data", "DATAMODULES"),
     "datagenerator": ("firebox.data", "DATAGENERATORS"),
     "model": ("firebox.models", "CATALOGUE"),
     "module": ("firebox.modules", "CATALOGUE"),
+    "loss": ("firebox.modules", "LOSSES"),
     "optimizer": ("firebox.modules.optimizers", "CATALOGUE"),
     "scheduler": ("firebox.handlers.schedules", "CATALOGUE"),
     "handler": ("firebox.handlers", "CATALOGUE"),

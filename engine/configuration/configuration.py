@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 from firebox.engine.components.catalogue import Component, Kind, UnknownComponent, default_handlers, find
+from firebox.engine.components.part import Part, part_of
 from firebox.engine.components.signatures import parameters_model
 from firebox.engine.configuration.layers import load, set_value
 from firebox.engine.configuration.nodes import Node
 from firebox.engine.configuration.sections import Loading, Output, Seed, Training
-from firebox.engine.configuration.validation import validate
+from firebox.engine.configuration.validation import one_of, validate
 from firebox.foundation.problems import Mark, Problem, in_order, refuse, shown, suggestion
 
 TOP_LEVEL = (
@@ -33,7 +35,7 @@ class Named:
 
     Args:
         component: what it is and where it is defined.
-        parameters: all of its settings, defaults included.
+        parameters: all of its settings, defaults included; one that is a component itself is a ``Named``, too.
         mark: where the configuration names it.
         written: the name as the configuration has it, where a file's path may be relative.
     """
@@ -51,9 +53,15 @@ class Named:
         """Returns the default of one of its settings."""
         return self.component.signature.parameters.model_fields[setting].default
 
+    @property
+    def parts(self) -> dict[str, Named]:
+        """The settings that are components themselves."""
+        return {name: value for name, value in self.parameters.items() if isinstance(value, Named)}
+
     def build(self, *injected: Any, **injected_by_name: Any) -> Any:
-        """Imports the component and constructs it."""
-        return self.component.target.load()(*injected, **injected_by_name, **self.parameters)
+        """Imports the component and constructs it, after the parts that its settings name and that are not given."""
+        built = {name: part.build() for name, part in self.parts.items() if name not in injected_by_name}
+        return self.component.target.load()(*injected, **{**self.parameters, **built, **injected_by_name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +127,11 @@ class Configuration:
 
 
 def _child(node: Node, step: str) -> Node | None:
-    """The value of a key, or a list's entry of that name."""
+    """The value of a key, a list's entry of that name, or the name of a part that is written without a map."""
     if isinstance(node.value, dict):
         return node.value.get(step)
+    if isinstance(node.value, str) and step == "name":
+        return node
     for item in node.value if isinstance(node.value, list) else ():
         if item.value == step:
             return cast(Node, item)
@@ -278,11 +288,35 @@ class _Reader:
         except UnknownComponent as error:
             self._problem(name_key, str(error), mark)
             return None
+        fields = component.signature.parameters.model_fields
+        parts = {
+            field: self._part(part, declared, node, f"{key}.{field}", field)
+            for field, declared in fields.items()
+            if (part := part_of(declared)) is not None
+        }
         parameters = validate(component.signature.parameters, node, key, self._problems, ignore=ignore)
         if parameters is None:
             return None
-        values = {field: getattr(parameters, field) for field in component.signature.parameters.model_fields}
-        return Named(component, values, mark, name)
+        return Named(component, {field: getattr(parameters, field) for field in fields} | parts, mark, name)
+
+    def _part(self, part: Part, declared: FieldInfo, section: Node, key: str, field: str) -> Named | None:
+        """A setting that names a component: by its name, or by a map of its name and its own settings."""
+        if field not in section.value and declared.is_required():
+            return None  # reported with the section's other settings
+        node = section.value.get(field) or Node(declared.default, section.key_mark, section.key_mark)
+        if node.value is declared.default is None:
+            return None
+        if node.is_map and not node.has("name"):
+            self._problem(f"{key}.name", f"missing; expected the name of a {part.kind}", node.key_mark)
+            return None
+        named, name_key = (node.value["name"], f"{key}.name") if node.is_map else (node, key)
+        name, accepted = named.plain(), part.accepted()
+        if not isinstance(name, str) or not (":" in name or name in accepted):
+            expected = f"{one_of(name, accepted)}, or package.module:Class or path/to/file.py:Class"
+            self._problem(name_key, f"got {shown(name)}, expected {expected}", named.mark)
+            return None
+        settings = node if node.is_map else Node({}, node.mark, node.key_mark)
+        return self._named(part.kind, name, settings, key, named.mark, frozenset({"name"}), name_key=name_key)
 
     def _handlers(self) -> tuple[Named, ...]:
         """The default handlers, with what the configuration says of them, then its own."""
@@ -351,6 +385,8 @@ def plain(configuration: Configuration) -> dict[str, Any]:
 
 
 def _jsonable(value: Any) -> Any:
+    if isinstance(value, Named):
+        return {"name": value.name, **_jsonable(value.parameters)} if value.parameters else value.name
     if isinstance(value, dict):
         return {key: _jsonable(child) for key, child in value.items()}
     if isinstance(value, list | tuple):

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from firebox.engine.components.catalogue import default_handlers
-from firebox.engine.configuration.schema import SECTIONS, components, properties_of
+from firebox.engine.components.catalogue import Kind, default_handlers
+from firebox.engine.configuration.schema import REFERENCE, SECTIONS, components, properties_of
 from firebox.engine.configuration.sections import Loading, Output, Training
 from firebox.foundation.intervals import Interval
 
@@ -26,6 +26,11 @@ may stand, too; a path is looked for beside the configuration, then in the worki
 | `trainer` | the trainer that the file is for |
 | `seed` | selects all randomness of the run, an integer from 0; default `0` |
 """
+LOSSES = """## loss
+
+A pixel loss, as the setting `loss` of a module names it: `loss: mse`, `loss: my_losses.py:Charbonnier`, or
+`loss: {name: my_losses.py:Charbonnier, epsilon: 0.001}`. [Writing one](adding_a_model.md#a-loss).
+"""
 INTERVAL_PATTERN = Interval.__metadata__[0].metadata[0].pattern  # type: ignore[attr-defined]
 
 
@@ -35,10 +40,9 @@ def markdown() -> str:
     for kind, description in SECTIONS.items():
         default = " Default `adam`." if kind == "optimizer" else ""
         parts.append(f"## {kind}\n\n{_sentence(description)}{default}\n")
-        parts += [
-            f"### {kind}: {component.name}\n\n{component.signature.summary}\n\n{_table(component.signature.parameters)}"
-            for component in components(kind)
-        ]
+        parts += _components(kind)
+        if kind == "module":
+            parts += [LOSSES, *_components("loss")]
         if kind == "datamodule":
             parts.append(
                 f"### Batches, of a datamodule or datagenerator\n\n{_documented(Loading)}\n\n{_table(Loading)}"
@@ -50,11 +54,16 @@ def markdown() -> str:
         f"## handlers\n\nA list; each entry is a name, a name with its parameters, or a name with `false`. Attached to "
         f"every run unless left out so: {attached}.\n"
     )
-    parts += [
-        f"### handler: {component.name}\n\n{component.signature.summary}\n\n{_table(component.signature.parameters)}"
-        for component in components("handler")
-    ]
+    parts += _components("handler")
     return "\n".join(parts)
+
+
+def _components(kind: Kind) -> list[str]:
+    """Returns a section for each component of a catalogue."""
+    return [
+        f"### {kind}: {component.name}\n\n{component.signature.summary}\n\n{_table(component.signature.parameters)}"
+        for component in components(kind)
+    ]
 
 
 def _documented(section: type[BaseModel]) -> str:
@@ -80,6 +89,10 @@ def _table(model: type[BaseModel]) -> str:
 
 def _type(field: dict[str, Any]) -> str:
     """A field's type in words."""
+    if field == REFERENCE:
+        return "a class of your own"
+    if "name" in field.get("properties", {}):
+        return "a map of its name and its settings"
     if "anyOf" in field:
         return " or ".join(dict.fromkeys(map(_type, field["anyOf"])))
     if "enum" in field or "const" in field:

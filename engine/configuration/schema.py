@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 
 from firebox.engine.components.catalogue import Component, Kind, catalogue, find
+from firebox.engine.components.part import Part, part_of
 from firebox.engine.configuration.sections import Loading, Output, Seed, Training
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -54,17 +56,39 @@ def properties_of(
 ) -> dict[str, Any]:
     """Returns the schema of each field of a model: as it may be written, or as it is once it has been read."""
     properties = model.model_json_schema(mode=mode).get("properties", {})
-    return {name: _untitled(field) for name, field in properties.items()}
+    parts = {name: part for name, field in model.model_fields.items() if (part := part_of(field)) is not None}
+    return {
+        name: {**(_part(parts[name]) if name in parts else {}), **_untitled(field)}
+        for name, field in properties.items()
+    }
 
 
-def components(kind: Kind) -> list[Component]:
-    """Returns the components of a catalogue, by name."""
-    return [find(kind, name) for name in sorted(catalogue(kind))]
+def components(kind: Kind, names: Iterable[str] | None = None) -> list[Component]:
+    """Returns the components of a catalogue, by name; all of them if no names are given."""
+    return [find(kind, name) for name in (sorted(catalogue(kind)) if names is None else names)]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    """A setting that names a component: its name alone, or a map of its name and its own settings."""
+    known = components(part.kind, part.accepted())
+    named = {"anyOf": [*_described(known), REFERENCE]}
+    whole = {"type": "object", "properties": {"name": named}, "required": ["name"], "allOf": _settings_of(known, {})}
+    return {"anyOf": [*_described(known), REFERENCE, whole]}
 
 
 def _section(kind: Kind, description: str) -> dict[str, Any]:
     besides = properties_of(Loading) if kind in ("datamodule", "datagenerator") else {}
-    choices = [
+    return {
+        "type": ["object", "null"],
+        "description": description,
+        "properties": {"name": _name(kind)},
+        "allOf": _settings_of(components(kind), besides),
+    }
+
+
+def _settings_of(known: list[Component], besides: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each name, the settings that may stand beside it."""
+    return [
         {
             "if": {"properties": {"name": {"const": component.name}}, "required": ["name"]},
             "then": {
@@ -73,20 +97,17 @@ def _section(kind: Kind, description: str) -> dict[str, Any]:
                 "additionalProperties": False,
             },
         }
-        for component in components(kind)
+        for component in known
     ]
-    return {
-        "type": ["object", "null"],
-        "description": description,
-        "properties": {"name": _name(kind)},
-        "allOf": choices,
-    }
 
 
 def _name(kind: Kind) -> dict[str, Any]:
-    """Of a catalogue, each name with its description."""
-    known = [{"const": c.name, "description": c.signature.summary} for c in components(kind)]
-    return {"anyOf": [*known, REFERENCE]}
+    return {"anyOf": [*_described(components(kind)), REFERENCE]}
+
+
+def _described(known: list[Component]) -> list[dict[str, Any]]:
+    """Each name with its description."""
+    return [{"const": component.name, "description": component.signature.summary} for component in known]
 
 
 def _handlers() -> dict[str, Any]:

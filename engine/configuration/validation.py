@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -126,12 +127,18 @@ def _expected(detail: Any, model: type[BaseModel], path: tuple[str | int, ...]) 
         return f"a number {words} {bound}"
     if kind == "literal_error":
         choices = context["expected"].replace("'", "")
-        known = choices.replace(" or ", ", ").split(", ")
-        close = suggestion(str(detail["input"]), known)
-        hint = f" ({close.split('?')[0]}?)" if close.startswith("did you mean") else ""
-        return f"one of {choices}{hint}"
+        return one_of(detail["input"], choices.replace(" or ", ", ").split(", "))
     message = str(detail["msg"])
     return _EXPECTED.get(kind, message[0].lower() + message[1:])
+
+
+def one_of(given: Any, choices: Sequence[str]) -> str:
+    """Returns what was expected where only some values are accepted, with the one that may have been meant."""
+    *others, last = choices
+    listed = f"{', '.join(others)} or {last}" if others else last
+    close = suggestion(str(given), choices)
+    hint = f" ({close.split('?')[0]}?)" if close.startswith("did you mean") else ""
+    return f"one of {listed}{hint}"
 
 
 def _is_integer(model: type[BaseModel], path: tuple[str | int, ...]) -> bool:

@@ -102,8 +102,9 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
 
 def construct(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
     """Constructs a component; what goes wrong in its constructor is refused with the place that names it."""
+    parts = {name: construct(part, f"{key}.{name}") for name, part in named.parts.items()}
     try:
-        return named.build(*injected, **injected_by_name)
+        return named.build(*injected, **injected_by_name, **parts)
     except Exception as error:
         raise Refusal([Problem(key, in_one_line(error), named.mark)]) from error
 

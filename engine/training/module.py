@@ -12,6 +12,7 @@ from ignite.metrics import Metric
 
 from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
+from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.update import Update
 
 Images = Mapping[str, tuple[torch.Tensor, ...]]
@@ -55,14 +56,17 @@ class Module(ABC):
     """Iterations at the start in which the loss still changes its meaning, such as by a weight that rises: guards hold
     the run's length and early stopping against it. A module that has any sets it in its constructor."""
 
+    loss: PixelLoss | None = None
+    """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""
+
     def __init__(self, model: torch.nn.Module, specification: ImageSpecification) -> None:
         self.model = model
         self.specification = specification
 
     @property
     def output_kind(self) -> OutputKind | None:
-        """What it takes the model's output for: guards hold the two together. None: it does not say."""
-        return None
+        """What it takes the model's output for: that of its pixel loss. None if it does not say."""
+        return self.loss.takes if isinstance(self.loss, PixelLoss) else None
 
     def parameters(self) -> dict[str, list[torch.nn.Parameter]]:
         """Returns what each optimizer updates, by the optimizer's name. A module may own several."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
+from firebox.engine.components.part import built, part_of
+from firebox.engine.training.module import OutputKind
+from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.foundation.problems import Problem
 
 LOGITS = ("pixel_logits", "class_logits")
@@ -26,8 +28,10 @@ class HeadAndLoss(Guard):
         if kind == "class_logits":
             takes = "cross entropy takes the output for logits and applies softmax itself"
         else:
-            takes = "the loss bce takes the output for logits and applies sigmoid itself"
-            way_out += f", or --set module.loss={other_loss(preflight)}" if other_loss(preflight) else ""
+            loss = preflight.run.module.loss
+            what = f"the loss {loss.name}" if isinstance(loss, PixelLoss) else "the module"
+            takes = f"{what} takes the output for logits and applies sigmoid itself"
+            way_out += another_loss(preflight, "pixels")
         yield preflight.problem(f"got {activation}, but {takes}; expected linear: {way_out}", *where)
 
 
@@ -36,9 +40,23 @@ def activation_key(preflight: Preflight) -> tuple[str, ...]:
     return "model", "output_activation" if "output_activation" in preflight.configuration.model.parameters else "name"
 
 
-def other_loss(preflight: Preflight) -> str | None:
-    """Returns a loss of the module that is not the one configured."""
-    named = preflight.configuration.module
-    field = named.component.signature.parameters.model_fields.get("loss")
-    choices = get_args(field.annotation) if field is not None else ()
-    return next((str(choice) for choice in choices if choice != named.parameters["loss"]), None)
+def loss_key(preflight: Preflight) -> str | None:
+    """Returns the module's setting that names its loss, None if there is none."""
+    parts = preflight.configuration.module.parts
+    return next((key for key, named in parts.items() if named.component.kind == "loss"), None)
+
+
+def another_loss(preflight: Preflight, *takes: OutputKind) -> str:
+    """Returns, as the end of a message, how to take a loss that fits the data, empty if the module accepts none.
+
+    Args:
+        takes: what the loss may take the model's output for.
+    """
+    key = loss_key(preflight)
+    declared = preflight.configuration.module.component.signature.parameters.model_fields
+    part = part_of(declared[key]) if key is not None else None
+    for name in part.accepted() if part is not None else ():
+        loss: PixelLoss = built("loss", name)
+        if loss.takes in takes and preflight.specification.pixel_range in loss.targets:
+            return f", or --set module.{key}={name}"
+    return ""

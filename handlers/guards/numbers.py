@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
+from firebox.engine.configuration import Named
 from firebox.foundation.problems import Problem
 
 LARGEST, SMALLEST = 3.4e38, 1.2e-38
@@ -17,20 +18,29 @@ class Float32(Guard):
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         configuration = preflight.configuration
-        parts = [
-            (("model",), configuration.model.parameters),
-            (("module",), configuration.module.parameters),
-            (("optimizer",), configuration.optimizer.parameters),
-            (("scheduler",), configuration.scheduler.parameters if configuration.scheduler else {}),
-            (("training",), {"gradient_clip_norm": configuration.training.gradient_clip_norm}),
-        ]
-        for path, parameters in parts:
-            for key, value in parameters.items():
+        parts: dict[str, Mapping[str, object]] = {
+            "model": configuration.model.parameters,
+            "module": configuration.module.parameters,
+            "optimizer": configuration.optimizer.parameters,
+            "scheduler": configuration.scheduler.parameters if configuration.scheduler else {},
+            "training": {"gradient_clip_norm": configuration.training.gradient_clip_norm},
+        }
+        for section, parameters in parts.items():
+            for path, value in settings(parameters, section):
                 if any(not SMALLEST <= abs(number) <= LARGEST for number in floats(value)):
                     message = (
                         f"got {value}, expected 0 or a number between {SMALLEST} and {LARGEST}, as float32 has them"
                     )
-                    yield preflight.problem(message, *path, key)
+                    yield preflight.problem(message, *path)
+
+
+def settings(parameters: Mapping[str, object], *path: str) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yields the keys and the value of every setting, also of the components that settings name."""
+    for key, value in parameters.items():
+        if isinstance(value, Named):
+            yield from settings(value.parameters, *path, key)
+        else:
+            yield (*path, key), value
 
 
 def floats(value: object) -> Iterator[float]:

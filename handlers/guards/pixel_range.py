@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
+from firebox.engine.training.module import OutputKind
+from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.foundation.problems import Problem
-from firebox.handlers.guards.head_and_loss import activation_key, other_loss
+from firebox.handlers.guards.head_and_loss import activation_key, another_loss, loss_key
 
 REACHES = {
     "sigmoid": ("[0,1]", ("[0,1]",)),
@@ -17,6 +19,9 @@ REACHES = {
     "log_softmax": ("(-inf,0]", ()),
 }
 """By activation: the range of its values, and the pixel ranges that it is right for."""
+
+TARGETS: dict[OutputKind | None, tuple[str, ...]] = {"pixel_logits": ("[0,1]",)}
+"""By what a module takes the output for: the pixel ranges it is limited to."""
 
 FITTING = {"[0,1]": "sigmoid or linear", "[-1,1]": "tanh or linear", "standardised": "linear"}
 
@@ -38,13 +43,18 @@ class PixelRange(Guard):
 
 
 class TargetRange(Guard):
-    """Refuses bce where the pixels are no probabilities."""
+    """Refuses a loss whose targets can't have the range of the pixels."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        pixels = preflight.specification.pixel_range
-        if preflight.run.module.output_kind != "pixel_logits" or pixels == "[0,1]":
+        pixels, module = preflight.specification.pixel_range, preflight.run.module
+        loss, kind = module.loss, module.output_kind
+        name, targets = preflight.configuration.module.component.short_name, TARGETS.get(kind, (pixels,))
+        if isinstance(loss, PixelLoss):
+            name, targets = loss.name, loss.targets
+        if pixels in targets:
             return
-        data, other = preflight.configuration.data.kind, other_loss(preflight)
-        instead = f", or --set module.loss={other}" if other else ""
-        message = f"got bce, which takes pixels for probabilities, but {data}.pixel_range is {pixels}"
-        yield preflight.problem(f'{message}; expected --set {data}.pixel_range="[0,1]"{instead}', "module", "loss")
+        data, key = preflight.configuration.data.kind, loss_key(preflight)
+        takes = "for probabilities" if kind == "pixel_logits" else f"in {' or '.join(targets)}"
+        message = f"got {name}, which takes pixels {takes}, but {data}.pixel_range is {pixels}"
+        way_out = f'--set {data}.pixel_range="{targets[0]}"{another_loss(preflight, "pixels", "pixel_logits")}'
+        yield preflight.problem(f"{message}; expected {way_out}", "module", key or "name")

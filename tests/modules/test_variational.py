@@ -11,7 +11,9 @@ from firebox.data.specification import ImageSpecification
 from firebox.engine.training.update import Update
 from firebox.models.linear_vae import LinearVAE
 from firebox.models.vae_baseline import VAEBaseline
-from firebox.modules.variational import ActiveUnits, Variational, kl_to_standard_normal, reconstruction_loss
+from firebox.modules.losses import BCE, Gaussian
+from firebox.modules.metrics import ActiveUnits
+from firebox.modules.variational import Variational, kl_to_standard_normal, reconstruction_loss
 
 SHAPE = (3, 8, 10)
 PIXELS = math.prod(SHAPE)
@@ -38,7 +40,7 @@ def test_bce_is_the_sum_over_pixels_and_channels_for_each_image():
     images, probabilities = torch.rand(4, *SHAPE).double(), torch.rand(4, *SHAPE).double()
     by_hand = -(images * probabilities.log() + (1 - images) * (1 - probabilities).log()).flatten(1).sum(1)
 
-    loss = reconstruction_loss(torch.logit(probabilities), images, "bce")
+    loss = reconstruction_loss(torch.logit(probabilities), images, BCE())
     torch.testing.assert_close(loss.double(), by_hand, rtol=1e-5, atol=1e-4)
 
 
@@ -48,7 +50,7 @@ def test_gaussian_is_the_negative_log_likelihood_but_for_its_constant(variance):
     likelihood = Independent(Normal(means, math.sqrt(variance)), 3).log_prob(images)
     constant = PIXELS * math.log(2 * math.pi * variance) / 2
 
-    torch.testing.assert_close(reconstruction_loss(means, images, "gaussian", variance), -likelihood - constant)
+    torch.testing.assert_close(reconstruction_loss(means, images, Gaussian(), variance), -likelihood - constant)
 
 
 def test_kl_is_torchs_summed_over_the_latent_entries():
@@ -68,7 +70,9 @@ def test_training_reports_each_term_as_a_sum_per_sample_averaged_over_the_batch(
     torch.manual_seed(5)
     mean, log_variance = model.encode(images)
     output = model.decode(model.reparameterise(mean, log_variance))
-    reconstruction = reconstruction_loss(output, images, **settings).sum() / 6
+    reconstruction = (
+        reconstruction_loss(output, images, module.loss, settings.get("observation_variance", 1.0)).sum() / 6
+    )
     kl = kl_to_standard_normal(mean, log_variance).sum() / 6
 
     torch.manual_seed(5)

@@ -1,0 +1,73 @@
+"""Metrics that modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from ignite.metrics import SSIM, Average, Metric
+from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
+from ignite.metrics.psnr import PSNR
+
+from firebox.data.specification import ImageSpecification
+from firebox.engine.training.module import Evaluated
+
+SMALLEST_SSIM_SIDE = 6
+"""SSIM's window of 11 pixels is centred on each pixel by reflection, which needs at least so many."""
+
+
+def loss_metric(name: str, device: torch.device) -> Metric:
+    """Returns the mean over all samples of a loss term."""
+    return Average(output_transform=lambda evaluated: evaluated.losses[name].unsqueeze(1), device=device)
+
+
+def reconstruction_metrics(specification: ImageSpecification, device: torch.device) -> dict[str, Metric]:
+    """Returns PSNR and SSIM of reconstructions in [0, 1], each the mean of the images' values."""
+
+    def images(evaluated: Evaluated) -> tuple[torch.Tensor, torch.Tensor]:
+        return evaluated.prediction, evaluated.target
+
+    metrics: dict[str, Metric] = {"psnr": PSNR(data_range=1.0, output_transform=images, device=device)}
+    if min(specification.shape[1:]) >= SMALLEST_SSIM_SIDE:
+        metrics["ssim"] = SSIM(data_range=1.0, output_transform=images, device=device)
+    return metrics
+
+
+class ActiveUnits(Metric):
+    """Counts the latent's entries whose posterior mean varies over the data: Var_x(E[z|x]) > threshold.
+
+    Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, section 5. The variance is taken
+    over all samples that were seen, in float64 where the device has it.
+
+    Args:
+        output_transform: takes the evaluator's output to the posterior means (N, latent_dim).
+        device: that the sums are kept on.
+        threshold: above which an entry counts as active.
+    """
+
+    _state_dict_all_req_keys = ("_sum", "_squares", "_count")
+
+    def __init__(
+        self, output_transform: Callable[..., Any] = lambda x: x, *, device: torch.device, threshold: float = 0.01
+    ) -> None:
+        self.threshold = threshold
+        super().__init__(output_transform, device=device)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        self._sum = torch.zeros((), dtype=self._double_dtype, device=self._device)
+        self._squares = torch.zeros((), dtype=self._double_dtype, device=self._device)
+        self._count = 0
+
+    @reinit__is_reduced
+    def update(self, means: torch.Tensor) -> None:
+        means = means.detach().to(self._sum)
+        self._sum = self._sum + means.sum(0)
+        self._squares = self._squares + means.square().sum(0)
+        self._count += len(means)
+
+    @sync_all_reduce("_sum", "_squares", "_count")
+    def compute(self) -> float:
+        variance = self._squares / self._count - (self._sum / self._count).square()
+        return float((variance > self.threshold).sum())
