@@ -56,7 +56,7 @@ def test_a_typo_in_the_documented_handlers_settings_is_refused_with_its_place(tm
 
 
 def test_the_documented_model_and_data_set_run_from_a_users_folder(tmp_path):
-    model, data = blocks("adding_a_model.md", "python")
+    model, _, data = blocks("adding_a_model.md", "python")
     (tmp_path / "my_models.py").write_text(model)
     # scikit-learn is no dependency of the project; its digits stand here as random ones.
     stand_in = (
@@ -76,6 +76,23 @@ def test_the_documented_model_and_data_set_run_from_a_users_folder(tmp_path):
     done = train(tmp_path, "my_config.yaml")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "runs/Digits/DenseAutoencoder/version_0"
+
+
+def test_the_documented_loss_runs_from_a_users_folder(tmp_path):
+    _, loss, _ = blocks("adding_a_model.md", "python")
+    (configuration,) = blocks("adding_a_model.md", "yaml")
+    (tmp_path / "my_losses.py").write_text(loss)
+    (tmp_path / "my_config.yaml").write_text(configuration)
+    faster = ("--set", "datamodule.batch_size=540", "--set", "model.channels=[4]")
+    done = train(tmp_path, "my_config.yaml", *faster)
+    assert done.returncode == 0, done.stderr
+    recorded = (tmp_path / done.stdout.splitlines()[-1] / "config.yaml").read_text()
+    assert "my_losses.py:Charbonnier" in recorded
+    assert "epsilon: 0.01\n" in recorded
+    (tmp_path / "my_config.yaml").write_text(configuration.replace("epsilon", "epsilom"))
+    refused = train(tmp_path, "my_config.yaml", *faster)
+    assert refused.returncode == 2
+    assert "my_config.yaml:4:42  module.loss.epsilom: unknown key; did you mean epsilon?" in refused.stderr
 
 
 @pytest.mark.parametrize(
