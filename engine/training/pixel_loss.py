@@ -64,14 +64,14 @@ class PixelLoss(ABC):
         return output.sigmoid() if self.takes == "pixel_logits" else output
 
     def weights_beside(self, weight: float, pixels: int) -> dict[str, float]:
-        """Returns what the weight of another term beside ``per_image`` is beside other scales of this loss.
+        """Converts the weight of another loss term, such as a KL, to the scales on which this loss is usually stated.
 
         Args:
-            weight: of the other term.
-            pixels: entries of an image, over all channels.
+            weight: the weight of the other term when it is added to ``per_image``.
+            pixels: the values of an image: its pixels times its channels.
 
         Returns:
-            The weight beside the loss of an image, then beside the mean per pixel, each by a name of that scale.
+            The weight for two scales, each under its name: the loss of an image, then the mean per pixel.
         """
         return {f"the {self.name} of an image": weight, f"the mean {self.name} per pixel": weight / pixels}
 
