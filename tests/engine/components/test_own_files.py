@@ -231,7 +231,7 @@ def test_what_is_installed_has_no_own_files(tmp_path, monkeypatch):
     [
         ("models.cae_baseline:CAEBaseline", "firebox.models.cae_baseline:CAEBaseline"),
         ("engine.handler:Handler", "firebox:Handler"),
-        ("engine.learning_rate:OneCycle", "firebox.handlers.learning_rate:OneCycle"),
+        ("engine.one_cycle:OneCycle", "firebox.handlers.schedules.one_cycle:OneCycle"),
         ("data:DataModule", "firebox:DataModule"),
     ],
 )

@@ -146,4 +146,4 @@ def test_a_module_says_itself_how_long_its_warm_up_is(tmp_path, annealing):
 
 def test_a_class_that_can_not_be_loaded_is_reported_once(tmp_path):
     lines = problems(tmp_path, derived("checkpoint", "Checkpoint") + "\n1 / 0\n", "handlers: ['own.py:Own']\n")
-    assert len(lines) == 1 and "own.py:Own: ZeroDivisionError" in lines[0]
+    assert len(lines) == 1 and "own.py:4: ZeroDivisionError" in lines[0]
