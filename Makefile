@@ -20,12 +20,13 @@ format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-documents: .venv/.installed  ## what is generated from the code: the configuration reference and the JSON schema
+documents: .venv/.installed  ## what is generated from the code: the configuration reference, the JSON schema, the floors
 	$(BIN)/firebox schema --output configs/schema.json
 	$(BIN)/firebox schema --markdown --output docs/configuration.md
+	$(BIN)/python docs/make_floors.py
 
 soak: .venv/.installed  ## the long tests: 200 kills, 1,000 damaged checkpoints, 1,000 mutated configurations
-	FIREBOX_SOAK=1 $(TEST) tests/test_resume_exact.py tests/engine/test_checkpoints.py tests/test_mutations.py
+	FIREBOX_SOAK=1 $(TEST) tests/test_resume_exact.py tests/engine/records/test_checkpoints.py tests/test_mutations.py
 
 .venv/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,1 +1,4 @@
-"""What the claims on speed rest on: scripts that anyone can run."""
+"""Scripts that measure; every claim on speed in docs/performance.md rests on one of them.
+
+Imports everything but trainers and experiments. Add one script per question; ``measuring`` has what they share.
+"""

@@ -1,4 +1,8 @@
-"""Datamodules and datagenerators: short name -> "module:Class"."""
+"""Datamodules and datagenerators, and the way from samples to batches.
+
+Imports foundation alone. Add a data set in a file of its own, with a line in the catalogue here: short name ->
+"module:Class".
+"""
 
 DATAMODULES = {
     "fashion_mini": "firebox.data.fashion_mini:FashionMini",

@@ -1,1 +1,5 @@
-"""The engine: configuration, components by name, factory, modules, randomness, run directory, launch, command line."""
+"""The engine, in rooms from the command line down to the components; each room imports those below it alone.
+
+commands > launch > archives > checks > training > records > configuration > components. It imports data and foundation;
+handlers, modules and models it knows by the names in a configuration, and imports them on demand.
+"""

@@ -1,4 +1,8 @@
-"""Handlers, behaviour attached to engine events: short name -> "module:Class"."""
+"""Handlers, behaviour attached to engine events, and the learning-rate schedules, which are handlers, too.
+
+Imports engine, data, models and foundation, and no module. Add one handler per file, with a line in the catalogue here:
+short name -> "module:Class".
+"""
 
 CATALOGUE = {
     "checkpoint": "firebox.handlers.checkpoint:Checkpoint",

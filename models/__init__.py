@@ -1,4 +1,8 @@
-"""Models: short name -> "module:Class"."""
+"""Models, each a ``torch.nn.Module`` that knows nothing of data sets, losses and engines.
+
+Imports foundation at most; so far, torch is enough. Add one architecture per file, with a line in the catalogue here:
+short name -> "module:Class".
+"""
 
 CATALOGUE = {
     "cae_baseline": "firebox.models.cae_baseline:CAEBaseline",

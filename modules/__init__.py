@@ -1,4 +1,8 @@
-"""Modules, the training logic around a model, and the losses they take: short name -> "module:Class"."""
+"""Modules, the training logic around a model: steps, metrics, images to show; the losses they take; the optimizers.
+
+Imports engine, data, models and foundation, and no handler. Add one kind of training per file, or a loss to losses.py,
+with a line in the catalogue here: short name -> "module:Class". Optimizers have their own catalogue, in optimizers.py.
+"""
 
 CATALOGUE = {
     "reconstruction": "firebox.modules.reconstruction:Reconstruction",

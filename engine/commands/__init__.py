@@ -1,6 +1,7 @@
 """The commands of ``firebox``: name -> module; each has ``add_options(parser)`` and ``run(options)``, an exit code.
 
-A module's docstring is the command's help. It imports torch only where its own work needs it.
+A module's docstring is the command's help. It imports torch only where its own work needs it. Imports every other room;
+add one command per file, with a line in the catalogue here.
 """
 
 CATALOGUE = {

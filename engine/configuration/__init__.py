@@ -1,4 +1,8 @@
-"""The configuration of a run: read, layered, validated; every value knows where it came from."""
+"""The configuration of a run: read, layered, validated; every value knows where it came from.
+
+Imports components. Add here a section or a rule of the language; a component's own settings are the parameters of its
+constructor.
+"""
 
 from __future__ import annotations
 

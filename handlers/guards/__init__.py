@@ -1,4 +1,8 @@
-"""Guards, what is refused before the first batch: short name -> "module:Class". All of them always run."""
+"""Guards, which refuse what can't work before the first batch; all of them always run.
+
+Imports handlers, engine, data, models and foundation. Add a guard to the file of its subject, or in a file of its own,
+with a line in the catalogue here: short name -> "module:Class".
+"""
 
 CATALOGUE = {
     "acceptance": "firebox.handlers.guards.acceptance:Acceptance",
