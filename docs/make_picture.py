@@ -6,40 +6,49 @@ import json
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.ticker import LogLocator, NullLocator
 
-WIDTH, HEIGHT, MARGIN = 1240, 620, 24
+WIDTH, HEIGHT, MARGIN, LEFT = 1240, 620, 24, 520
+"""In pixels; the folder is left of LEFT, losses and images are right of it."""
 INK, PALE, GRID = "#1f2328", "#6e7781", "#e4e8ec"
 COLOURS = {"train": "#c2410c", "validation": "#1d4ed8"}
+LINE = 21
 
 
 def main(run: Path, file: Path) -> None:
     """Draws the folder, the losses and the last validation images of a run."""
-    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    draw = ImageDraw.Draw(picture)
-    write_tree(draw, run, (MARGIN, MARGIN))
-    plot_losses(draw, run, (500, MARGIN + 8, WIDTH - MARGIN, 300))
+    figure = Figure((WIDTH / 100, HEIGHT / 100), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    write(figure, MARGIN, MARGIN, "/".join(run.parts[-4:]) + "/", INK)
+    for number, (depth, name) in enumerate(tree(run, 1), start=1):
+        write(figure, MARGIN + 22 * depth, MARGIN + LINE * number, name, INK if depth == 1 else PALE)
+    plot_losses(figure, run)
     images = sorted((run / "images" / "validation").glob("*_reconstruction.png"))
     if images:
-        draw.text((500, 336), images[-1].relative_to(run).as_posix(), font=font(14), fill=PALE)
-        shown = Image.open(images[-1]).convert("RGB")
-        scale = min((WIDTH - MARGIN - 500) / shown.width, (HEIGHT - MARGIN - 360) / shown.height)
-        size = (int(shown.width * scale), int(shown.height * scale))
-        picture.paste(shown.resize(size, Image.Resampling.NEAREST), (500, 360))
-    picture.save(file, optimize=True)
+        write(figure, LEFT, 340, images[-1].relative_to(run).as_posix(), PALE)
+        shown = figure.add_axes(place(LEFT, 366, WIDTH - MARGIN, HEIGHT - MARGIN), anchor="NW")
+        shown.imshow(imread(images[-1]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        shown.set_axis_off()
+    figure.savefig(file, metadata={"Software": None})
 
 
-def write_tree(draw: ImageDraw.ImageDraw, run: Path, corner: tuple[int, int]) -> None:
-    """Writes the run's folder as a tree; of a folder's many files the last two."""
-    x, y = corner
-    draw.text((x, y), "/".join(run.parts[-4:]) + "/", font=font(15), fill=INK)
-    for depth, name in tree(run, 1):
-        y += 21
-        draw.text((x + 22 * depth, y), name, font=font(14), fill=INK if depth == 1 else PALE)
+def place(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+    """Takes pixels from the upper left corner to what matplotlib calls a rectangle."""
+    return left / WIDTH, 1 - bottom / HEIGHT, (right - left) / WIDTH, (bottom - top) / HEIGHT
+
+
+def write(figure: Figure, left: float, top: float, text: str, colour: str) -> None:
+    """Writes a line, its upper left corner in pixels."""
+    font = font_manager.FontProperties(family="DejaVu Sans", size=9.5)
+    figure.text(left / WIDTH, 1 - top / HEIGHT, text, color=colour, va="top", fontproperties=font, parse_math=False)
 
 
 def tree(folder: Path, depth: int) -> list[tuple[int, str]]:
-    """Returns a folder's entries with their depths."""
+    """Returns a folder's entries with their depths; of a folder's many files the last two."""
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     lines: list[tuple[int, str]] = []
     if len(entries) > 4 and depth > 1:
@@ -53,39 +62,22 @@ def tree(folder: Path, depth: int) -> list[tuple[int, str]]:
     return lines
 
 
-def plot_losses(draw: ImageDraw.ImageDraw, run: Path, box: tuple[int, int, int, int]) -> None:
+def plot_losses(figure: Figure, run: Path) -> None:
     """Plots the losses of losses.jsonl against the iteration, on a logarithmic scale."""
-    from math import log10
-
-    left, top, right, bottom = box
     rows = [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
-    series = {split: [(row["iteration"], row["loss"]) for row in rows if row["split"] == split] for split in COLOURS}
-    values = [loss for points in series.values() for _, loss in points]
-    low, high = log10(min(values)), log10(max(values))
-    last = max(row["iteration"] for row in rows)
-
-    def place(iteration: int, loss: float) -> tuple[float, float]:
-        return (
-            left + 60 + (right - left - 60) * iteration / last,
-            bottom - 30 - (bottom - 30 - top) * (log10(loss) - low) / (high - low),
-        )
-
-    for exponent in (low, (low + high) / 2, high):
-        y = place(0, 10**exponent)[1]
-        draw.line([(left + 60, y), (right, y)], fill=GRID)
-        draw.text((left, y - 8), f"{10**exponent:.4f}", font=font(13), fill=PALE)
-    for number, (split, points) in enumerate(series.items()):
-        placed = [place(*point) for point in points]
-        draw.line(placed, fill=COLOURS[split], width=2)
-        for x, y in placed if split == "validation" else ():
-            draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=COLOURS[split])
-        draw.text((right - 110, top + 18 * number), f"{split} loss", font=font(14), fill=COLOURS[split])
-    draw.text((left + 60, bottom - 20), f"losses.jsonl, {last} iterations", font=font(14), fill=PALE)
-
-
-def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """Pillow's own font, the same on every machine."""
-    return ImageFont.load_default(size)
+    plot = figure.add_axes(place(LEFT + 50, MARGIN, WIDTH - MARGIN, 290))
+    for split, colour in COLOURS.items():
+        points = [(row["iteration"], row["loss"]) for row in rows if row["split"] == split]
+        marker = "o" if split == "validation" else None
+        plot.semilogy(*zip(*points, strict=True), color=colour, marker=marker, markersize=4, label=f"{split} loss")
+    plot.set_xlabel("iteration, from losses.jsonl", color=PALE)
+    plot.tick_params(length=0, labelsize=9, labelcolor=PALE)
+    plot.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    plot.yaxis.set_minor_locator(NullLocator())
+    plot.yaxis.set_major_formatter("{x:g}")
+    plot.grid(color=GRID)
+    plot.spines[:].set_visible(False)
+    plot.legend(frameon=False, labelcolor="linecolor")
 
 
 if __name__ == "__main__":
