@@ -1,6 +1,7 @@
 """Learning-rate schedules, the handlers that the section ``scheduler`` of a configuration names.
 
-Imports engine and foundation. Add one schedule per file, with a line in the catalogue here: short name -> "module:Class".
+Imports engine and foundation. Add one schedule per file, with a line in the catalogue here: short name ->
+"module:Class".
 """
 
 CATALOGUE = {
