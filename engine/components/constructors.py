@@ -151,6 +151,8 @@ def _explicit(source: Source, given: ast.arguments, texts: Mapping[str, str], *,
     settings = [*zip(optional, given.defaults, strict=True), *zip(given.kwonlyargs, given.kw_defaults, strict=True)]
     fields: dict[str, Any] = {}
     for argument, default in settings:
+        if argument in given.posonlyargs:
+            continue  # a setting is given by its name
         value = ... if default is None else _default(source, argument.arg, default)
         fields[argument.arg] = (
             evaluate(source, argument.annotation),

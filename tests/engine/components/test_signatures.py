@@ -50,6 +50,13 @@ def test_other_packages_classes_have_their_settings_where_a_default_is():
     assert fields(component)["lr"] == 0.01
 
 
+def test_what_can_only_be_given_by_position_is_no_setting(tmp_path):
+    source = "class A:\n    def __init__(self, model, size=1, /, rate=2, *, x=3): ...\n"
+    component = find("model", "part.py:A", written(tmp_path, source))
+    assert component.signature.injected == ("model",)
+    assert fields(component) == {"rate": 2, "x": 3}
+
+
 def test_a_parameter_may_be_called_what_pydantic_calls_a_method(tmp_path):
     source = (
         "class A:\n    def __init__(self, *, copy: int = 1, schema: int = 2, json: int = 3, model_x: int = 4): ...\n"
