@@ -13,6 +13,7 @@ from pydantic import Field, PositiveInt
 
 from firebox.data.datamodule import DataError, DataModule, Samples, Split, held_out_length, hold_out
 from firebox.data.specification import ImageSpecification, PixelRange
+from firebox.foundation.paths import FilePath
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ class ImageFolder(DataModule):
     def __init__(
         self,
         *,
-        root: str,
+        root: FilePath,
         image_size: tuple[PositiveInt, PositiveInt] = (64, 64),
         color: Literal["rgb", "grayscale"] = "rgb",
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,

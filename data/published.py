@@ -10,6 +10,7 @@ from pydantic import Field
 
 from firebox.data.datamodule import DataError, DataModule, Samples, Split, held_out_length, hold_out, require_files
 from firebox.data.specification import ImageSpecification, PixelRange
+from firebox.foundation.paths import FilePath
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,7 @@ class DownloadedImages(PublishedImages):
     def __init__(
         self,
         *,
-        root: str | None = None,
+        root: FilePath | None = None,
         download: bool = False,
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,

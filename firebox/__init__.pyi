@@ -29,6 +29,7 @@ from .engine.training.pixel_loss import PixelLoss as PixelLoss
 from .engine.training.run import Run as Run
 from .engine.training.update import Update as Update
 from .foundation.intervals import Interval as Interval
+from .foundation.paths import FilePath as FilePath
 from .foundation.problems import Problem as Problem
 from .foundation.problems import Refusal as Refusal
 from .foundation.randomness import mix as mix

@@ -15,3 +15,22 @@ def shipped(path: str) -> Path:
     """Returns a file of the package by its path below the root; relative where the working directory allows it."""
     file = ROOT / path
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+
+
+def shipped_configuration(name: str) -> Path | None:
+    """Returns a configuration of the package by its name below ``configs/``, such as ``base/image.yaml``.
+
+    Args:
+        name: with its suffix; ``configs/`` may stand before it, as in a checkout.
+
+    Returns:
+        The file, or None if the package has none of that name.
+    """
+    below = name.removeprefix("configs/")
+    return shipped(f"configs/{below}") if below in shipped_configurations() else None
+
+
+def shipped_configurations() -> list[str]:
+    """Returns the names of all configurations of the package."""
+    folder = ROOT / "configs"
+    return sorted(file.relative_to(folder).as_posix() for file in folder.glob("*/*.yaml"))

@@ -32,7 +32,8 @@ from firebox.engine.archives.loading import (
     number_of,
 )
 from firebox.engine.archives.measurement import evaluation_split, measure
-from firebox.engine.configuration import Configuration, read_recorded
+from firebox.engine.configuration import Configuration, plain, read_recorded
+from firebox.engine.configuration.core_schema import write
 from firebox.engine.records import checkpoints
 from firebox.engine.records.checkpoints import DamagedCheckpoint, Manifest
 from firebox.engine.records.monitor import best_of, monitor_of
@@ -172,7 +173,7 @@ def _parent(directory: RunDirectory, configuration: Configuration) -> Path:
     """Returns the datamodule's folder: the one the run is in or, for a run that was moved, where its output went."""
     name = configuration.data.named.component.short_name
     around = directory.path.absolute().parent.parent
-    return directory.path.parent.parent if around.name == name else Path(configuration.output.root) / name
+    return directory.path.parent.parent if around.name == name else configuration.output_root / name
 
 
 @contextmanager
@@ -204,7 +205,9 @@ def _claimed(parent: Path) -> Iterator[tuple[Path, str]]:
 def _write(
     folder: Path, run: Run, directory: RunDirectory, manifest: Manifest, metrics: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    shutil.copyfile(directory.configuration, folder / CONFIGURATION)
+    # Written anew: relative paths are seen from this folder now.
+    text = f"# The resolved configuration of {directory.path}\n{write(plain(run.configuration, folder))}"
+    (folder / CONFIGURATION).write_text(text, encoding="utf-8")
     if directory.model_summary.is_file():
         shutil.copyfile(directory.model_summary, folder / SUMMARY)
     else:

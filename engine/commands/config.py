@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from firebox.engine.commands.train import trainers
 from firebox.engine.configuration import Configuration, plain, read
+from firebox.engine.configuration.core_schema import write_inline
 from firebox.engine.configuration.layers import load
 from firebox.engine.configuration.trainer import Trainer
 from firebox.foundation import console
@@ -52,7 +51,7 @@ def _trainer(path: Path, name: str | None) -> Trainer:
 
 def annotated(configuration: Configuration) -> str:
     """Returns a configuration as YAML, valid as a configuration file, each value with where it was written."""
-    lines = list(_lines(plain(configuration), configuration, (), ""))
+    lines = list(_lines(plain(configuration, Path.cwd()), configuration, (), ""))
     width = max(len(line) for line, origin in lines if origin)
     return "".join(f"{line:<{width}}  # {origin}\n" if origin else f"{line}\n" for line, origin in lines)
 
@@ -61,7 +60,7 @@ def _lines(
     content: dict[str, Any], configuration: Configuration, path: tuple[str, ...], indent: str
 ) -> Iterator[tuple[str, str]]:
     for key, value in content.items():
-        name = _scalar(key)
+        name = write_inline(key)
         if path == () and key == "handlers":
             yield f"{name}:", ""
             for entry in value:
@@ -73,10 +72,4 @@ def _lines(
             yield from _lines(value, configuration, (*path, key), f"{indent}  ")
         else:
             mark = configuration.mark(*path, key)
-            yield f"{indent}{name}: {_scalar(value)}", str(mark) if mark else "default"
-
-
-def _scalar(value: Any) -> str:
-    """A value on one line of YAML."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
-    return str(text).removesuffix("\n").removesuffix("\n...")
+            yield f"{indent}{name}: {write_inline(value)}", str(mark) if mark else "default"

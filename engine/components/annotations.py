@@ -18,6 +18,7 @@ LIGHT_MODULES = frozenset(
         "pathlib",
         "collections.abc",
         "firebox.foundation.intervals",
+        "firebox.foundation.paths",
         "firebox.data.specification",
         "firebox.engine.components.part",
     }

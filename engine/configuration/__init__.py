@@ -6,6 +6,7 @@ constructor.
 
 from __future__ import annotations
 
-from firebox.engine.configuration.configuration import Configuration, Data, Named, plain, read, read_recorded
+from firebox.engine.configuration.configuration import Configuration, Data, Named, plain
+from firebox.engine.configuration.reading import read, read_recorded
 
 __all__ = ["Configuration", "Data", "Named", "plain", "read", "read_recorded"]

@@ -18,13 +18,32 @@ HEAD = """# Configuration
 
 A run is described by one YAML file. `firebox config FILE` prints what it resolves to and where each value comes from;
 `--check` tells what is wrong with it. Wherever a component is named, `package.module:Class` or `path/to/file.py:Class`
-may stand, too; a path is looked for beside the configuration, then in the working directory.
+may stand, too.
 
 | key | value |
 |---|---|
 | `extends` | a file that this one is laid over: maps merge, lists and scalars replace |
 | `trainer` | the trainer that the file is for |
 | `seed` | selects all randomness of the run, an integer from 0; default `0` |
+| `handlers+` | handlers that are added to those of what the file extends, where `handlers` replaces them |
+
+**Values** are read as YAML 1.2 (its core schema) has them, in a file and after `--set` alike: `010` is 10, `0o10` is
+8, `1e3` and `.5` are numbers, `null`, `~` and nothing are null, `true` and `false` are the only booleans; everything
+else is text, `yes`, `off`, `1:30` and `1_000` too. A file has at most 262,144 bytes and 10,000 values.
+
+**Paths.** A relative path is looked for beside the file that wrote it, then in the working directory; one from
+`--set`, in the working directory alone. `output.root` is made below the working directory. `~`, `$NAME` and `${NAME}`
+are replaced, and a variable that is not set is refused. A run's `config.yaml` has an absolute path, or one that begins
+with `~` or `$NAME`, as it was written; it has a relative one as seen from the run's folder. So it means the same from
+everywhere, also after a project was moved together with its runs.
+
+**Configurations that come with Firebox** are found by their names in `configs/`, from every folder, after the user's
+own files: `extends: base/image.yaml`, `firebox train cae_baseline cae/cae_baseline_fashion_mini.yaml`.
+
+**From the command line**, `--set KEY=VALUE` sets one value. The key is dotted, and a handler is addressed by its name:
+
+    --set training.epochs=3 --set handlers.checkpoint.keep_last=3 --set handlers.progress=false
+    --set handlers.my_handlers.py:Slow.seconds=1 --set handlers+=[ema]
 """
 LOSSES = """## loss
 
@@ -52,7 +71,8 @@ def markdown() -> str:
     attached = ", ".join(f"`{name}`" for name in default_handlers())
     parts.append(
         f"## handlers\n\nA list; each entry is a name, a name with its parameters, or a name with `false`. Attached to "
-        f"every run unless left out so: {attached}.\n"
+        f"every run unless left out so: {attached}. An entry of `handlers+` whose name the list has already is merged "
+        "with it; the others come after it.\n"
     )
     parts += _components("handler")
     return "\n".join(parts)
@@ -106,6 +126,8 @@ def _type(field: dict[str, Any]) -> str:
         return f"{kind}{_bounds(field)}"
     if kind == "string":
         pattern = field.get("pattern")
+        if field.get("format") == "path":
+            return "path"
         return "`N epochs` or `N iterations`" if pattern == INTERVAL_PATTERN else f"text{_like(pattern)}"
     words = {"boolean": "true or false", "object": "map", "null": "null", None: "anything"}
     return words.get(kind, str(kind))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from firebox.engine.configuration import handler_list
+from firebox.engine.configuration.handler_list import APPENDED
 from firebox.engine.configuration.nodes import Node, parse, parse_file
-from firebox.foundation.problems import Mark, Problem, Refusal, shown
+from firebox.engine.configuration.paths import places
+from firebox.foundation.package import shipped_configuration, shipped_configurations
+from firebox.foundation.problems import Mark, Problem, Refusal, shown, suggestion
 
 
 def load(path: Path) -> Node:
-    """Loads a configuration file with all that it extends.
+    """Loads a configuration file with all that it extends; one that is not there may be the package's of that name.
 
     Raises:
         Refusal: a file that can't be read or parsed, or extends itself.
     """
+    if not path.exists():
+        shipped = shipped_configuration(path.as_posix())
+        if shipped is None:
+            message = f"no such file; of the configurations that come with Firebox, {_known(path)}"
+            raise Refusal([Problem("", f"can't read the configuration: {message}", Mark(str(path)))])
+        path = shipped
     return _load(path, ())
 
 
@@ -22,30 +31,41 @@ def _load(path: Path, chain: tuple[Path, ...]) -> Node:
     node = parse_file(path)
     if not node.is_map:
         raise Refusal([Problem("", f"got {shown(node.plain())}, expected a map of keys", node.mark)])
-    base = node.value.pop("extends", None)
-    if base is None:
-        return node
-    if not isinstance(base.value, str):
-        raise Refusal([Problem("extends", f"got {shown(base.plain())}, expected the path of a file", base.mark)])
+    base, added = node.value.pop("extends", None), node.value.pop(APPENDED, None)
+    if added is not None and "handlers" in node.value:
+        raise Refusal([Problem(APPENDED, "given beside handlers; expected one of the two", added.key_mark)])
+    if base is not None:
+        chain = (*chain, path.resolve())
+        node = merge(_load(_base(base, chain), chain), node)
+    if added is not None:
+        handler_list.append(node, added)
+    return node
+
+
+def _base(extends: Node, chain: tuple[Path, ...]) -> Path:
+    """The file that a configuration extends."""
+    name, mark = extends.value, extends.mark
+    if not isinstance(name, str):
+        raise Refusal([Problem("extends", f"got {shown(extends.plain())}, expected the path of a file", mark)])
     try:
-        base_path = _shortest(path.parent / base.value)
-        resolved, exists = base_path.resolve(), base_path.is_file()
+        found = places(name, mark)
+        base = next((place for place in found if place.is_file()), None) or shipped_configuration(name)
+        resolved = None if base is None else base.resolve()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise Refusal([Problem("extends", f"got {shown(base.value)}, which is no path: {reason}", base.mark)]) from None
-    chain = (*chain, path.resolve())
+        raise Refusal([Problem("extends", f"got {shown(name)}, which is no path: {reason}", mark)]) from None
+    if base is None:
+        where = " or ".join(map(str, found))
+        message = f"got {shown(name)}, no such file: {where}; of the configurations that come with Firebox, "
+        raise Refusal([Problem("extends", message + _known(Path(name)), mark)])
     if resolved in chain:
-        names = " -> ".join(file.name for file in (*chain, resolved))
-        raise Refusal([Problem("extends", f"the files extend each other in a circle: {names}", base.mark)])
-    if not exists:
-        raise Refusal([Problem("extends", f"got {shown(base.value)}, no such file: {base_path}", base.mark)])
-    return merge(_load(base_path, chain), node)
+        names = " -> ".join(file.name for file in (*chain, base))
+        raise Refusal([Problem("extends", f"the files extend each other in a circle: {names}", mark)])
+    return base
 
 
-def _shortest(path: Path) -> Path:
-    """The path without ``..``, as it is shown, where that is the same place."""
-    shortest = Path(os.path.normpath(path))
-    return shortest if shortest.resolve() == path.resolve() else path
+def _known(path: Path) -> str:
+    return suggestion(path.as_posix(), shipped_configurations())
 
 
 def merge(base: Node, over: Node) -> Node:
@@ -75,8 +95,12 @@ def set_value(root: Node, assignment: str) -> None:
     if text.strip() and value.is_map and not value.value and "{" not in text:
         value = Node(None, mark)
     _remark(value, mark)
+    key = key.strip()
+    if key == APPENDED:
+        handler_list.append(root, value)
+        return
+    steps = handler_list.steps(root, key, mark)
     node = root
-    steps = key.strip().split(".")
     for position in range(len(steps)):
         last = position == len(steps) - 1
         node = _step_into(node, steps, position, value if last else Node({}, mark, mark), mark, replace=last)
@@ -86,14 +110,11 @@ def _step_into(node: Node, steps: list[str], position: int, new: Node, mark: Mar
     """Returns the child of ``node`` that a step names, put there where it is absent or is to be replaced."""
     step = steps[position]
     if isinstance(node.value, list):
-        for item in node.value:
-            if item.value == step:
-                item.value = {step: new}
-                return new
-            if item.is_map and step in item.value:
-                return _put(item.value, step, new, replace=replace)
-        node.value.append(Node({step: new}, mark, mark))
-        return new
+        parameters = handler_list.entry(node, step, mark)
+        if replace:
+            # The handler's name stays where it was written: a relative file in it is looked for from there.
+            parameters.value, parameters.mark = new.value, new.mark
+        return parameters
     if node.value is None:
         node.value = [] if steps[position - 1] == "handlers" else {}
         return _step_into(node, steps, position, new, mark, replace=replace)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from firebox.engine.configuration.core_schema import (
+    MAXIMUM_BYTES,
+    MAXIMUM_DEPTH,
+    MAXIMUM_VALUES,
+    TOO_DEEP,
+    TOO_LONG,
+    TOO_MANY,
+    Loader,
+    TooLarge,
+)
 from firebox.foundation.problems import Mark, Problem, Refusal, shown
 
-MAXIMUM_NODES = 100_000
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
@@ -56,21 +64,6 @@ class Node:
         return isinstance(self.value, dict) and key in self.value
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, with numbers as YAML 1.2 reads them (``1e-3`` is a number) and without dates."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
-
-
 def parse(text: str, source: str) -> Node:
     """Parses a YAML document.
 
@@ -79,25 +72,26 @@ def parse(text: str, source: str) -> Node:
         source: the file's path, for messages.
 
     Raises:
-        Refusal: a syntax error, a duplicate or non-text key, a tag, a cyclic alias.
+        Refusal: a syntax error, a duplicate or non-text key, a tag, a cyclic alias, more than a configuration can be.
     """
+    if len(text) > MAXIMUM_BYTES:
+        raise Refusal([Problem("", TOO_LONG, Mark(source))])
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
         mark = Mark(source, place.line + 1, place.column + 1) if place else Mark(source)
-        raise Refusal([Problem("", f"not valid YAML: {error.problem or error.context}", mark)]) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise Refusal([Problem("", f"not valid YAML: {reason}", Mark(source))]) from None
+        what = (
+            str(error.problem) if isinstance(error, TooLarge) else f"not valid YAML: {error.problem or error.context}"
+        )
+        raise Refusal([Problem("", what, mark)]) from None
+    except yaml.YAMLError as error:
+        raise Refusal([Problem("", f"not valid YAML: {str(error).splitlines()[0]}", Mark(source))]) from None
     if root is None:
         return Node({}, Mark(source, 1, 1), Mark(source, 1, 1))
     converter = _Converter(loader, source)
-    try:
-        node = converter.convert(root, ())
-    except RecursionError:
-        raise Refusal([Problem("", "not valid YAML: nested too deeply", Mark(source))]) from None
+    node = converter.convert(root, ())
     if converter.problems:
         raise Refusal(converter.problems)
     return node
@@ -106,7 +100,11 @@ def parse(text: str, source: str) -> Node:
 def parse_file(path: Path) -> Node:
     """Parses a YAML file; a file that can't be read is refused."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        with path.open("rb") as file:
+            content = file.read(MAXIMUM_BYTES + 1)
+        if len(content) > MAXIMUM_BYTES:
+            raise Refusal([Problem("", TOO_LONG, Mark(str(path)))])
+        return parse(content.decode(), str(path))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise Refusal([Problem("", f"can't read the configuration: {reason}", Mark(str(path)))]) from None
@@ -125,9 +123,10 @@ class _Converter:
     def convert(self, node: yaml.Node, path: tuple[str, ...]) -> Node:
         mark = self._mark(node)
         self._count += 1
-        if id(node) in self._open or self._count > MAXIMUM_NODES:
-            what = "an alias that contains itself" if id(node) in self._open else f"more than {MAXIMUM_NODES} values"
-            raise Refusal([Problem(".".join(path), f"got {what}", mark)])
+        if id(node) in self._open:
+            raise Refusal([Problem(".".join(path), "got an alias that contains itself", mark)])
+        if self._count > MAXIMUM_VALUES or len(path) > MAXIMUM_DEPTH:  # aliases, written out
+            raise Refusal([Problem("", TOO_MANY if self._count > MAXIMUM_VALUES else TOO_DEEP, mark)])
         self._open.add(id(node))
         try:
             return Node(self._value(node, path), mark, mark)
@@ -148,7 +147,7 @@ class _Converter:
             reason = getattr(error, "problem", None) or str(error)
             self.problems.append(Problem(".".join(path), f"got {shown(node.value)}: {reason}", self._mark(node)))
             return None
-        if isinstance(value, bytes | set):
+        if not isinstance(value, str | int | float | None):
             self.problems.append(
                 Problem(".".join(path), f"got the tag {node.tag}, expected plain data", self._mark(node))
             )

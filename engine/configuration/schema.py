@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from firebox.engine.components.catalogue import Component, Kind, catalogue, find
 from firebox.engine.components.part import Part, part_of
+from firebox.engine.configuration.handler_list import APPENDED
 from firebox.engine.configuration.sections import Loading, Output, Seed, Training
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -40,13 +41,17 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "extends": {"type": "string", "description": "a configuration that this one is laid over"},
+            "extends": {
+                "type": "string",
+                "description": "a configuration that this one is laid over: a file, or one that comes with Firebox",
+            },
             "trainer": {"enum": sorted(catalogue("trainer")), "description": "the trainer that this is for"},
             "seed": {**TypeAdapter(Seed).json_schema(), "default": 0},
             **sections,
             "training": {"type": ["object", "null"], **_parameters(Training), "description": "how long and where"},
             "output": {"type": ["object", "null"], **_parameters(Output), "description": "where the run goes"},
             "handlers": _handlers(),
+            APPENDED: {"$ref": "#/properties/handlers", "description": "added to the handlers of what it extends"},
         },
     }
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from firebox.foundation.paths import FilePath
+
 
 class Section(BaseModel):
     """A part of the configuration: unknown keys are errors, values are not converted."""
@@ -59,7 +61,7 @@ class Training(Section):
 class Output(Section):
     """Where the run's directory goes."""
 
-    root: str = Field("runs", description="folder that all runs are below")
+    root: FilePath = Field("runs", description="folder that all runs are below")
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", title="letters, digits, . _ -")] | None = (
         Field(None, description="the run's own name; null: the next free version_N")
     )

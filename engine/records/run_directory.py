@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from firebox.engine.configuration import Configuration, plain
+from firebox.engine.configuration.core_schema import write
 from firebox.foundation.files import write_whole
 from firebox.foundation.problems import Problem, Refusal
 
@@ -106,7 +105,7 @@ class RunDirectory:
 
     def write_configuration(self, configuration: Configuration) -> None:
         """Writes the resolved configuration; valid as a configuration file."""
-        text = yaml.safe_dump(plain(configuration), sort_keys=False, allow_unicode=True)
+        text = write(plain(configuration, self.path))
         write_whole(self.configuration, f"# The resolved configuration of {self.path}\n{text}")
 
     def write_environment(self, environment: dict[str, Any]) -> None:

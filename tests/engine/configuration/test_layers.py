@@ -1,5 +1,7 @@
 """What a file extends, and what the command line sets on top."""
 
+from pathlib import Path
+
 import pytest
 
 from firebox.engine.configuration.layers import load, set_value
@@ -38,6 +40,45 @@ def test_the_path_shown_has_no_detours(tmp_path):
     (tmp_path / "base.yaml").write_text("x: 1\n")
     (tmp_path / "one" / "top.yaml").write_text("extends: ../base.yaml\n")
     assert load(tmp_path / "one" / "top.yaml").value["x"].mark.source == str(tmp_path / "base.yaml")
+
+
+def test_shipped_configurations_are_found_by_name_from_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cae/cae_baseline_fashion_mini.yaml", "configs/cae/cae_baseline_fashion_mini.yaml"):
+        assert load(Path(name)).plain()["datamodule"]["name"] == "fashion_mini"
+        written(tmp_path, top=f"extends: {name}\nseed: 1\n")
+        root = load(tmp_path / "top.yaml")
+        assert (root.plain()["seed"], root.plain()["model"]["name"]) == (1, "cae_baseline")
+
+
+def test_the_users_own_file_comes_before_a_shipped_one_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "here/base").mkdir(parents=True)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here/base/image.yaml").write_text("seed: 1\n")
+    (tmp_path / "there/top.yaml").write_text("extends: base/image.yaml\n")
+    monkeypatch.chdir(tmp_path / "here")
+    assert load(Path("base/image.yaml")).plain() == {"seed": 1}
+    assert load(tmp_path / "there/top.yaml").plain() == {"seed": 1}, "beside the file, then the working directory"
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path / "there/top.yaml").plain()["seed"] == 7, "then those that come with Firebox"
+
+
+def test_a_configuration_that_is_nowhere_is_refused_with_the_closest_shipped_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refusal, match=r"no such file; .* did you mean cae/cae_baseline_mnist\.yaml\?"):
+        load(Path("cae/cae_baseline_mnst.yaml"))
+    written(tmp_path, top="extends: base/images.yaml\n")
+    with pytest.raises(Refusal, match=r'got "base/images\.yaml", no such file: .* did you mean base/image\.yaml\?'):
+        load(tmp_path / "top.yaml")
+
+
+@pytest.mark.parametrize("name", ["~/base.yaml", "$PLACE/base.yaml"])
+def test_an_extended_file_may_be_named_from_home_or_a_variable(tmp_path, monkeypatch, name):
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place/base.yaml").write_text("seed: 5\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "place"))
+    monkeypatch.setenv("PLACE", str(tmp_path / "place"))
+    assert load(written(tmp_path, top=f"extends: {name}\n") / "top.yaml").plain() == {"seed": 5}
 
 
 @pytest.mark.parametrize(

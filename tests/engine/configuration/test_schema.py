@@ -55,6 +55,7 @@ def test_a_resolved_configuration_fits(validator):
         "scheduler: null",
         "handlers: [ema, {checkpoint: false}, {ema: null}, {'a.py:B': {x: 1}}, 'c:D']",
         "handlers: null",
+        "handlers+: [ema, {checkpoint: {keep_last: 3}}]",
     ],
 )
 def test_what_may_be_written_fits(text, validator):
@@ -82,6 +83,8 @@ def test_what_may_be_written_fits(text, validator):
         "trainer: cae",
         "handlers: {ema: {}}",
         "handlers: [emma]",
+        "handlers+: [emma]",
+        "handlers+: ema",
         "handlers: [{ema: {decay: 1.0}}]",
         "handlers: [{ema: {}, checkpoint: {}}]",
         "handlers: [{checkpoint: {every: 0 epochs}}]",
