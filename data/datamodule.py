@@ -81,6 +81,10 @@ def held_out_length(length: int, fraction: float) -> int:
     return min(round(length * fraction), max(length - 1, 0))
 
 
+EMBEDDED = "The data set fashion_mini is embedded and needs no files: --set 'datamodule={name: fashion_mini}'"
+"""The way out where a data set's files are missing; the whole section, as others have other parameters."""
+
+
 def require_files(root: Path, names: list[str], *, name: str, source: str) -> str | None:
     """Returns a text that names the missing files under ``root``, or None where all are there.
 
@@ -94,6 +98,5 @@ def require_files(root: Path, names: list[str], *, name: str, source: str) -> st
     if not absent:
         return None
     return (
-        f"{name}: {len(absent)} of {len(names)} files are missing in {root}: {', '.join(absent)}. {source} "
-        "The data set fashion_mini is embedded and needs no files: --set datamodule.name=fashion_mini"
+        f"{name}: {len(absent)} of {len(names)} files are missing in {root}: {', '.join(absent)}. {source} {EMBEDDED}"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.datamodule import DataError, DataModule, Samples, Split, held_out_length, hold_out
+from firebox.data.datamodule import EMBEDDED, DataError, DataModule, Samples, Split, held_out_length, hold_out
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.foundation.paths import FilePath
 
@@ -172,7 +172,7 @@ def _listing(root: Path) -> _Listing:
     if not root.is_dir():
         raise DataError(
             f"image_folder: there is no folder {root.absolute()}; datamodule.root names the folder of the images. "
-            "The data set fashion_mini is embedded and needs no files: --set datamodule.name=fashion_mini"
+            f"{EMBEDDED}"
         )
     folders = _folders(root)
     if {"validation", "val"} <= set(folders) <= set(SPLIT_FOLDERS):
@@ -206,10 +206,7 @@ def _images_by_class(place: Path) -> dict[str, list[Path]]:
             f"such as {loose[0].name}"
         )
     if not classes and not loose:
-        raise DataError(
-            f"image_folder: {place.absolute()} holds no images ({', '.join(SUFFIXES)}). "
-            "The data set fashion_mini is embedded and needs no files: --set datamodule.name=fashion_mini"
-        )
+        raise DataError(f"image_folder: {place.absolute()} holds no images ({', '.join(SUFFIXES)}). {EMBEDDED}")
     return classes or {"": loose}
 
 

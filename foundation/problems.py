@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -78,6 +79,11 @@ def suggestion(given: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     listed = f"expected one of: {', '.join(names)}" if names else "none exist"
     return f"did you mean {close[0]}? {listed}" if close else listed
+
+
+def setting(key: str, value: str) -> str:
+    """Returns the option that sets a value, as it is typed into a shell: a way out that a message proposes."""
+    return f"--set {shlex.quote(f'{key}={value}')}"
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
@@ -65,5 +66,5 @@ class TerminateOnNaN(Handler):
         raise NonFiniteLoss(
             f"iteration {row.iteration}: {terms}; no checkpoint has what came of it\n"
             f"samples {shown(indices)}, all of them in {file}\n"
-            f"to see it again: firebox replay {run.directory.path} --iteration {row.iteration}"
+            f"to see it again: firebox replay {shlex.quote(str(run.directory.path))} --iteration {row.iteration}"
         )

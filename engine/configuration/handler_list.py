@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 from firebox.engine.components.catalogue import catalogue
 from firebox.engine.configuration.core_schema import write_inline
 from firebox.engine.configuration.nodes import Node
 from firebox.engine.configuration.paths import located_reference, names_file
-from firebox.foundation.problems import Mark, Problem, Refusal, shown
+from firebox.foundation.problems import Mark, Problem, Refusal, setting, shown
 
 APPENDED = "handlers+"
 """The key whose list is added to the handlers so far, entry by entry, where ``handlers`` replaces them."""
@@ -85,27 +84,24 @@ def steps(root: Node, key: str, mark: Mark) -> list[str]:
     listed = [_entry(item)[0] for item in handlers.value] if handlers and isinstance(handlers.value, list) else []
     for name in sorted(filter(None, listed), key=len, reverse=True):
         if ":" in name and f"{rest}.".startswith(f"{name}."):
-            setting = rest.removeprefix(name)[1:]
-            return [first, name, *(setting.split(".") if setting else ())]
+            below = rest.removeprefix(name)[1:]
+            return [first, name, *(below.split(".") if below else ())]
     match = _REFERENCE.fullmatch(rest)
     if match is None:
         return key.split(".")
-    name, setting = match[1], match[2]
+    name, below = match[1], match[2]
     short, *inner = rest.split(".")
     if not names_file(name) and (short in listed or short in catalogue("handler")):
-        one = _quoted(f"handlers.{short}", _nested(inner))
-        other = _quoted(APPENDED, [{name: _nested(setting.split(".")) if setting else {}}])
+        one = setting(f"handlers.{short}", write_inline(_nested(inner)))
+        parameters = _nested(below.split(".")) if below else {}
+        other = setting(APPENDED, write_inline([{name: parameters}]))
         message = f"can be the handler {name} or a setting of the handler {short}"
         raise Refusal([Problem(key, f"{message}; expected {one} or {other}", mark)])
-    return [first, name, *(setting.split(".") if setting else ())]
+    return [first, name, *(below.split(".") if below else ())]
 
 
 def _nested(keys: list[str]) -> dict[str, object]:
     return {keys[0]: _nested(keys[1:]) if keys[1:] else 1}
-
-
-def _quoted(key: str, value: object) -> str:
-    return "--set " + shlex.quote(f"{key}={write_inline(value)}")
 
 
 def _entry(item: Node) -> tuple[str | None, Node | None]:

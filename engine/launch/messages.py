@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -89,7 +90,7 @@ def completed_already(directory: RunDirectory, configuration: Configuration) -> 
     logger.info("%s is completed: %s, iteration %d", directory.path, status.reason, status.iteration)
     logger.info(
         "to train it longer: --resume %s --set training.epochs=%d --allow-change training.epochs",
-        directory.path,
+        shlex.quote(str(directory.path)),
         2 * epochs,
     )
     _last_line(directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,9 @@ def _refuse_differences(recorded: Configuration, given: Configuration, allowed: 
             logger.info("%s: changed from %s to %s", key, shown(before), shown(now))
             continue
         where = f"{recorded.root.mark.source}"
-        way_out = f"--allow-change {key}" if _covered(key, CHANGEABLE) else "start a new run without --resume"
+        way_out = (
+            f"--allow-change {shlex.quote(key)}" if _covered(key, CHANGEABLE) else "start a new run without --resume"
+        )
         message = f"the run has {shown(before)} ({where}), now {shown(now)}; expected the same, or {way_out}"
         problems.append(Problem(key, message, given.mark(*key.split("."))))
     refuse(problems)

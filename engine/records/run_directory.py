@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,7 @@ def claim(configuration: Configuration) -> RunDirectory:
 def version_exists(configuration: Configuration) -> Problem:
     """Returns the problem of a version that was asked for and exists."""
     path = configuration.directory / str(configuration.output.version)
-    message = f"{path} exists already; expected a new name, or --resume {path} to continue it"
+    message = f"{path} exists already; expected a new name, or --resume {shlex.quote(str(path))} to continue it"
     return Problem("output.version", message, configuration.mark("output", "version"))
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.foundation.problems import Problem
+from firebox.foundation.problems import Problem, setting
 
 
 class HandlersConflict(Guard):
@@ -31,4 +31,5 @@ class HandlersConflict(Guard):
             shared = sorted(set(getattr(one, "writes", ())) & set(getattr(other, "writes", ())))
             if shared:
                 message = f"writes {shared[0]}, which {first.written} writes, too; expected one of them: "
-                yield preflight.problem(f"{message}--set handlers.{first.written}=false", "handlers", second.written)
+                way_out = setting(f"handlers.{first.written}", "false")
+                yield preflight.problem(message + way_out, "handlers", second.written)

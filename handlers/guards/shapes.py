@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.foundation.problems import Problem
+from firebox.foundation.problems import Problem, setting
 from firebox.handlers.image_dump import ImageDump
 
 logger = logging.getLogger("firebox")
@@ -39,7 +39,7 @@ class ShownChannels(Guard):
             return
         for attached in preflight.handlers_of(ImageDump):
             message = f"can't write images of {channels} channels as PNG, expected 1 or 3; leave it out: "
-            yield preflight.problem(f"{message}--set {'.'.join(attached.path)}=false", *attached.path)
+            yield preflight.problem(message + setting(".".join(attached.path), "false"), *attached.path)
 
 
 class LatentDim(Guard):

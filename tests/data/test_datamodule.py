@@ -47,7 +47,7 @@ def test_required_files_that_are_absent_are_named(tmp_path: Path) -> None:
     text = require_files(tmp_path, ["a", "b", "c"], name="x", source="Ask someone.")
     assert text == (
         f"x: 2 of 3 files are missing in {tmp_path}: b, c. Ask someone. "
-        "The data set fashion_mini is embedded and needs no files: --set datamodule.name=fashion_mini"
+        "The data set fashion_mini is embedded and needs no files: --set 'datamodule={name: fashion_mini}'"
     )
 
 

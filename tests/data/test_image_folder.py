@@ -171,7 +171,7 @@ def test_a_missing_or_empty_root_is_said_beforehand(tmp_path: Path) -> None:
 
     assert str(absent.missing()).startswith(f"image_folder: there is no folder {tmp_path}/absent; datamodule.root")
     assert str(empty.missing()).startswith(f"image_folder: {tmp_path} holds no images (.png, ")
-    assert "--set datamodule.name=fashion_mini" in str(absent.missing())
+    assert "--set 'datamodule={name: fashion_mini}'" in str(absent.missing())
     with pytest.raises(DataError, match="holds no images"):
         empty.read("train")
 

@@ -140,7 +140,13 @@ def test_missing_files_are_named_with_every_way_out(
 
     assert text is not None
     assert text.startswith(f"{name}: ")
-    for part in (str(tmp_path), file, "https://", "--set datamodule.download=true", "datamodule.name=fashion_mini"):
+    for part in (
+        str(tmp_path),
+        file,
+        "https://",
+        "--set datamodule.download=true",
+        "'datamodule={name: fashion_mini}'",
+    ):
         assert part in text
     with pytest.raises(DataError) as refused:
         instance.read("train")

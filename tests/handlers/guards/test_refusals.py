@@ -6,6 +6,7 @@ from firebox.engine.checks.report import preflight
 from firebox.engine.commands.train import trainers
 from firebox.engine.configuration import read
 from firebox.foundation.problems import Refusal
+from tests import ways_out
 
 CAE, VAE, CLASSIFIER = "cae_baseline", "vae_baseline", "classifier_baseline"
 NO_DATAMODULE = "datamodule=null"
@@ -406,22 +407,56 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def refused(name, assignments):
+def found(name, assignments):
     """Returns the problems that a trainer's default configuration has with assignments on top."""
     trainer = trainers()[name]
-    with pytest.raises(Refusal) as caught:
+    try:
         preflight(read(trainer.name, trainer.default, None, assignments), trainer)
-    return caught.value.problems
+    except Refusal as refusal:
+        return refusal.problems
+    return ()
+
+
+def is_way_out(problem, name, assignments):
+    """Whether a problem is gone, and what was typed is understood, with a trainer and assignments."""
+    left = found(name, assignments)
+    unread = ("unknown key", "not valid YAML", "expected KEY=VALUE", "unknown handler")
+    return all(
+        (other.key, other.message) != (problem.key, problem.message) and not any(t in other.message for t in unread)
+        for other in left
+    )
 
 
 @pytest.mark.parametrize(("trainer", "assignments", "key", "text"), CASES.values(), ids=CASES)
 def test_it_is_refused(here, trainer, assignments, key, text):
-    problems = refused(trainer, assignments)
-    found = {problem.key: problem for problem in problems}
-    assert key in found, "\n".join(map(str, problems))
-    assert text in found[key].message
-    assert found[key].mark is not None, "the place of the value, or of the section that its default stands in"
+    problems = found(trainer, assignments)
+    by_key = {problem.key: problem for problem in problems}
+    assert key in by_key, "\n".join(map(str, problems))
+    assert text in by_key[key].message
+    assert by_key[key].mark is not None, "the place of the value, or of the section that its default stands in"
+    for problem in problems:
+        for setting in ways_out.settings(problem.message):
+            assert is_way_out(problem, trainer, [*assignments, setting]), f"{problem}: {setting}"
+        for other in ways_out.trainers_named(problem.message):
+            assert is_way_out(problem, other, assignments), f"{problem}: {other}"
     assert sorted(path.name for path in here.iterdir()) == ["UNLABELLED"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_way_out_that_does_not_help_or_is_not_understood_is_noticed():
+    wrong = ["datamodule={name: mnist, root: /nowhere}"]
+    (problem,) = found(CAE, wrong)
+    assert not is_way_out(problem, CAE, [*wrong, "datamodule.name=fashion_mini"]), "it has no root"
+    assert not is_way_out(problem, CAE, [*wrong, "seed=3"])
+    assert not is_way_out(problem, CAE, [*wrong, "datamodule={name: fashion_mini"])
+    assert is_way_out(problem, CAE, [*wrong, "datamodule={name: fashion_mini}"])
+
+
+def test_ways_out_are_read_from_messages_as_a_shell_reads_them():
+    message = """expected --set a.b="[0,1]", or --set 'c={d: e, f: "g h"}'. Or --resume '/a b/c'; run firebox train x"""
+    assert ways_out.settings(message) == ["a.b=[0,1]", 'c={d: e, f: "g h"}']
+    assert ways_out.options(message)[2] == ("--resume", "/a b/c")
+    assert ways_out.trainers_named(message) == ["x"]
 
 
 @pytest.mark.parametrize(

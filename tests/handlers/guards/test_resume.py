@@ -12,6 +12,7 @@ from firebox.engine.records.run_directory import claim
 from firebox.engine.training.factory import build
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
+from tests import ways_out
 
 SETTINGS = ["datamodule.batch_size=600", "training.epochs=2", "scheduler=null", "training.device=cpu"]
 QUIET = [f"handlers.{name}=false" for name in ("loss_log", "progress", "image_dump", "model_summary")]
@@ -88,3 +89,37 @@ def test_what_may_change_is_allowed_by_name(tmp_path):
     checked(directory, "handlers.checkpoint.keep_last=4", allowed=["handlers"])
     with pytest.raises(Refusal, match="--allow-change seed: can't be changed in a run"):
         checked(directory, "seed=8", allowed=["seed"])
+
+
+@pytest.mark.parametrize("assignment", ["training.epochs=4", "handlers.checkpoint.keep_last=4", "datamodule.workers=1"])
+def test_the_change_that_a_message_proposes_to_allow_is_allowed(tmp_path, assignment):
+    run = saved(tmp_path / "with a space", "a")
+    with pytest.raises(Refusal) as caught:
+        checked(run, assignment)
+    ((option, key),) = ways_out.options(caught.value.problems[0].message)
+    assert option == "--allow-change"
+    checked(run, assignment, allowed=[key])
+
+
+def test_the_run_that_a_message_proposes_to_resume_is_resumed(tmp_path):
+    run = saved(tmp_path / "with a space", "a")
+    again = [*SETTINGS, *QUIET, f"output.root={tmp_path}/with a space/runs", "output.version=a"]
+    with pytest.raises(Refusal) as caught:
+        preflight(read(TRAINER.name, TRAINER.default, None, again), TRAINER)
+    ((option, path),) = ways_out.options(caught.value.problems[0].message)
+    assert (option, path) == ("--resume", str(run.path))
+    preflight(*_given(Request(TRAINER, None, again, resume=path)))
+
+
+def test_a_handler_from_a_file_with_a_space_is_left_out_as_its_message_proposes(tmp_path, monkeypatch):
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    body = "    writes = ('losses.jsonl',)\n    def attach(self, run): ...\n"
+    (folder / "own.py").write_text(f"from firebox import Handler\nclass Own(Handler):\n{body}")
+    given = [*SETTINGS, "handlers=['with a space/own.py:Own', loss_log: false, 'firebox.handlers.loss_log:LossLog']"]
+    with pytest.raises(Refusal) as caught:
+        preflight(read(TRAINER.name, TRAINER.default, None, given), TRAINER)
+    (way,) = ways_out.settings(caught.value.problems[0].message)
+    assert way == "handlers.with a space/own.py:Own=false"
+    preflight(read(TRAINER.name, TRAINER.default, None, [*given, way]), TRAINER)

@@ -1,0 +1,129 @@
+"""The commands that the documents print run as they are printed, from the folder in which a reader stands."""
+
+import logging
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from firebox.engine.commands.command_line import main
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"```.*?```", re.DOTALL)
+COMMAND = re.compile(
+    r"^    ((?:\.venv/bin/)?(?:python|firebox|make|tensorboard|sbatch|pip|torchrun)\b.*)$", re.MULTILINE
+)
+
+NOT_RUN = {
+    "make": "sets up an environment of its own; the checks of the project run it",
+    "tensorboard": "serves until it is stopped",
+    ".venv/bin/python -m pip": "installs packages",
+}
+"""Beginnings of commands that are not run here, and why."""
+
+SHORT = ("datamodule.batch_size=600", "training.epochs=1", "model.channels=[4]", "training.device=cpu")
+"""What a training is shortened by, where nothing else says how long it is."""
+RUN = "runs/fashion_mini/cae_baseline/version_0"
+MY_CONFIG = """\
+extends: cae/cae_baseline_fashion_mini.yaml
+datamodule: {batch_size: 600}
+model: {channels: [4], latent_dim: 4}
+training: {epochs: 1, device: cpu}
+"""
+
+
+def commands(document):
+    """Returns the commands in a document's indented blocks, without their comments."""
+    text = FENCE.sub("", document.read_text(encoding="utf-8"))
+    return [re.split(r"\s+#", line)[0].strip() for line in COMMAND.findall(text)]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A checkout with a configuration of the reader's own, whose run was trained and archived."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for entry in ("trainers", "configs", "experiments", "docs"):
+        (folder / entry).symlink_to(ROOT / entry)
+    (folder / "my_config.yaml").write_text(MY_CONFIG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["train", "cae_baseline", "my_config.yaml", "--quiet"]) == 0
+        assert main(["archive", "runs/fashion_mini/cae_baseline/version_0"]) == 0
+    _close_logs()
+    return folder
+
+
+@pytest.fixture
+def reader(checkout, tmp_path, monkeypatch):
+    """The folder in which a reader of the documents stands: a copy, so that no command is bound to another's run."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(checkout, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    yield folder
+    _close_logs()
+
+
+def _close_logs():
+    """Closes the log files of the runs that this process trained."""
+    logger = logging.getLogger("firebox")
+    for handler in [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def run_here(words):
+    """Runs a command in this process; returns its exit code."""
+    if words[0] == "firebox":
+        return main(words[1:])
+    script, *arguments = words[1:]
+    before = sys.argv, sys.path[:]
+    sys.argv = [script, *arguments]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        return end.code or 0
+    finally:
+        sys.argv, sys.path[:] = before
+    return 0
+
+
+def as_it_can_be_here(command, folder):
+    """Returns a command's words, made short, with the run and the archive that are there for those that it names."""
+    archive = min(folder.glob("runs/*/archived_*"))
+    stand_ins = {"RUN": RUN, "RUN_DIRECTORY": RUN, "4711": "3", "training.epochs=20": "training.epochs=2"}
+    words = [stand_ins.get(word.strip("[]"), word.strip("[]")) for word in shlex.split(command)]
+    words = [re.sub(r"^\w+/archived_v\d+_[\d-]+$", f"{archive.parent.name}/{archive.name}", word) for word in words]
+    if "trainers/" in command and not any(part in command for part in ("--resume", "--check", "my_config.yaml")):
+        words += [word for setting in SHORT for word in ("--set", setting)]
+    if "fashion_mnist" in command:  # this machine may lack its files
+        words += ["--set", "datamodule.download=true", "--check"]
+    return words
+
+
+def reason_not_to_run(command):
+    return next((reason for start, reason in NOT_RUN.items() if command.startswith(start)), None)
+
+
+ALL = [(document.name, command) for document in DOCUMENTS for command in commands(document)]
+
+
+@pytest.mark.parametrize(("document", "command"), [pair for pair in ALL if not reason_not_to_run(pair[1])])
+def test_a_command_of_the_documents_runs_as_it_is_printed(reader, capfd, document, command):
+    code = run_here(as_it_can_be_here(command, reader))
+    assert code == 0, f"{document}: {command}\n{capfd.readouterr().err}"
+
+
+def test_every_reason_not_to_run_a_command_is_needed():
+    used = {start for start in NOT_RUN for _, command in ALL if command.startswith(start)}
+    assert used == set(NOT_RUN)
+    assert len(ALL) > 15, "commands are found in the documents"
+
+
+def test_a_command_that_is_printed_wrongly_is_noticed(reader, capfd):
+    assert run_here(as_it_can_be_here("python trainers/train_cae_baseline.py my_confg.yaml", reader)) == 2
+    assert "my_confg.yaml  can't read the configuration: no such file" in capfd.readouterr().err
