@@ -126,4 +126,4 @@ def test_every_reason_not_to_run_a_command_is_needed():
 
 def test_a_command_that_is_printed_wrongly_is_noticed(reader, capfd):
     assert run_here(as_it_can_be_here("python trainers/train_cae_baseline.py my_confg.yaml", reader)) == 2
-    assert "my_confg.yaml  can't read the configuration: no such file" in capfd.readouterr().err
+    assert "my_confg.yaml  can't read the configuration: No such file" in capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from firebox.engine.configuration import handler_list
@@ -18,10 +19,10 @@ def load(path: Path) -> Node:
     Raises:
         Refusal: a file that can't be read or parsed, or extends itself.
     """
-    if not path.exists():
+    if not (os.path.exists(path) or path.is_absolute()):  # noqa: PTH110 - pathlib's raises for a name too long
         shipped = shipped_configuration(path.as_posix())
         if shipped is None:
-            message = f"no such file; of the configurations that come with Firebox, {_known(path)}"
+            message = f"No such file or directory; of the configurations that come with Firebox, {_known(path)}"
             raise Refusal([Problem("", f"can't read the configuration: {message}", Mark(str(path)))])
         path = shipped
     return _load(path, ())

@@ -65,11 +65,18 @@ def test_the_users_own_file_comes_before_a_shipped_one_of_its_name(tmp_path, mon
 
 def test_a_configuration_that_is_nowhere_is_refused_with_the_closest_shipped_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Refusal, match=r"no such file; .* did you mean cae/cae_baseline_mnist\.yaml\?"):
+    with pytest.raises(Refusal, match=r"No such file or directory; .* did you mean cae/cae_baseline_mnist\.yaml\?"):
         load(Path("cae/cae_baseline_mnst.yaml"))
     written(tmp_path, top="extends: base/images.yaml\n")
     with pytest.raises(Refusal, match=r'got "base/images\.yaml", no such file: .* did you mean base/image\.yaml\?'):
         load(tmp_path / "top.yaml")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "/" + "x" * 5000, ".", "/"])
+def test_what_is_no_file_is_refused_in_one_line(name):
+    with pytest.raises(Refusal, match="can't read the configuration: ") as caught:
+        load(Path(name))
+    assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize("name", ["~/base.yaml", "$PLACE/base.yaml"])
