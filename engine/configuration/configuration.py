@@ -122,7 +122,9 @@ class Configuration:
 
 
 def _child(node: Node, step: str) -> Node | None:
-    """The value of a key, or a list's entry of that name."""
+    """The value of a key, a list's entry of that name, or the name of a part that is written without a map."""
+    if isinstance(node.value, str) and step == "name":
+        return node
     if isinstance(node.value, dict):
         return node.value.get(step)
     for item in node.value if isinstance(node.value, list) else ():

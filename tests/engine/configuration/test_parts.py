@@ -82,16 +82,18 @@ def test_a_default_is_a_part_too(tmp_path):
         ("{name: mse, epsilon: 0.1}", "3:21  module.loss.epsilon: unknown key; expected one of: name"),
         ("{name: 'own.py:Charbonnier', epsilom: 0.1}", "3:38  module.loss.epsilom: unknown key; did you mean epsilon?"),
         ("{name: 'own.py:Charbonnier', epsilon: -1}", "3:47  module.loss.epsilon: got -1, expected a positive"),
-        ("{name: 'absent.py:Charbonnier'}", "3:16  module.loss.name: no such file: "),
-        ("absent.py:Charbonnier", "3:9  module.loss: no such file: "),
-        ("own.py:Absent", '3:9  module.loss: "own.py:Absent": '),
+        ("{name: 'absent.py:Charbonnier'}", '3:16  module.loss.name: got "absent.py:Charbonnier": no such file: '),
+        ("absent.py:Charbonnier", '3:9  module.loss: got "absent.py:Charbonnier": no such file: '),
+        ("own.py:Absent", "3:9  own.py has no Absent"),
     ],
 )
 def test_a_mistake_in_a_part_is_shown_with_its_place(folder, loss, problem):
     with pytest.raises(Refusal) as caught:
         configuration(folder, loss)
     (found,) = caught.value.problems
-    assert f"{folder}/x.yaml:{problem}" in str(found)
+    place, _, text = problem.partition("  ")
+    assert str(found).startswith(f"{folder}/x.yaml:{place}  ")
+    assert text in str(found)
 
 
 def test_mistakes_in_a_part_do_not_hide_those_beside_it(folder):
@@ -112,7 +114,7 @@ def test_the_origin_of_a_part_is_shown(folder, capsys):
     path.write_text("trainer: cae_baseline\nmodule: {name: reconstruction, loss: own.py:Charbonnier}\n")
     assert main(["config", str(path)]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert f"name: {(folder / 'own.py').resolve()}:Charbonnier # {path}:2:38" in lines
+    assert any(line.startswith("name: ") and line.endswith(f"own.py:Charbonnier # {path}:2:38") for line in lines)
     assert "epsilon: 0.001 # default" in lines
 
 
