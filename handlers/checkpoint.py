@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
 from firebox.engine.records import checkpoints
+from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, ranked
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval
 
+logger = logging.getLogger("firebox")
+
 
 class Checkpoint(Handler):
     """Saves the run, keeps the last and the best, prunes the rest: the one owner of the run's checkpoints.
 
-    What to keep is read from the disk each time, so it survives any restart. The checkpoint that a run was resumed
-    from is never pruned by it.
+    What to keep is read from the disk each time, so it survives any restart. Checkpoints that are no longer as they
+    were written don't count and are left alone; so are those of later iterations, which a run has that went back to an
+    earlier checkpoint. The checkpoint that a run was resumed from is never pruned by it. The first one that a process
+    saves is loaded back before it counts as saved.
 
     Args:
         every: how often to save.
@@ -53,6 +60,9 @@ class Checkpoint(Handler):
         self._saved: tuple[int, bool] | None = None
         self._resumed_from: int | None = None
         self._writing = 0
+        self._read_back = False
+        self._seen: dict[int, tuple[tuple[int, ...], bool]] = {}
+        """By iteration: what tells a file from its successor, and whether its content was as it was written."""
 
     def attach(self, run: Run) -> None:
         self._run = run
@@ -75,6 +85,7 @@ class Checkpoint(Handler):
 
         Raises:
             SaveError: it, or the one before it, could not be written.
+            UnstorableState: a part of the run has a state that a checkpoint can't hold.
         """
         run = self._run
         position = (run.iteration, run.dispatcher.pending)
@@ -86,33 +97,73 @@ class Checkpoint(Handler):
             handler.flush()
         metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if run.evaluated else {}
         run.background.wait(self._writing)
-        state = checkpoints.snapshot(run.state_dict())
+        state = run.snapshot()
         self._writing = run.background.submit(self._write, state, run.iteration, run.epoch, metrics)
         if not self.background:
             run.background.wait(self._writing)
 
     def _write(self, state: dict[str, object], iteration: int, epoch: int, metrics: dict[str, float]) -> None:
         folder = self._run.directory.checkpoints
-        digest = self._run.configuration.digest
-        checkpoints.save(folder, state, iteration=iteration, epoch=epoch, metrics=metrics, configuration=digest)
-        self._prune()
+        path = checkpoints.save(
+            folder,
+            state,
+            iteration=iteration,
+            epoch=epoch,
+            metrics=metrics,
+            configuration=self._run.configuration.digest,
+            read_back=not self._read_back,
+        )
+        self._read_back = True
+        self._seen[iteration] = (_mark(path), True)
+        self._prune(iteration)
 
     def _save_best(self) -> None:
         value = self._run.metrics.get(self.monitor)
         if value is None or self._saved == (self._run.iteration, self._run.dispatcher.pending):
             return
         self._run.background.wait(self._writing)
-        manifests = checkpoints.valid_manifests(self._run.directory.checkpoints)
-        best = ranked(manifests, self._monitor)[: self.keep_best]
+        best = ranked(self._intact(self._run.iteration), self._monitor)[: self.keep_best]
         rank = self._monitor.rank
         if len(best) < self.keep_best or rank(value) < rank(best[-1].metrics[self.monitor]):
             self.save()
 
-    def _prune(self) -> None:
-        folder = self._run.directory.checkpoints
-        manifests = checkpoints.valid_manifests(folder)
+    def _prune(self, iteration: int) -> None:
+        manifests = self._intact(iteration)
         kept = {manifest.iteration for manifest in manifests[-self.keep_last :]}
         kept |= {manifest.iteration for manifest in ranked(manifests, self._monitor)[: self.keep_best]}
         for manifest in manifests:
             if manifest.iteration not in kept and manifest.iteration != self._resumed_from:
-                checkpoints.remove(checkpoints.path_of(folder, manifest.iteration))
+                checkpoints.remove(checkpoints.path_of(self._run.directory.checkpoints, manifest.iteration))
+
+    def _intact(self, until: int) -> list[Manifest]:
+        """Returns the manifests of the checkpoints up to an iteration that are as they were written.
+
+        A file's content is read once, and again only where the file has changed: those that this process wrote are
+        not read at all.
+        """
+        folder = self._run.directory.checkpoints
+        return [
+            manifest
+            for manifest in checkpoints.valid_manifests(folder)
+            if manifest.iteration <= until
+            and self._is_intact(checkpoints.path_of(folder, manifest.iteration), manifest)
+        ]
+
+    def _is_intact(self, path: Path, manifest: Manifest) -> bool:
+        mark = _mark(path)
+        seen, intact = self._seen.get(manifest.iteration, ((), False))
+        if seen != mark:
+            try:
+                checkpoints.verify(path)
+                intact = True
+            except checkpoints.DamagedCheckpoint as error:
+                logger.warning("damaged checkpoint, which counts neither as one of the last nor as the best: %s", error)
+                intact = False
+            self._seen[manifest.iteration] = (mark, intact)
+        return intact
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """Returns what changes when a checkpoint's file of states is written to or replaced."""
+    status = (path / checkpoints.STATE).stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

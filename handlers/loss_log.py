@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import os
 import time
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import IO, Any
 
 from ignite.engine import Events
 
 from firebox.engine.configuration import plain
+from firebox.engine.records.loss_rows import truncate, whole_rows
+from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase
@@ -46,6 +46,7 @@ class LossLog(Handler):
         self._points: list[tuple[dict[str, float], int]] = []
         self._written = 0.0
         self._logged_evaluation = 0
+        self._evaluations = 0
         self._pointed = 0
         self._since = 0.0
         self._evaluation_began = 0.0
@@ -80,10 +81,29 @@ class LossLog(Handler):
         run.background.submit(self._writer.add_hyper_parameters, parameters, list(run.metrics))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"logged_evaluation": self._logged_evaluation}
+        return {"logged_evaluation": self._logged_evaluation, "evaluations": self._evaluations}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._logged_evaluation = state["logged_evaluation"]
+        self._evaluations = state.get("evaluations", 0)
+
+    @classmethod
+    def lost(cls, directory: RunDirectory, state: dict[str, Any], iteration: int) -> str | None:
+        """Returns which rows losses.jsonl lacks; None if it has every row up to the iteration, each once."""
+        evaluated = state["logged_evaluation"]
+        rows = whole_rows(directory.losses, {"train": iteration, "validation": evaluated})
+        if rows.train < iteration:
+            what = (
+                "there is no such file"
+                if not directory.losses.is_file()
+                else (f"row {rows.train + rows.evaluations + 1} is missing, doubled or torn")
+            )
+            return f"{directory.losses} has the losses of iterations 1 to {rows.train} of {iteration}: {what}"
+        # Checkpoints of earlier versions don't say how many evaluations there were.
+        expected = state.get("evaluations", rows.evaluations)
+        if rows.evaluations != expected:
+            return f"{directory.losses} has {rows.evaluations} evaluations up to iteration {evaluated} of {expected}"
+        return None
 
     def flush(self) -> None:
         if self._file is not None:
@@ -130,6 +150,7 @@ class LossLog(Handler):
         if self._logged_evaluation == run.iteration:
             return
         self._logged_evaluation = run.iteration
+        self._evaluations += 1
         metrics = metrics_of(run.metrics, "validation")
         run.background.submit(self._write_metrics, "validation", metrics, run.iteration, run.epoch)
 
@@ -184,37 +205,6 @@ def metrics_of(metrics: Mapping[str, float], split: str) -> dict[str, float]:
     """Returns a split's metrics by their names alone."""
     prefix = f"{split}/"
     return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
-
-
-def truncate(path: Path, last: Mapping[str, int]) -> None:
-    """Cuts a file of rows after the last one to be kept; what is torn goes. Reads no more than what it cuts.
-
-    Args:
-        path: of the file; one that does not exist stays so.
-        last: by split, the last iteration to keep; rows of other splits go.
-    """
-    if not path.exists() or not path.stat().st_size:
-        return
-    with path.open("r+b") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            end = len(content)
-            while end:
-                start = content.rfind(b"\n", 0, end - 1) + 1
-                if _kept(content[start:end], last):
-                    break
-                end = start
-        file.truncate(end)
-        os.fsync(file.fileno())
-
-
-def _kept(text: bytes, last: Mapping[str, int]) -> bool:
-    if not text.endswith(b"\n"):
-        return False
-    try:
-        row = json.loads(text)
-        return bool(row["iteration"] <= last.get(row["split"], -1))
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -50,7 +49,7 @@ def card(
         metrics: by split, then by name, as measured just now.
     """
     configuration = run.configuration
-    trained = json.loads(directory.environment.read_text()) if directory.environment.is_file() else {}
+    trained = directory.recorded_environment()
     baseline, monitor = _baseline(run), monitor_of(configuration)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -73,7 +72,7 @@ def card(
             "epoch": manifest.epoch,
             "recorded_metrics": manifest.metrics,
             "module": run.module.summary(),
-            "module_state": run.module.state_dict(),
+            "module_state": {},
         },
         "metrics": {split: _described(run, split, values) for split, values in metrics.items()},
         "baseline": baseline,
@@ -86,7 +85,7 @@ def card(
             "version": version("firebox"),
         },
         "env": {"training": trained, "archiving": environment(run)},
-        "run": {"directory": str(directory.path), **json.loads((directory.path / "status.json").read_text())},
+        "run": {"directory": str(directory.path), **directory.recorded_status()},
         "license": NOT_STATED,
         "intended_use": NOT_STATED,
         "limitations": NOT_STATED,

@@ -209,13 +209,20 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 
 def _build(path: Path, card: Mapping[str, Any]) -> Run:
+    from firebox.engine.archives.module_state import load_module_state, read_module_state
     from firebox.engine.training.factory import build
+    from firebox.engine.training.ownership import StateMismatch
 
     # Without handlers and schedule: the model needs none of them, and those from files may be gone by now.
     left_out = ", ".join(f"{{{name}: false}}" for name in default_handlers())
     assignments = (f"handlers=[{left_out}]", "scheduler=null")
     run = build(evaluation_only(read(card["trainer"], path / CONFIGURATION, None, assignments)))
-    run.module.load_state_dict(card["selection"]["module_state"])
+    # Archives of earlier versions have the module's state in the card.
+    state = read_module_state(path, run.device) or {"module": card["selection"]["module_state"]}
+    try:
+        load_module_state(run.module, state)
+    except StateMismatch as error:
+        raise _refusal(f"{path}: {error}") from None
     return run
 
 

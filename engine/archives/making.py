@@ -32,13 +32,16 @@ from firebox.engine.archives.loading import (
     number_of,
 )
 from firebox.engine.archives.measurement import evaluation_split, measure
+from firebox.engine.archives.module_state import load_module_state, save_module_state
 from firebox.engine.configuration import Configuration, plain, read_recorded
 from firebox.engine.configuration.core_schema import write
 from firebox.engine.records import checkpoints
 from firebox.engine.records.checkpoints import DamagedCheckpoint, Manifest
-from firebox.engine.records.monitor import best_of, monitor_of
+from firebox.engine.records.monitor import monitor_of, ranked
 from firebox.engine.records.run_directory import RunDirectory, is_run
+from firebox.engine.records.storable import snapshot
 from firebox.engine.training.factory import build
+from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
 from firebox.foundation.files import digest, sync_folder, write_whole
 from firebox.foundation.pictures import encode, grid
@@ -81,21 +84,18 @@ def archive_run(path: Path, wanted: str = "best") -> Path:
 
 def _archive(directory: RunDirectory, wanted: str) -> Path:
     configuration = read_recorded(directory.configuration)
-    checkpoint = _choose(directory, configuration, wanted)
-    try:
-        manifest, state = checkpoints.read_manifest(checkpoint), checkpoints.load(checkpoint)
-    except DamagedCheckpoint as error:
-        raise _refusal(f"damaged checkpoint: {error}") from None
+    checkpoint, manifest, state = _choose(directory, configuration, wanted)
     weights, kind = _evaluated_weights(configuration, state, checkpoint)
     run = replace(build(evaluation_only(configuration)), configuration=configuration)
     run.model.load_state_dict(weights)
-    run.module.load_state_dict(state["module"])
+    load_module_state(run.module, state)
     splits: tuple[Split, ...] = ("validation", "test")
     metrics: dict[str, dict[str, Any]] = {split: measure(run, split) for split in splits if split in run.streams}
     parent = _parent(directory, configuration)
     with _claimed(parent) as (temporary, name):
         # Copies: safetensors takes no tensors that share memory or are laid out otherwise.
         save_file({key: value.contiguous().clone() for key, value in weights.items()}, temporary / WEIGHTS)
+        save_module_state(temporary, state)
         _write(temporary, run, directory, manifest, metrics)
         content = card(run, directory, name=f"{parent.name}/{name}", manifest=manifest, wanted=wanted, metrics=metrics)
         content |= _files(temporary, run, kind)
@@ -114,38 +114,51 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
     return final
 
 
-def _choose(directory: RunDirectory, configuration: Configuration, wanted: str) -> Path:
-    """Returns the checkpoint that is to be archived."""
+def _choose(
+    directory: RunDirectory, configuration: Configuration, wanted: str
+) -> tuple[Path, Manifest, dict[str, Any]]:
+    """Returns the checkpoint that is to be archived, its manifest and its state.
+
+    Of the best and the last ones those that are damaged are passed over, with a warning.
+    """
     folder = directory.checkpoints
-    newest, damaged = checkpoints.newest_valid(folder)
-    for text in damaged:
-        logger.warning("damaged checkpoint: %s", text)
-    if newest is None:
-        raise _refusal(f"{directory.path}: has no valid checkpoint")
-    if wanted == "last":
-        return newest
-    if wanted == "best":
-        return checkpoints.path_of(folder, _best(directory, configuration))
-    if not wanted.isascii() or not wanted.isdigit():
+    existing = checkpoints.iterations_in(folder)
+    if wanted not in ("best", "last") and not (wanted.isascii() and wanted.isdigit()):
         raise _refusal(f"--checkpoint {wanted}: expected best, last or an iteration")
-    if int(wanted) not in checkpoints.iterations_in(folder):
-        known = ", ".join(map(str, checkpoints.iterations_in(folder)))
+    if wanted in ("best", "last"):
+        iterations = _best(directory, configuration) if wanted == "best" else list(reversed(existing))
+    elif int(wanted) in existing:
+        iterations = [int(wanted)]
+    else:
+        known = ", ".join(map(str, existing))
         raise _refusal(f"--checkpoint {wanted}: {directory.path} has no such checkpoint; expected one of: {known}")
-    return checkpoints.path_of(folder, int(wanted))
+    damage = ""
+    for iteration in iterations:
+        path = checkpoints.path_of(folder, iteration)
+        try:
+            return path, checkpoints.read_manifest(path), checkpoints.load(path)
+        except DamagedCheckpoint as error:
+            damage = f"damaged checkpoint: {error}"
+            if wanted in ("best", "last"):
+                logger.warning("%s; the next %s one is taken", damage, wanted)
+    if wanted in ("best", "last"):
+        damage = f"{directory.path}: has no valid checkpoint" + (f": {damage}" if damage else "")
+    raise _refusal(damage)
 
 
-def _best(directory: RunDirectory, configuration: Configuration) -> int:
-    """Returns the iteration of the best checkpoint."""
+def _best(directory: RunDirectory, configuration: Configuration) -> list[int]:
+    """Returns the iterations of the checkpoints that the monitored metric was measured at, the best first."""
     way_out = "choose one: --checkpoint last, or an iteration"
     monitor = monitor_of(configuration)
     if monitor is None:
         raise _refusal(f"--checkpoint best: the run has no handler that says which is best; {way_out}")
-    best = best_of(checkpoints.valid_manifests(directory.checkpoints), monitor)
-    if best is None:
+    manifests = checkpoints.valid_manifests(directory.checkpoints)
+    best = [manifest.iteration for manifest in ranked(manifests, monitor)]
+    if manifests and not best:
         raise _refusal(
             f"--checkpoint best: {monitor.metric} was measured at no checkpoint of {directory.path}; {way_out}"
         )
-    return best.iteration
+    return best
 
 
 def _evaluated_weights(
@@ -159,10 +172,9 @@ def _evaluated_weights(
     run = build(replace(evaluation_only(configuration), handlers=remembering))
     try:
         run.load_state_dict(state)
-    except (RuntimeError, ValueError, KeyError) as error:
-        message = " ".join(str(error).split())
-        raise _refusal(f"{checkpoint}: doesn't fit the run's configuration: {message}") from None
-    weights = {name: checkpoints.snapshot(value) for name, value in run.evaluated_model.state_dict().items()}
+    except StateMismatch as error:
+        raise _refusal(f"{checkpoint}: doesn't fit the run's configuration: {error}") from None
+    weights = {name: snapshot(value) for name, value in run.evaluated_model.state_dict().items()}
     other = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
     if other:
         raise _refusal(f"{checkpoint}: the model's state holds more than tensors: {', '.join(other)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from firebox.data.placement import choose_placement
 from firebox.data.specification import ImageSpecification
 from firebox.engine.checks.costs import Costs, bytes_in, largest_output, saved_bytes
 from firebox.engine.checks.fake_data import FakeData
+from firebox.engine.checks.states import states, unstorable
 from firebox.engine.configuration import Configuration
 from firebox.engine.training.devices import choose_device
 from firebox.engine.training.factory import build
@@ -194,7 +195,7 @@ class Rehearsal:
             activations=activations,
             evaluation=evaluation,
             data=self._held(),
-            checkpoint=bytes_in([run.model.state_dict(), optimizers, *self._handler_states()]),
+            checkpoint=bytes_in(list(states(run).values())),
         )
 
     def _held(self) -> int:
@@ -209,12 +210,10 @@ class Rehearsal:
         )
         return images if placement == "device" or (placement == "memory" and self._device.type == "cpu") else 0
 
-    def _handler_states(self) -> list[Any]:
-        states = []
-        for handler in self.run.handlers.values():
-            with suppress(Exception):  # one that looks at values, or has none before it is started
-                states.append(handler.state_dict())
-        return states
+    def unstorable(self) -> dict[tuple[str, ...], str]:
+        """Returns what a checkpoint could not give back, by the section and name of the part whose state it is."""
+        with self._faking():
+            return unstorable(self.run)
 
     @contextmanager
     def _faking(self) -> Iterator[None]:

@@ -85,9 +85,8 @@ def listed(path: Path) -> Listed:
 
 
 def _epochs(directory: RunDirectory, configuration: Configuration, iteration: int) -> tuple[int, int] | None:
-    try:
-        length = json.loads(directory.environment.read_text())["epoch_length"]
-    except (OSError, ValueError, KeyError):
+    length = directory.recorded_environment().get("epoch_length")
+    if type(length) is not int or length < 1:
         return None
     return iteration // length, configuration.training.epochs
 
@@ -107,7 +106,7 @@ def _last_logged(directory: RunDirectory) -> int:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_LINES))
             lines = file.read().split(b"\n")
         return int(json.loads(lines[-2])["iteration"])
-    except (OSError, ValueError, KeyError, IndexError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from firebox.engine.checks.guard import attach_guards
 from firebox.engine.configuration import Configuration, read, read_recorded
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.launch import messages
-from firebox.engine.records.run_directory import RunDirectory, State, claim
+from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State, claim
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
@@ -20,6 +21,9 @@ from firebox.foundation.problems import Refusal
 
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
+
+
+logger = logging.getLogger("firebox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,16 @@ def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
 
 
 def completed(directory: RunDirectory, configuration: Configuration) -> bool:
-    """Whether a run has been trained for as many epochs as it is now to be."""
-    epochs = read_recorded(directory.configuration).training.epochs
-    return directory.status().state == "completed" and configuration.training.epochs <= epochs
+    """Whether a run has been trained for as many epochs as it is now to be, and what it left is whole."""
+    recorded = read_recorded(directory.configuration)
+    if directory.status().state != "completed" or configuration.training.epochs > recorded.training.epochs:
+        return False
+    from firebox.engine.launch.resuming import damage
+
+    found = damage(directory, recorded)
+    if found is not None:
+        messages.damaged(directory, found)
+    return found is None
 
 
 def train(
@@ -108,13 +119,13 @@ def train(
     Raises:
         Refusal: before anything was written.
     """
-    from firebox.engine.training.factory import build
-
-    run = build(configuration, stop)
-    attach_guards(run)
+    run = assemble(configuration, stop)
     if stop.requested:
         return stop.exit_code
-    run.begin(claim(configuration) if resumed is None else take_up(run, resumed))
+    if resumed is None:
+        run.begin(claim(configuration))
+    else:
+        run = take_up(run, resumed)
     code, reason = FAILED, "failed while starting"
     try:
         if resumed is None:
@@ -143,22 +154,41 @@ def train(
     return code
 
 
-def take_up(run: Run, directory: RunDirectory) -> RunDirectory:
+def assemble(configuration: Configuration, stop: StopRequest) -> Run:
+    """Builds a run that refuses, when its trainer engine starts, what can't work."""
+    from firebox.engine.training.factory import build
+
+    run = build(configuration, stop)
+    attach_guards(run)
+    return run
+
+
+def take_up(run: Run, directory: RunDirectory) -> Run:
     """Locks the directory of a run to resume and loads its newest valid checkpoint.
 
+    Args:
+        run: that was assembled for it.
+        directory: of the run to resume.
+
+    Returns:
+        The run that was loaded, in its directory; another one than was given where a checkpoint did not fit.
+
     Raises:
-        Refusal: another process has it, or none of its checkpoints is valid. It stays as it was.
+        Refusal: another process has it, or none of its checkpoints can be used. It stays as it was.
     """
     from firebox.engine.launch.resuming import load_newest
 
     directory.lock()
     console.log_to(directory.log)
+    if directory.status().reason == NO_STATUS:
+        logger.warning("%s can't be read: written anew", directory.path / "status.json")
     try:
-        load_newest(run, directory.checkpoints)
+        run = load_newest(run, directory, lambda: assemble(run.configuration, run.stop))
     except Refusal:
         directory.unlock()
         raise
-    return directory
+    run.begin(directory)
+    return run
 
 
 def start(run: Run) -> None:

@@ -96,6 +96,11 @@ def completed_already(directory: RunDirectory, configuration: Configuration) -> 
     _last_line(directory)
 
 
+def damaged(directory: RunDirectory, found: str) -> None:
+    """Says that a completed run is not whole, and what is done about it."""
+    logger.warning("%s is completed, but %s; going on from the newest checkpoint that is whole", directory.path, found)
+
+
 def checked(report: Report) -> None:
     """Shows what was checked."""
     for table in report.tables():

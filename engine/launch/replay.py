@@ -19,6 +19,7 @@ from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.factory import build
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
+from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
 from firebox.foundation.problems import Problem, Refusal
 
@@ -88,6 +89,9 @@ def _load_before(run: Run, directory: RunDirectory, iteration: int) -> int:
                 run.load_state_dict(checkpoints.load(checkpoints.path_of(directory.checkpoints, earlier), run.device))
             except checkpoints.DamagedCheckpoint:
                 continue
+            except StateMismatch as error:
+                way_out = "give the part back the form that it was saved in"
+                raise Refusal([Problem("", f"{directory.path} can't be replayed: {error}; {way_out}")]) from None
             return earlier
     return 0
 

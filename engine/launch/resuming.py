@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from firebox.engine.records.run_directory import RunDirectory, is_run, newest
 from firebox.foundation.problems import Problem, Refusal, refuse, shown
 
 if TYPE_CHECKING:
+    from firebox.engine.training.handler import Handler
     from firebox.engine.training.run import Run
 
 logger = logging.getLogger("firebox")
@@ -57,27 +59,102 @@ def find_run(
     return given, directory
 
 
-def load_newest(run: Run, folder: Path) -> None:
-    """Loads the newest checkpoint that is as it was written; a run that has none starts over.
+def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) -> Run:
+    """Loads the newest checkpoint that is as it was written, fits the run, and has all before it on the disk.
+
+    A run that has no checkpoint starts over; so does one of whose checkpoints none can be continued because rows of its
+    losses are gone, as starting over is what computes them again.
+
+    Args:
+        run: that was assembled; it is loaded into.
+        directory: of the run.
+        assemble: assembles another one like it, for when a checkpoint turns out not to fit half-way through.
+
+    Returns:
+        The run that was loaded.
 
     Raises:
-        Refusal: there are checkpoints, and none is valid.
+        Refusal: there are checkpoints, and none can be used.
     """
     from firebox.engine.records import checkpoints
+    from firebox.engine.training.ownership import StateMismatch
 
+    folder = directory.checkpoints
     for name in checkpoints.clean(folder):
         logger.info("removed a checkpoint that was not written to its end: %s", name)
-    path, damaged = checkpoints.newest_valid(folder)
-    for text in damaged:
-        logger.warning("damaged checkpoint: %s", text)
-    if path is None:
-        if damaged:
-            message = f"no valid checkpoint in {folder}: {len(damaged)} damaged; nothing was deleted"
-            raise Refusal([Problem("", message)])
+    paths = [checkpoints.path_of(folder, iteration) for iteration in reversed(checkpoints.iterations_in(folder))]
+    damaged, differing, lost = 0, "", ""
+    for path in paths:
+        try:
+            state = checkpoints.load(path, run.device)
+            missing = lost_before(directory, state, {name: type(handler) for name, handler in run.handlers.items()})
+            if missing is not None:
+                lost = missing
+                logger.warning("%s can't be continued: %s; going back", path, missing)
+                continue
+            run.load_state_dict(state)
+        except checkpoints.DamagedCheckpoint as error:
+            damaged += 1
+            logger.warning("damaged checkpoint: %s", error)
+        except StateMismatch as error:
+            differing = differing or f"{path}: {error}"
+            logger.warning("%s doesn't fit the run: %s", path, error)
+            run = assemble()
+        else:
+            logger.info("resumed from %s", path)
+            return run
+    if differing:
+        way_out = "give the part back the form that it was saved in, or start a new run without --resume"
+        raise Refusal([Problem("", f"no checkpoint fits the run: {differing}; nothing was deleted; {way_out}")])
+    if lost:
+        logger.warning("no checkpoint can be continued: starting over, which computes again what is lost: %s", lost)
+    elif damaged:
+        message = f"no valid checkpoint in {folder}: {damaged} damaged; nothing was deleted"
+        raise Refusal([Problem("", f"{message}; start a new run without --resume")])
+    else:
         logger.info("no checkpoint yet: starting over")
-        return
-    run.load_state_dict(checkpoints.load(path, run.device))
-    logger.info("resumed from %s", path)
+    return run
+
+
+def lost_before(directory: RunDirectory, state: dict[str, Any], handlers: Mapping[str, type[Handler]]) -> str | None:
+    """Returns what is missing of what the handlers had written when a checkpoint was made; None if nothing is."""
+    states = state.get("handlers")
+    for name, kind in handlers.items():
+        if isinstance(states, dict) and name in states:
+            try:
+                missing = kind.lost(directory, states[name], state["iteration"])
+            except Exception:  # a state that the handler does not understand is reported when it is loaded
+                continue
+            if missing is not None:
+                return missing
+    return None
+
+
+def damage(directory: RunDirectory, configuration: Configuration) -> str | None:
+    """Returns why a completed run is not whole: its last checkpoint, or what was written before it; None if it is.
+
+    A run that keeps no checkpoints has nothing that could be computed again.
+    """
+    from firebox.engine.records import checkpoints
+    from firebox.engine.training.handler import Handler
+
+    iterations, last = checkpoints.iterations_in(directory.checkpoints), directory.status().iteration
+    if not iterations:
+        return None
+    path = checkpoints.path_of(directory.checkpoints, last)
+    if iterations[-1] < last:
+        return f"its last checkpoint, {path}, is missing"
+    try:
+        state = checkpoints.load(path, "meta")
+    except checkpoints.DamagedCheckpoint as error:
+        return f"its last checkpoint is damaged: {error}"
+    handlers: dict[str, type[Handler]] = {}
+    for named in configuration.handlers:
+        with suppress(Exception):  # a file of the user's that is gone, or does not load, says nothing of the run
+            kind = named.component.target.load()
+            if isinstance(kind, type) and issubclass(kind, Handler):
+                handlers[named.component.short_name] = kind
+    return lost_before(directory, state, handlers)
 
 
 def differences(recorded: Any, given: Any, key: str = "") -> list[tuple[str, Any, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import re
 import shutil
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firebox.engine.records.storable import difference, path_text, restored
 from firebox.foundation.files import HashingFile, digest, sync_folder
 from firebox.foundation.problems import TrainingFailure
 
@@ -71,7 +73,14 @@ def iterations_in(folder: Path) -> list[int]:
 
 
 def save(
-    folder: Path, state: Mapping[str, Any], *, iteration: int, epoch: int, metrics: dict[str, float], configuration: str
+    folder: Path,
+    state: Mapping[str, Any],
+    *,
+    iteration: int,
+    epoch: int,
+    metrics: dict[str, float],
+    configuration: str,
+    read_back: bool = False,
 ) -> Path:
     """Writes a checkpoint; returns when it is on the disk.
 
@@ -82,9 +91,10 @@ def save(
         epoch: that it belongs to.
         metrics: see ``Manifest``.
         configuration: see ``Manifest``.
+        read_back: load what was written and compare it with the state, before the checkpoint exists.
 
     Raises:
-        SaveError: it could not be written. Nothing half-made stays.
+        SaveError: it could not be written, or not be read back. Nothing half-made stays.
     """
     import torch
 
@@ -96,6 +106,8 @@ def save(
         temporary.mkdir(parents=True)
         with HashingFile((temporary / STATE).open("wb")) as file:
             torch.save(dict(state), file)  # type: ignore[arg-type]
+        if read_back:
+            _refuse_unreadable(temporary / STATE, state)
         files = {STATE: {"sha256": file.sha256, "bytes": file.size}}
         manifest = Manifest(iteration, epoch, metrics, configuration, files)
         with HashingFile((temporary / MANIFEST).open("wb")) as file:
@@ -106,7 +118,7 @@ def save(
         temporary.rename(final)
         sync_folder(folder)
         shutil.rmtree(replaced, ignore_errors=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, pickle.PicklingError) as error:
         if replaced.exists() and not final.exists():
             replaced.rename(final)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -169,14 +181,27 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     import torch
 
     manifest = verify(path)
-    try:
-        state: dict[str, Any] = torch.load(path / STATE, map_location=device, weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DamagedCheckpoint(f"{path / STATE}: can't be loaded: {reason}") from None
+    state = _read(path / STATE, device)
     if not isinstance(state, dict) or state.get("iteration") != manifest.iteration:
         raise DamagedCheckpoint(f"{path / STATE}: is not the state of iteration {manifest.iteration}")
-    return state
+    # A tensor on the device "meta" has no values that NumPy could have.
+    return state if torch.device(device).type == "meta" else restored(state)
+
+
+def _read(file: Path, device: torch.device | str) -> Any:
+    import torch
+
+    try:
+        return torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedCheckpoint(f"{file}: can't be loaded: {reason}") from None
+
+
+def _refuse_unreadable(file: Path, state: Mapping[str, Any]) -> None:
+    differing = difference(dict(state), _read(file, "cpu"))
+    if differing is not None:
+        raise DamagedCheckpoint(f"{file}: {path_text(differing)} is not read as it was written")
 
 
 def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
@@ -194,12 +219,18 @@ def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
 
 
 def valid_manifests(folder: Path) -> list[Manifest]:
-    """Returns the manifests that are as they were written, in the order of their iterations."""
+    """Returns the manifests that are as they were written and whose files have the right size, by iteration.
+
+    The content of the files is not read: ``verify`` does that.
+    """
     manifests = []
     for iteration in iterations_in(folder):
+        path = path_of(folder, iteration)
         try:
-            manifests.append(read_manifest(path_of(folder, iteration)))
-        except DamagedCheckpoint:
+            manifest = read_manifest(path)
+            if (path / STATE).stat().st_size == manifest.files[STATE]["bytes"]:
+                manifests.append(manifest)
+        except (DamagedCheckpoint, OSError):
             continue
     return manifests
 
@@ -228,19 +259,6 @@ def remove(path: Path) -> None:
     doomed = path.parent / f".{path.name}.replaced"
     path.rename(doomed)
     shutil.rmtree(doomed)
-
-
-def snapshot(value: Any) -> Any:
-    """Copies a state to the CPU, so that it can be written while training goes on."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone() if value.device.type == "cpu" else value.detach().to("cpu")
-    if isinstance(value, Mapping):
-        return {key: snapshot(child) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(snapshot(child) for child in value)
-    return value
 
 
 def _digest(content: bytes) -> str:

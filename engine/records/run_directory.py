@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import re
 import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.core_schema import write
@@ -20,7 +21,12 @@ from firebox.foundation.problems import Problem, Refusal
 if TYPE_CHECKING:
     from firebox.engine.records.tensorboard import TensorBoardWriter
 
+logger = logging.getLogger("firebox")
+
 State = Literal["running", "completed", "interrupted", "failed"]
+
+NO_STATUS = "no readable status"
+"""The reason that is given for a status that can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +99,15 @@ class RunDirectory:
 
     def status(self) -> Status:
         """Returns the recorded status; a run whose process died still says ``running``."""
-        try:
-            content = json.loads((self.path / "status.json").read_text())
-            return Status(content["status"], content["iteration"], content["reason"])
-        except (OSError, ValueError, KeyError):
-            return Status("running", 0, "no readable status")
+        content = self.recorded_status()
+        state, iteration, reason = (content.get(key) for key in ("status", "iteration", "reason"))  # type: Any, Any, Any
+        if state in get_args(State) and type(iteration) is int and isinstance(reason, str):
+            return Status(state, iteration, reason)
+        return Status("running", 0, NO_STATUS)
+
+    def recorded_status(self) -> dict[str, Any]:
+        """Returns what ``status.json`` holds; nothing where it can't be read."""
+        return _read_json(self.path / "status.json")
 
     def write_status(self, state: State, iteration: int, reason: str) -> None:
         """Replaces ``status.json`` in one step."""
@@ -111,10 +121,17 @@ class RunDirectory:
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Writes what the run runs in; of a resumed run, what it ran in before comes after it, under ``earlier``."""
-        if self.environment.is_file():
-            before = json.loads(self.environment.read_text())
-            environment = {**environment, "earlier": [before, *before.pop("earlier", [])]}
+        before = self.recorded_environment()
+        if before:
+            earlier = before.pop("earlier", [])
+            environment = {**environment, "earlier": [before, *(earlier if isinstance(earlier, list) else [])]}
+        elif self.environment.exists():
+            logger.warning("%s can't be read: written anew; what the run ran in before is lost", self.environment)
         write_whole(self.environment, json.dumps(environment, indent=1) + "\n")
+
+    def recorded_environment(self) -> dict[str, Any]:
+        """Returns what the run ran in, as it was recorded; nothing where there is no readable record."""
+        return _read_json(self.environment)
 
     def open_tensorboard(self, iteration: int) -> TensorBoardWriter:
         """Opens a TensorBoard writer that continues after ``iteration``: what a stopped run wrote past it is purged."""
@@ -179,6 +196,15 @@ def newest(parent: Path) -> RunDirectory | None:
 def is_run(path: Path) -> bool:
     """Whether a folder is a run's directory."""
     return (path / "config.yaml").is_file() and (path / "status.json").is_file()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Returns the map that a file holds; an empty one where it can't be read, or holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -171,8 +172,17 @@ def build_update(configuration: Configuration, module: Module, device: torch.dev
     if not all(parameters.values()):
         message = "nothing to train: no parameter of it requires a gradient; expected one that is not frozen"
         raise Refusal([Problem("model", message, configuration.model.mark)])
+    optimizers = {name: construct(configuration.optimizer, "optimizer", own) for name, own in parameters.items()}
+    for optimizer in optimizers.values():
+        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            message = (
+                f"{configuration.optimizer.name} needs a closure, to compute the loss several times in a step, and a "
+                "module computes it once; expected an optimizer that steps without one, such as adam"
+            )
+            raise Refusal([Problem("optimizer", message, configuration.optimizer.mark)])
     return Update(
-        {name: construct(configuration.optimizer, "optimizer", own) for name, own in parameters.items()},
+        optimizers,
         device=device,
         gradient_clip_norm=training.gradient_clip_norm,
         scaler=torch.amp.GradScaler(device.type) if training.precision == "float16" else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.phases import Phase
 
 if TYPE_CHECKING:
@@ -42,11 +43,29 @@ class Handler(ABC):
         """Called when the training is complete; returns False where a stop came in between."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what must survive a restart: tensors, numbers, texts, lists and maps of them."""
+        """Returns what must survive a restart: tensors, NumPy's arrays and numbers, None, truth values, numbers, texts,
+        bytes, and lists, tuples, sets and dicts of them. Anything else is refused."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what ``state_dict`` returned."""
+
+    @classmethod
+    def lost(cls, directory: RunDirectory, state: dict[str, Any], iteration: int) -> str | None:
+        """Returns what is missing, in one line, of the files that a handler of the class has written by an iteration.
+
+        A run is not resumed from a checkpoint that something written before it is missing for: it goes back to an
+        earlier one, at last to its start, and computes again what was lost.
+
+        Args:
+            directory: of the run.
+            state: of the handler, in the checkpoint.
+            iteration: of the checkpoint.
+
+        Returns:
+            None if everything is there.
+        """
+        return None
 
     def flush(self) -> None:
         """Brings to disk what is buffered. Called before a checkpoint becomes valid and at the end."""

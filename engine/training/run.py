@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,11 +17,21 @@ from firebox.data.datamodule import DataModule, Split
 from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.records.storable import Unstorable, snapshot
 from firebox.engine.training.dispatcher import Action, Dispatcher
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import TrainingIteration
 from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.module import Module
+from firebox.engine.training.ownership import (
+    UnstorableState,
+    load_network,
+    load_optimizer,
+    network_state,
+    own_networks,
+    owner,
+    restoring,
+)
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.update import Update
@@ -29,6 +40,9 @@ from firebox.foundation.intervals import iterations
 
 if TYPE_CHECKING:
     from firebox.engine.records.tensorboard import TensorBoardWriter
+
+
+logger = logging.getLogger("firebox")
 
 
 @dataclass(slots=True)
@@ -221,11 +235,12 @@ class Run:
         self.dispatcher.save_on_stop = action
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything that a resumed run needs; loads with ``weights_only=True``."""
+        """Returns everything that a resumed run needs, as it is: not copied and not checked; see ``snapshot``."""
         return {
             "model": self.model.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.update.optimizers.items()},
             "scaler": self.update.scaler.state_dict() if self.update.scaler is not None else None,
+            "networks": {name: network_state(part) for name, part in own_networks(self.module).items()},
             "module": self.module.state_dict(),
             "iteration": self.iteration,
             "epoch_length": self.epoch_length,
@@ -234,27 +249,56 @@ class Run:
             "handlers": {name: handler.state_dict() for name, handler in self.handlers.items()},
         }
 
+    def snapshot(self) -> dict[str, Any]:
+        """Returns a copy of the state on the CPU that loads with ``weights_only=True``.
+
+        Raises:
+            UnstorableState: names the part of the run whose state could not be read back, and the value.
+        """
+        try:
+            taken: dict[str, Any] = snapshot(self.state_dict())
+        except Unstorable as error:
+            raise UnstorableState(owner(error.keys, self.configuration), error) from None
+        return taken
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts the run where a checkpoint left it.
 
         Raises:
-            ValueError: the checkpoint's epochs have another length.
+            StateMismatch: a part of the state is missing or does not fit. The run is then half loaded and of no
+                further use: assemble another one.
         """
-        if state["epoch_length"] != self.epoch_length:
-            message = f"the checkpoint's epochs have {state['epoch_length']} iterations, this run's {self.epoch_length}"
-            raise ValueError(message)
-        self.model.load_state_dict(state["model"])
+        with restoring("the run", state):
+            if state["epoch_length"] != self.epoch_length:
+                raise ValueError(
+                    f"the checkpoint's epochs have {state['epoch_length']} iterations, this run's {self.epoch_length}"
+                )
+            self._state.metrics.update(state["metrics"])
+            self.dispatcher.load_state_dict(state["dispatcher"])
+        with restoring("the model", state, "model"):
+            self.model.load_state_dict(state["model"])
         for name, optimizer in self.update.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            with restoring(f"the optimizer {name}", state, "optimizers", name):
+                load_optimizer(optimizer, state["optimizers"][name])
         if self.update.scaler is not None:
-            self.update.scaler.load_state_dict(state["scaler"])
-        self.module.load_state_dict(state["module"])
-        self._state.metrics.update(state["metrics"])
-        self.dispatcher.load_state_dict(state["dispatcher"])
+            with restoring("the gradient scaler", state, "scaler"):
+                self.update.scaler.load_state_dict(state["scaler"])
+        for name, part in own_networks(self.module).items():
+            with restoring(f"the module's {name}", state, "networks", name):
+                load_network(part, state["networks"][name])
+        with restoring("the module", state, "module"):
+            self.module.load_state_dict(state["module"])
+        with restoring("the handlers", state, "handlers"):
+            states = dict(state["handlers"])
         for name, handler in self.handlers.items():
-            if name in state["handlers"]:
-                handler.load_state_dict(state["handlers"][name])
-        position = {"iteration": state["iteration"], "epoch_length": self.epoch_length}
-        self.trainer.load_state_dict({**position, "max_epochs": self.configuration.training.epochs})
-        self.streams["train"].seek(state["iteration"])
-        self._state.resumed_at = state["iteration"]
+            who = owner(("handlers", name), self.configuration)
+            if name in states:
+                with restoring(who, state, "handlers", name):
+                    handler.load_state_dict(states[name])
+            elif type(handler).state_dict is not Handler.state_dict:
+                logger.warning("the checkpoint has no state of %s, which starts anew", who)
+        with restoring("the run", state):
+            position = {"iteration": state["iteration"], "epoch_length": self.epoch_length}
+            self.trainer.load_state_dict({**position, "max_epochs": self.configuration.training.epochs})
+            self.streams["train"].seek(state["iteration"])
+            self._state.resumed_at = state["iteration"]

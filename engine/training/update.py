@@ -44,7 +44,22 @@ class Update:
         """1 from the first loss that was not finite: the fused optimizers read it on the device and take no step."""
         if scaler is None:
             for optimizer in optimizers.values():
-                optimizer.found_inf = self.non_finite  # type: ignore[attr-defined]
+                # As torch's GradScaler tells them apart: those that are fused read a flag on the device.
+                if getattr(optimizer, "_step_supports_amp_scaling", False):
+                    optimizer.found_inf = self.non_finite  # type: ignore[attr-defined]
+                elif device.type == "cpu" and type(self.non_finite) is torch.Tensor:  # not in a rehearsal: no values
+                    optimizer.register_step_pre_hook(self._withhold)
+
+    def _withhold(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        """Leaves an optimizer that does not read the flag without gradients, and so without a step, where it is set.
+
+        On the CPU alone, where reading the flag waits for nothing. On other devices such an optimizer steps until the
+        losses are read, which is before anything is saved.
+        """
+        if self.non_finite:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None
 
     def microbatch(self, share: float, *, last: bool) -> None:
         """Says which microbatch of an accumulated batch comes next.

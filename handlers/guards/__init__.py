@@ -36,5 +36,7 @@ CATALOGUE = {
     "memory": "firebox.handlers.guards.resources:Memory",
     "disk": "firebox.handlers.guards.resources:Disk",
     "output_folder": "firebox.handlers.guards.output_folder:OutputFolder",
+    "stored_states": "firebox.handlers.guards.states:StoredStates",
+    "trained_parameters": "firebox.handlers.guards.states:TrainedParameters",
     "resumed_model": "firebox.handlers.guards.resume:ResumedModel",
 }

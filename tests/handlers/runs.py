@@ -61,7 +61,10 @@ def begun(configuration):
     """Returns a run that is ready for its next iteration; one that has a directory is resumed there."""
     run = build(configuration, StopRequest())
     directory = RunDirectory(configuration.directory / configuration.output.version)
-    run.begin(launch.take_up(run, directory) if directory.path.exists() else claim(configuration))
+    if directory.path.exists():
+        run = launch.take_up(run, directory)
+    else:
+        run.begin(claim(configuration))
     launch.start(run)
     return run
 

@@ -101,7 +101,7 @@ def test_a_checkpoint_has_the_state_of_every_handler(tmp_path):
 
     assert set(state["handlers"]) == {"evaluation", "loss_log", "early_stopping", "ema", "checkpoint"}
     assert state["handlers"]["early_stopping"]["best"] == run.metrics["validation/loss"]
-    assert state["handlers"]["loss_log"] == {"logged_evaluation": 18}
+    assert state["handlers"]["loss_log"] == {"logged_evaluation": 18, "evaluations": 6}
     assert state["iteration"] == 18
 
 
