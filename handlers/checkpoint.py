@@ -122,7 +122,7 @@ class Checkpoint(Handler):
         if value is None or self._saved == (self._run.iteration, self._run.dispatcher.pending):
             return
         self._run.background.wait(self._writing)
-        best = ranked(self._intact(self._run.iteration), self._monitor)[: self.keep_best]
+        best = ranked(self._intact(self._run.iteration - 1), self._monitor)[: self.keep_best]
         rank = self._monitor.rank
         if len(best) < self.keep_best or rank(value) < rank(best[-1].metrics[self.monitor]):
             self.save()

@@ -216,6 +216,46 @@ def test_a_run_that_is_being_trained_is_refused(trained: Path, tmp_path: Path) -
         training.communicate(b"\n")
 
 
+def spoil(run: Path, iteration: int) -> None:
+    """Flips a bit in the middle of a checkpoint's state; its size stays."""
+    state = checkpoints.path_of(run / "checkpoints", iteration) / "state.pt"
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+
+
+@pytest.mark.parametrize("wanted", ["best", "last"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_next_best_or_last(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, wanted: str
+) -> None:
+    run = copied(trained, tmp_path)
+    whole = json.loads((archive_run(run, wanted) / "card.json").read_text())["selection"]["iteration"]
+    spoil(run, whole)
+    chosen = json.loads((archive_run(run, wanted) / "card.json").read_text())["selection"]["iteration"]
+    assert {whole, chosen} == {9, 18}
+    assert f"iteration_{whole:08d}/state.pt: its SHA-256" in caplog.text
+    assert f"the next {wanted} one is taken" in caplog.text
+    spoil(run, chosen)
+    with pytest.raises(Refusal, match=r"has no valid checkpoint: damaged checkpoint: .*state.pt"):
+        archive_run(run, wanted)
+
+
+def test_a_damaged_checkpoint_that_is_asked_for_is_refused(trained: Path, tmp_path: Path) -> None:
+    run = copied(trained, tmp_path)
+    spoil(run, 9)
+    with pytest.raises(Refusal, match=r"damaged checkpoint: .*iteration_00000009/state.pt"):
+        archive_run(run, "9")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+def test_a_run_whose_records_are_odd_is_archived(trained: Path, tmp_path: Path, text: str) -> None:
+    run = copied(trained, tmp_path)
+    for name in ("environment.json", "status.json"):
+        (run / name).write_text(text)
+    card = json.loads((archive_run(run, "last") / "card.json").read_text())
+    assert card["env"]["training"] == {}
+
+
 def flip_a_byte(archive: Path) -> None:
     content = bytearray((archive / "weights.safetensors").read_bytes())
     content[-1] ^= 1

@@ -138,3 +138,27 @@ def test_listing_runs_imports_no_torch(tmp_path: Path) -> None:
     output = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
     assert "0.25" in output
     assert output.splitlines()[-1] == "False"
+
+
+ODD = [
+    "",
+    "{",
+    "[]",
+    "null",
+    '"text"',
+    '{"epoch_length": 0}',
+    '{"epoch_length": "9"}',
+    '{"status": [], "iteration": "x"}',
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("name", ["environment.json", "status.json", "losses.jsonl"])
+def test_a_run_whose_records_are_odd_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    directory = new_run(tmp_path, "odd")
+    (directory.path / name).write_text(f"{text}\n" if name == "losses.jsonl" else text)
+    row = lines_of(tmp_path, capsys)["odd"]
+    assert row[0] == "killed"
+    assert row[1] == ("?/3" if name == "environment.json" else "0/3")
