@@ -223,7 +223,7 @@ class NaNAt(Reconstruction):
         self.iteration = iteration
 
     def training_step(self, batch, update):
-        loss = self._mean_loss(self.model(batch.images), batch.images)
+        loss = self.loss.mean(self.model(batch.images), batch.images)
         if update.iteration == self.iteration:
             loss = loss * float("nan")
         update(loss)

@@ -33,6 +33,7 @@ from firebox.engine.training.ownership import (
     restoring,
 )
 from firebox.engine.training.phases import Phase
+from firebox.engine.training.state import State
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.update import Update
 from firebox.foundation.background import Background
@@ -43,29 +44,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("firebox")
-
-
-@dataclass(slots=True)
-class State:
-    """What changes while a run goes on. It belongs to the run: nothing but the run's own methods writes it.
-
-    Args:
-        directory: of the run; None before it begins.
-        writer: of TensorBoard's events; None before its first use.
-        resumed_at: the iteration of the checkpoint that was loaded; 0 if none was.
-        metrics: the latest value of each metric, by ``split/name``.
-        tables: the latest evaluations' metrics that are not scalars, by ``split/name``.
-        averaged_model: the model that is evaluated instead of the trained one; None if nothing averages weights.
-        finished: why a handler ended the training before its last epoch; None if none did.
-    """
-
-    directory: RunDirectory | None = None
-    writer: TensorBoardWriter | None = None
-    resumed_at: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    tables: dict[str, Any] = field(default_factory=dict)
-    averaged_model: torch.nn.Module | None = None
-    finished: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

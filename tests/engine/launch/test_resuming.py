@@ -293,13 +293,13 @@ def best_and_last(folder, values, damage=lambda run: None):
     configuration = configured(folder, BEST)
     run = begun(configuration)
     for number, value in enumerate(values):
-        run.trainer.state.iteration = run.dispatcher.evaluated_at = 3 * (number + 1)
-        run.metrics["validation/loss"] = value
+        run.trainer.state.iteration = 3 * (number + 1)
+        run.record_evaluation("validation", {"loss": value})
         run.handlers["checkpoint"].save()
         run.background.drain()
         if number == 0:
             damage(run)
-    run.finished = "not trained"
+    run.finish_early("not trained")
     ended(run)
     return checkpoints.iterations_in(run.directory.checkpoints)
 

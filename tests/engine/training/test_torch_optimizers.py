@@ -129,5 +129,5 @@ def test_fused_by_path_reads_the_flag_on_the_device(tmp_path):
     optimizer = run.update.optimizers["main"]
     assert optimizer.found_inf is run.update.non_finite
     assert not optimizer._optimizer_step_pre_hooks
-    run.finished = "not trained"
+    run.finish_early("not trained")
     ended(run)

@@ -115,7 +115,7 @@ def test_what_becomes_unstorable_while_training_stops_the_run_at_its_save(tmp_pa
     assert "PosixPath" in reason
     run = begun(configuration)
     assert run.iteration == 2
-    run.finished = "not trained"
+    run.finish_early("not trained")
     ended(run)
 
 
@@ -129,7 +129,7 @@ def test_what_can_be_read_back_trains_and_resumes(tmp_path, value):
     before, after = first.handlers["Own"].value, again.handlers["Own"].value
     assert type(after) is type(before)
     assert (before == after).all() if before.ndim else before == after
-    again.finished = "not trained"
+    again.finish_early("not trained")
     ended(again)
 
 
