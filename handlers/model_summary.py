@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from firebox.engine.training.handler import Handler
+from firebox.engine.training.modes import evaluation_mode
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.files import write_whole
@@ -105,15 +106,13 @@ def trace(model: torch.nn.Module, image: torch.Tensor) -> tuple[list[Layer], str
     hooks = [part.register_forward_hook(look) for part in shapes]
     devices = [image.device] if image.device.type == "cuda" else []
     failure = None
-    model.eval()
     try:
-        with torch.random.fork_rng(devices), torch.inference_mode():
+        with evaluation_mode(model), torch.random.fork_rng(devices), torch.inference_mode():
             # Not by calling the model: where it is compiled that would compile it for one image.
             model.forward(image)
     except Exception as error:  # a summary is no reason not to train
         failure = f"{type(error).__name__}: {error}".splitlines()[0]
     finally:
-        model.train()
         for hook in hooks:
             hook.remove()
     layers = [

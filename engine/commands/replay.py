@@ -51,6 +51,8 @@ def _replay(path: Path, iteration: int, *, dump: bool) -> int:
     for name, norm in replayed.gradient_norms.items():
         table.add_row(f"gradient norm ({name})", repr(norm), "")
     console.results.print(table)
+    if replayed.non_finite:
+        console.results.print("not finite:", ", ".join(replayed.non_finite), markup=False)
     console.results.print("samples:", " ".join(map(str, replayed.batch.indices.tolist())), markup=False)
     verdict = "not recorded" if replayed.recorded is None else "equal" if replayed.equal else "different"
     console.results.print(f"losses: {verdict}")

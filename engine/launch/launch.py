@@ -210,6 +210,7 @@ def finish(run: Run) -> None:
         run.dispatcher.complete_pending(run.trainer)
     elif run.finished is None and not run.stop.requested:
         run.trainer.run(run.streams["train"])
+    run.losses.settle()
     for handler in run.handlers.values():
         if run.stop.requested or handler.finish() is False:
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ class Replayed:
     Args:
         row: its losses and learning rate.
         recorded: the row that the run itself recorded of it; None: it did not get that far.
-        gradient_norms: the norm of all gradients that the optimizer stepped with, by its name.
+        gradient_norms: the norm of all gradients that the optimizer was to step with, by its name.
+        non_finite: the losses, and the parameters whose gradients, are NaN or infinite.
         batch: as the model saw it, augmented.
         shown: its images in [0, 1].
         started_from: the iteration of the checkpoint that the replay began at; 0: the initialisation.
@@ -40,6 +42,7 @@ class Replayed:
     row: Row
     recorded: dict[str, Any] | None
     gradient_norms: dict[str, float]
+    non_finite: tuple[str, ...]
     batch: Batch
     shown: torch.Tensor
     started_from: int
@@ -65,6 +68,9 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
         Refusal: the run has no such iteration.
     """
     run = build(dataclasses.replace(configuration, handlers=tuple(filter(_trains, configuration.handlers))))
+    run.update.holds = any(
+        "non_finite.json" in named.component.target.load().writes for named in configuration.handlers
+    )
     if not 1 <= iteration <= run.total_iterations:
         message = f"got {iteration}, expected 1 to {run.total_iterations}: the run's iterations"
         raise Refusal([Problem("", f"--iteration: {message}")])
@@ -99,13 +105,18 @@ def _load_before(run: Run, directory: RunDirectory, iteration: int) -> int:
 def _replay(run: Run, directory: RunDirectory, iteration: int, started_from: int) -> Replayed:
     rows: list[Row] = []
     norms: dict[str, float] = {}
+    non_finite: list[str] = []
+    names = {parameter: name for name, parameter in run.model.named_parameters()}
     run.losses.subscribe(rows.extend)
 
     def measure(name: str) -> None:
         if run.trainer.state.iteration == iteration:
             groups = run.update.optimizers[name].param_groups
-            gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
-            norms[name] = float(torch.nn.utils.get_total_norm(gradients))
+            stepped = {p: p.grad for group in groups for p in group["params"] if p.grad is not None}
+            norms[name] = float(torch.nn.utils.get_total_norm(stepped.values()))
+            for parameter, gradient in stepped.items():
+                if not gradient.isfinite().all():
+                    non_finite.append(f"the gradient of {names.get(parameter, f'a parameter of {name}')}")
 
     for name, optimizer in run.update.optimizers.items():
         optimizer.register_step_pre_hook(lambda *_, name=name: measure(name))
@@ -119,7 +130,8 @@ def _replay(run: Run, directory: RunDirectory, iteration: int, started_from: int
     run.losses.settle()
     batch = run.training.prepared(iteration, run.streams["train"].read(iteration - 1))
     shown = run.data.specification.to_unit(batch.images)
-    return Replayed(rows[-1], recorded_row(directory, iteration), norms, batch, shown, started_from)
+    broken = (*(name for name, value in rows[-1].losses.items() if not math.isfinite(value)), *non_finite)
+    return Replayed(rows[-1], recorded_row(directory, iteration), norms, broken, batch, shown, started_from)
 
 
 def recorded_row(directory: RunDirectory, iteration: int) -> dict[str, Any] | None:

@@ -55,6 +55,7 @@ class TrainingIteration:
         self._update.iteration = iteration
         batch = self.prepared(iteration, raw)
         losses = self._step(batch) if self._microbatches == 1 else self._accumulate(batch)
+        self._update.complete()
         self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses)
         return losses
 

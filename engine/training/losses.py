@@ -30,9 +30,17 @@ Subscriber = Callable[[list[Row]], None]
 
 
 class LossRecord:
-    """Collects losses without asking the device for them; ``settle`` reads all that have come in one transfer."""
+    """Collects losses without asking the device for them; ``settle`` reads all that have come in one transfer.
 
-    def __init__(self) -> None:
+    Args:
+        skipped: of the updates: how many iterations were not finite, a scalar on the device that is read with the
+            losses; None if nobody counts them.
+    """
+
+    def __init__(self, skipped: torch.Tensor | None = None) -> None:
+        self.skipped = 0
+        """Iterations whose loss or gradients were not finite, up to the last one that was read."""
+        self._counter = skipped
         self._pending: list[tuple[int, float, Mapping[str, torch.Tensor]]] = []
         self._subscribers: list[Subscriber] = []
 
@@ -52,10 +60,15 @@ class LossRecord:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        stacked = torch.stack([loss for _, _, losses in pending for loss in losses.values()])
-        values = iter(stacked.tolist())
+        scalars = [loss for _, _, losses in pending for loss in losses.values()]
+        if self._counter is not None:
+            scalars.append(self._counter)
+        values = torch.stack(scalars).tolist()
+        if self._counter is not None:
+            self.skipped = int(values.pop())
+        remaining = iter(values)
         rows = [
-            Row(iteration, learning_rate, {name: next(values) for name in losses})
+            Row(iteration, learning_rate, {name: next(remaining) for name in losses})
             for iteration, learning_rate, losses in pending
         ]
         for subscriber in self._subscribers:

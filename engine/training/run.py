@@ -22,6 +22,7 @@ from firebox.engine.training.dispatcher import Action, Dispatcher
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import TrainingIteration
 from firebox.engine.training.losses import LossRecord
+from firebox.engine.training.modes import evaluation_mode
 from firebox.engine.training.module import Module
 from firebox.engine.training.ownership import (
     UnstorableState,
@@ -183,11 +184,10 @@ class Run:
         """Puts the evaluated model into the module, in evaluation mode, for as long as the block lasts."""
         trained, evaluated = self.model, self.evaluated_model
         self.module.model = evaluated
-        evaluated.eval()
         try:
-            yield evaluated
+            with evaluation_mode(evaluated):
+                yield evaluated
         finally:
-            evaluated.train()
             self.module.model = trained
 
     def finish_early(self, reason: str) -> None:

@@ -32,16 +32,20 @@ class Update:
         self.optimizers = optimizers
         self.scaler = scaler
         self.iteration = 0
-        """That is being made, counted from 1."""
+        """The iteration that is being made, counted from 1."""
         self._device_type = device.type
         self._autocast_off = torch.autocast(device.type, enabled=False)
         self._clip = gradient_clip_norm
         self._share = 1.0
         self._last = True
-        self._witness = torch.zeros((), device=device)
-        """The product of 0 and all losses: 0 while they are finite, NaN from the first that is not."""
+        self.holds = False
+        """Whether no step is taken any more from the first iteration on whose loss or gradients are not finite; by
+        default that iteration's alone is left out."""
+        self.skipped = torch.zeros((), device=device)
+        """How many iterations took no step for that reason: a whole number in float32, on the device."""
         self.non_finite = torch.zeros((), device=device)
-        """1 from the first loss that was not finite: the fused optimizers read it on the device and take no step."""
+        """1 from the first that is not finite: the fused optimizers read it on the device and take no step."""
+        self._one = torch.ones((), device=device)
         if scaler is None:
             for optimizer in optimizers.values():
                 # As torch's GradScaler tells them apart: those that are fused read a flag on the device.
@@ -79,30 +83,53 @@ class Update:
             name: of the optimizer.
         """
         optimizer = self.optimizers[name]
-        self._witness.mul_(loss.detach())
-        torch.ne(self._witness, self._witness, out=self.non_finite)
+        watched = [loss.detach()]
+        # Where there are several, a loss's gradient is for its own optimizer's parameters, not for all it came through.
+        inputs = None if len(self.optimizers) == 1 else [p for group in optimizer.param_groups for p in group["params"]]
         if self._share != 1.0:
             loss = loss * self._share
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
         if torch.is_autocast_enabled(self._device_type):
             with self._autocast_off:
-                loss.backward()
+                loss.backward(inputs=inputs)
         else:
-            loss.backward()
+            loss.backward(inputs=inputs)
         if not self._last:
+            self._watch(watched)
             return
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if self._clip is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, self._clip, foreach=True)
+            # The norm of gradients that are not finite is not, and one that overflows would clip all of them to 0.
+            watched.append(torch.nn.utils.clip_grad_norm_(parameters, self._clip, foreach=True))
+        else:
+            watched += [p.grad for p in parameters]
         if self.scaler is None:
+            self._watch(watched)
             unmarked_step(optimizer)()
         else:
+            # Gradients of a scaled loss overflow now and then: the scaler leaves out those steps.
+            self._watch(watched[:1])
             self.scaler.step(optimizer)
             self.scaler.update()
         # As optimizer.zero_grad does, which spends ten times as long on telling the profiler of it.
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
+        for parameter in parameters:
+            parameter.grad = None
+
+    def complete(self) -> None:
+        """Ends an iteration: counts it where its loss or its gradients were not finite."""
+        self.skipped.add_(self.non_finite)
+        if not self.holds:
+            self.non_finite.zero_()
+
+    def _watch(self, tensors: list[torch.Tensor]) -> None:
+        """Sets the flag on the device where a value is not finite; the values stay as they are, to the bit."""
+        try:
+            # One kernel for all; made for the scaler, which divides by its scale on the way: here by one.
+            torch._amp_foreach_non_finite_check_and_unscale_(tensors, self.non_finite, self._one)
+        except RuntimeError:  # sparse or complex gradients, or some on another device
+            for tensor in tensors:
+                values = tensor._values() if tensor.is_sparse else tensor
+                self.non_finite.logical_or_(~values.isfinite().all().to(self.non_finite.device))

@@ -1,0 +1,53 @@
+"""How parameters are updated where a module owns several optimizers."""
+
+import math
+
+import pytest
+import torch
+
+from firebox.engine.training.update import Update
+
+
+def two_optimizers():
+    parameters = {name: torch.nn.Parameter(torch.ones(2)) for name in ("generator", "critic")}
+    optimizers = {name: torch.optim.SGD([parameter], lr=1.0, fused=True) for name, parameter in parameters.items()}
+    return parameters, Update(optimizers, device=torch.device("cpu"))
+
+
+def test_a_losss_gradient_is_for_its_own_optimizer_alone():
+    parameters, update = two_optimizers()
+    update((parameters["generator"] * parameters["critic"]).sum(), "generator")
+    assert parameters["critic"].grad is None
+    update(parameters["critic"].sum() * 0.25, "critic")
+    assert torch.equal(parameters["generator"], torch.zeros(2))
+    assert torch.equal(parameters["critic"], torch.full((2,), 0.75))
+
+
+def test_an_iteration_that_is_not_finite_takes_no_further_step_of_any_optimizer_and_the_next_does():
+    parameters, update = two_optimizers()
+    update(parameters["generator"].sum() * math.nan, "generator")
+    update(parameters["critic"].sum(), "critic")
+    update.complete()
+    assert all(torch.equal(parameter, torch.ones(2)) for parameter in parameters.values())
+    assert update.skipped.item() == 1
+    update(parameters["critic"].sum(), "critic")
+    update.complete()
+    assert torch.equal(parameters["critic"], torch.zeros(2))
+    assert update.skipped.item() == 1
+
+
+def test_what_is_watched_stays_as_it_is_to_the_bit():
+    update = two_optimizers()[1]
+    values = torch.tensor([-0.0, 1e-42, 3.4e38, math.pi])
+    watched = values.clone()
+    update._watch([watched])
+    assert torch.equal(watched.view(torch.int32), values.view(torch.int32))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1.0])
+def test_sparse_and_complex_gradients_are_watched_too(value):
+    for tensor in (torch.full((2, 2), value).to_sparse(), torch.full((2,), value, dtype=torch.complex64)):
+        update = two_optimizers()[1]
+        update._watch([tensor, torch.ones(())])
+        update.complete()
+        assert update.skipped.item() == (0 if math.isfinite(value) else 1)
