@@ -9,10 +9,12 @@ separated by NUL: two different addresses share a seed with a probability of 2**
 
 from __future__ import annotations
 
-import random
+from collections.abc import Callable
 from hashlib import blake2b
 
 import torch
+
+from firebox.foundation.global_generators import GlobalGenerators, seed_python_and_numpy
 
 PERMUTATION_LIMIT = 1 << 24
 """Above so many samples the order of an epoch is computed position by position instead of being held in memory."""
@@ -32,28 +34,33 @@ def _digest(text: str) -> int:
 
 
 class IterationSeeder:
-    """Re-seeds torch's generators from (seed, iteration, rank) at the start of each iteration.
+    """Seeds all global generators from (seed, iteration, rank) at the start of each iteration.
 
-    Works on the generator objects: ``torch.manual_seed`` would also visit every other backend, at some fifty times
-    the cost.
+    Works on torch's generator objects: ``torch.manual_seed`` would also visit every other backend, at some fifty times
+    the cost. Python's and numpy's are seeded where iterations draw from them.
 
     Args:
         seed: the run's seed.
         rank: the process's rank in a distributed run.
-        device: the device that the run trains on; a CUDA device's generator is seeded with the CPU's.
+        device: the device that the run trains on; the generator of a CUDA device or of MPS is seeded with the CPU's.
     """
 
     def __init__(self, seed: int, rank: int, device: torch.device) -> None:
         self._prefix = _text(seed, "iteration", rank, 0).removesuffix("0")
-        self._generators = [torch.default_generator]
+        self.others = GlobalGenerators(mix(seed, "no iteration", rank))
+        """Python's and numpy's."""
+        self._torch: list[Callable[[int], object]] = [torch.default_generator.manual_seed]
         if device.type == "cuda":
             torch.cuda.init()
-            self._generators.append(torch.cuda.default_generators[device.index or 0])
+            self._torch.append(torch.cuda.default_generators[device.index or 0].manual_seed)
+        elif device.type == "mps":
+            self._torch.append(torch.mps.manual_seed)
 
     def __call__(self, iteration: int) -> None:
         seed = _digest(f"{self._prefix}{iteration}")
-        for generator in self._generators:
-            generator.manual_seed(seed)
+        for seed_torch in self._torch:
+            seed_torch(seed)
+        self.others.begin(seed)
 
 
 def seed_everything(seed: int) -> None:
@@ -65,11 +72,8 @@ def seed_everything(seed: int) -> None:
 
 def seed_sample(seed: int) -> None:
     """Seeds torch on the CPU, Python's ``random`` and numpy, where a sample is read: at a tenth of the cost."""
-    import numpy
-
     torch.default_generator.manual_seed(seed)
-    random.seed(seed)
-    numpy.random.seed(seed % (1 << 32))
+    seed_python_and_numpy(seed)
 
 
 def generator(*address: int | str) -> torch.Generator:

@@ -43,7 +43,7 @@ class TrainingIteration:
     ) -> None:
         self._module = module
         self._update = update
-        self._seeder = seeder
+        self.seeder = seeder
         self._prepare = preparation
         self._losses = losses
         self._microbatches = accumulation
@@ -56,12 +56,13 @@ class TrainingIteration:
         batch = self.prepared(iteration, raw)
         losses = self._step(batch) if self._microbatches == 1 else self._accumulate(batch)
         self._update.complete()
+        self.seeder.others.end()
         self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses)
         return losses
 
     def prepared(self, iteration: int, raw: Batch) -> Batch:
         """Seeds the iteration and returns the batch as its model sees it, augmented."""
-        self._seeder(iteration)
+        self.seeder(iteration)
         return self._prepare(raw)
 
     def _step(self, batch: Batch) -> dict[str, torch.Tensor]:

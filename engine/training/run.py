@@ -220,6 +220,7 @@ class Run:
             "scaler": self.update.scaler.state_dict() if self.update.scaler is not None else None,
             "networks": {name: network_state(part) for name, part in own_networks(self.module).items()},
             "module": self.module.state_dict(),
+            "draws_outside_torch": self.training.seeder.others.used,
             "iteration": self.iteration,
             "epoch_length": self.epoch_length,
             "metrics": dict(self.metrics),
@@ -253,6 +254,7 @@ class Run:
                 )
             self._state.metrics.update(state["metrics"])
             self.dispatcher.load_state_dict(state["dispatcher"])
+            self.training.seeder.others.used |= state.get("draws_outside_torch", False)
         with restoring("the model", state, "model"):
             self.model.load_state_dict(state["model"])
         for name, optimizer in self.update.optimizers.items():

@@ -83,7 +83,8 @@ class Update:
             name: of the optimizer.
         """
         optimizer = self.optimizers[name]
-        watched = [loss.detach()]
+        # Not detach(): what is watched is written to, and a graph may hold the loss at the version that it has.
+        watched = [loss.data]
         # Where there are several, a loss's gradient is for its own optimizer's parameters, not for all it came through.
         inputs = None if len(self.optimizers) == 1 else [p for group in optimizer.param_groups for p in group["params"]]
         if self._share != 1.0:

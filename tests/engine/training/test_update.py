@@ -36,6 +36,15 @@ def test_an_iteration_that_is_not_finite_takes_no_further_step_of_any_optimizer_
     assert update.skipped.item() == 1
 
 
+def test_a_loss_that_another_is_weighted_by_can_still_be_differentiated():
+    parameters, update = two_optimizers()
+    first = parameters["generator"].sum()
+    second = (parameters["critic"] * first.detach()).sum()
+    update(first, "generator")
+    update(second, "critic")
+    assert torch.equal(parameters["critic"], torch.full((2,), -1.0))
+
+
 def test_what_is_watched_stays_as_it_is_to_the_bit():
     update = two_optimizers()[1]
     values = torch.tensor([-0.0, 1e-42, 3.4e38, math.pi])
