@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from firebox.data.datamodule import DataModule, Split
     from firebox.data.specification import ImageSpecification
     from firebox.engine.checks.costs import Costs
-    from firebox.engine.checks.rehearsal import Output, Rehearsal
+    from firebox.engine.checks.output import Output
+    from firebox.engine.checks.rehearsal import Rehearsal
     from firebox.engine.training.run import Run
 
 logger = logging.getLogger("firebox")
@@ -75,6 +76,7 @@ class Preflight:
         """Steps that fail."""
         self._run = run
         self._failed: set[str] = set()
+        self._module_faults: tuple[str, ...] = ()
 
     def problem(self, message: str, *path: str) -> Problem:
         """Makes a problem that stands at the place of a value.
@@ -212,9 +214,13 @@ class Preflight:
         if "steps" in self._failed:
             raise Unavailable
         from firebox.engine.checks.rehearsal import NEEDS_VALUES, StepFailure
+        from firebox.engine.training.terms import UnusableModule
 
         try:
             return rehearsal.steps()
+        except UnusableModule as unusable:
+            self._failed.add("steps")
+            self._module_faults = unusable.faults
         except StepFailure as failure:
             self._failed.add("steps")
             cause = failure.__cause__
@@ -225,6 +231,16 @@ class Preflight:
                 logger.debug("%s fails", failure.step, exc_info=True)
                 self.step_failures.append(self._step_problem(failure.step, cause, of_model=failure.of_model))
         raise Unavailable
+
+    @property
+    def module_faults(self) -> tuple[str, ...]:
+        """What is wrong with a module's steps that go through, from those that were rehearsed."""
+        try:
+            _ = self.costs
+        except Unavailable:
+            if not self._module_faults:
+                raise
+        return self._module_faults
 
     @property
     def output_activation(self) -> str | None:

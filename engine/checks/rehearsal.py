@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,11 +27,14 @@ from firebox.data.placement import choose_placement
 from firebox.data.specification import ImageSpecification
 from firebox.engine.checks.costs import Costs, bytes_in, largest_output, saved_bytes
 from firebox.engine.checks.fake_data import FakeData
+from firebox.engine.checks.output import Output, last_activation
 from firebox.engine.checks.states import states, unstorable
 from firebox.engine.configuration import Configuration
 from firebox.engine.training.devices import choose_device
 from firebox.engine.training.factory import build
+from firebox.engine.training.module import Evaluated
 from firebox.engine.training.run import Run
+from firebox.engine.training.terms import UnusableModule, faults_of_evaluated, require_usable
 
 NEEDS_VALUES = (
     DataDependentOutputException,
@@ -42,43 +45,8 @@ NEEDS_VALUES = (
 )
 """What fake tensors raise where code looks at a tensor's values: nothing is wrong with it, it can't be rehearsed."""
 
-_ACTIVATIONS = {
-    "SigmoidBackward0": "sigmoid",
-    "TanhBackward0": "tanh",
-    "SoftmaxBackward0": "softmax",
-    "LogSoftmaxBackward0": "log_softmax",
-    "ReluBackward0": "relu",
-    "AddmmBackward0": "linear",
-    "MmBackward0": "linear",
-    "ConvolutionBackward0": "linear",
-}
-_RESHAPING = frozenset(
-    {
-        "ViewBackward0",
-        "UnsafeViewBackward0",
-        "ReshapeAliasBackward0",
-        "PermuteBackward0",
-        "TransposeBackward0",
-        "SqueezeBackward0",
-        "UnsqueezeBackward0",
-        "CloneBackward0",
-        "ToCopyBackward0",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a model gives for a batch of images.
-
-    Args:
-        shape: (N, ...).
-        activation: the last operation that changes values: linear, sigmoid, tanh, relu, softmax or log_softmax;
-            None: another one.
-    """
-
-    shape: tuple[int, ...]
-    activation: str | None
+LATER_ITERATIONS = (*range(2, 11), 100, 1_000, 10_000, 100_000)
+"""At which an optimizer may be due that is not at the first."""
 
 
 class StepFailure(Exception):
@@ -153,17 +121,24 @@ class Rehearsal:
 
         Raises:
             StepFailure: with the error as its cause.
+            UnusableModule: they go through, but a run can't train by them or record what they return.
         """
         lengths, loading = self._data.split_lengths, self._loading
         whole = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
         sizes = dict.fromkeys(images for size in whole for images in microbatch_sizes(size, self._accumulation))
         activations, evaluation = 0, 0
+        faults: list[str] = []
         with self._faking():
-            for size in sizes:
-                batch = self._data.batch(size)
-                with self._naming(f"a training step with {counted(size)}", batch), saved_bytes(self.run) as saved:
-                    self.run.training(self.run.trainer, batch)
-                activations = max(activations, saved.total)
+            with self._idle() as idle:
+                for iteration in (1, *LATER_ITERATIONS):
+                    self.run.trainer.state.iteration = iteration
+                    for size in sizes if iteration == 1 else list(sizes)[:1] if idle else ():
+                        batch = self._data.batch(size)
+                        step = f"a training step with {counted(size)}"
+                        with self._naming(step, batch), saved_bytes(self.run) as saved:
+                            self._train(batch, faults)
+                        activations = max(activations, saved.total)
+            faults += [f"its training step never calls update for the optimizer {name}" for name in sorted(idle)]
             evaluated = {
                 size
                 for split, length in lengths.items()
@@ -173,13 +148,50 @@ class Rehearsal:
             for size in sorted(evaluated):
                 batch = self._data.batch(size)
                 with self._naming(f"an evaluation step with {counted(size)}", batch), largest_output() as largest:
-                    self._evaluate(batch)
+                    faults += faults_of_evaluated(self._evaluate(batch), size)
                 evaluation = max(evaluation, largest.total)
+            require_usable(dict.fromkeys(faults))
             return self._costs(activations, evaluation)
 
-    def _evaluate(self, batch: Batch) -> None:
+    def evaluated(self) -> Evaluated | None:
+        """Returns an evaluation of two samples, of zeros in the shapes and dtypes that it has; None if it fails."""
+        with self._faking():
+            try:
+                fake = self._evaluate(self._data.batch(2))
+            except Exception:  # reported as a step that fails
+                return None
+        if not isinstance(fake, Evaluated):
+            return None
+        losses = {name: torch.zeros(loss.shape, dtype=loss.dtype) for name, loss in fake.losses.items()}
+        prediction, target = (torch.zeros(t.shape, dtype=t.dtype) for t in (fake.prediction, fake.target))
+        return Evaluated(losses, prediction, target)
+
+    def _evaluate(self, batch: Batch) -> Evaluated:
         with self.run.evaluating(), torch.inference_mode():
-            self.run.module.evaluation_step(self.run.preparation(batch))
+            return self.run.module.evaluation_step(self.run.preparation(batch))
+
+    def _train(self, batch: Batch, faults: list[str]) -> None:
+        """Makes a training step; what a module returns that can't be recorded is added to the faults."""
+        try:
+            self.run.training(self.run.trainer, batch)
+        except UnusableModule as unusable:
+            faults += unusable.faults
+
+    @contextmanager
+    def _idle(self) -> Iterator[set[str]]:
+        """Gives the names of the optimizers that have made no step in the block."""
+        optimizers = self.run.update.optimizers
+        idle = set(optimizers)
+        hooks = [
+            optimizer.register_step_post_hook(lambda *_, name=name: idle.discard(name))
+            for name, optimizer in optimizers.items()
+        ]
+        try:
+            yield idle
+        finally:
+            self.run.trainer.state.iteration = 0
+            for hook in hooks:
+                hook.remove()
 
     def _costs(self, activations: int, evaluation: int) -> Costs:
         run = self.run
@@ -254,14 +266,6 @@ class _Copying(TorchFunctionMode):
                 copied = torch.nn.Parameter(copied, tensor.requires_grad)
             memo[id(tensor)] = copied
         return memo[id(tensor)]
-
-
-def last_activation(output: torch.Tensor) -> str | None:
-    """Returns the name of the last operation that changes the values of a tensor; see ``Output``."""
-    node = output.grad_fn
-    while node is not None and node.name() in _RESHAPING:
-        node = node.next_functions[0][0]
-    return None if node is None else _ACTIVATIONS.get(node.name())
 
 
 def counted(images: int) -> str:

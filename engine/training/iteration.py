@@ -9,6 +9,7 @@ from firebox.data.batch import Batch, Preparation
 from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.module import Evaluated, Module
 from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.terms import faults_of_terms, require_usable
 from firebox.engine.training.update import Update
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
 
@@ -48,6 +49,7 @@ class TrainingIteration:
         self._losses = losses
         self._microbatches = accumulation
         self._autocast = None if precision is torch.float32 else torch.autocast(device.type, precision)
+        self._returned = False
         self._optimizer = next(iter(update.optimizers.values()))
 
     def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
@@ -55,6 +57,9 @@ class TrainingIteration:
         self._update.iteration = iteration
         batch = self.prepared(iteration, raw)
         losses = self._step(batch) if self._microbatches == 1 else self._accumulate(batch)
+        if not self._returned:
+            require_usable(faults_of_terms(losses))
+            self._returned = True
         self._update.complete()
         self.seeder.others.end()
         self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses)
@@ -77,7 +82,10 @@ class TrainingIteration:
         for number, microbatch in enumerate(microbatches, start=1):
             share = len(microbatch) / len(batch)
             self._update.microbatch(share, last=number == len(microbatches))
-            for name, loss in self._step(microbatch).items():
+            terms = self._step(microbatch)
+            if not self._returned:
+                require_usable(faults_of_terms(terms))
+            for name, loss in terms.items():
                 total[name] = total[name] + loss * share if name in total else loss * share
         return total
 

@@ -36,6 +36,7 @@ from firebox.engine.training.ownership import (
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.state import State
 from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.terms import is_number
 from firebox.engine.training.update import Update
 from firebox.foundation.background import Background
 from firebox.foundation.intervals import iterations
@@ -169,13 +170,13 @@ class Run:
 
         Args:
             split: that was evaluated; what is due after an evaluation follows one of the validation split.
-            values: numbers, or tensors, by the metrics' names. A tensor of more than one element becomes a table.
+            values: by the metrics' names; what is no single number becomes a table.
         """
         for name, value in values.items():
-            if isinstance(value, torch.Tensor) and value.numel() > 1:
-                self._state.tables[f"{split}/{name}"] = value
-            else:
+            if is_number(value):
                 self._state.metrics[f"{split}/{name}"] = float(value)
+            else:
+                self._state.tables[f"{split}/{name}"] = value
         if split == "validation":
             self.dispatcher.note_evaluation(self.iteration)
 
