@@ -6,6 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from firebox.data.datamodule import DataError
+from firebox.data.samples import faults_of_labels
+from firebox.foundation.problems import shown
 from firebox.foundation.randomness import mix, seed_sample
 
 TOGETHER = 256
@@ -98,6 +101,8 @@ class DatasetImages:
         self._dataset = dataset
         self._indices = indices
         self.fixed = fixed
+        self.classes = 0
+        """Of the labels, each of which is then checked as it is read; 0 if unknown."""
 
     def __len__(self) -> int:
         return len(self._dataset) if self._indices is None else len(self._indices)
@@ -114,7 +119,10 @@ class DatasetImages:
         if isinstance(samples[0], torch.Tensor):
             return torch.stack(samples), None
         images, labels = zip(*samples, strict=True)
-        return torch.stack(images), torch.tensor(labels, dtype=torch.int64)
+        read = torch.tensor(labels, dtype=torch.int64)
+        for fault in faults_of_labels(read, self.classes):
+            raise DataError(f"{fault}; the samples are among {shown(indices.tolist())}")
+        return torch.stack(images), read
 
 
 class RememberedImages:

@@ -78,6 +78,11 @@ class BatchStream:
         """Samples in the split."""
         return len(self._source)
 
+    @property
+    def held_labels(self) -> torch.Tensor | None:
+        """All samples' labels, (N,); None if they are read as they are needed, or there are none."""
+        return self._source.labels if isinstance(self._source, ResidentImages) else None
+
     def seek(self, position: int) -> None:
         """Makes ``position`` the next iteration (counted from 0), at the same cost for every position."""
         if position != self._position:

@@ -119,7 +119,10 @@ def train(
     Raises:
         Refusal: before anything was written.
     """
+    from firebox.engine.checks.first_samples import require_first_samples
+
     run = assemble(configuration, stop)
+    require_first_samples(run)
     if stop.requested:
         return stop.exit_code
     if resumed is None:

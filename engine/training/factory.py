@@ -13,6 +13,7 @@ import torch
 from firebox.data.augmentation import Augmentation
 from firebox.data.batch import Preparation
 from firebox.data.datamodule import DataError, DataModule, Split
+from firebox.data.source import DatasetImages
 from firebox.data.specification import ImageSpecification
 from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration, Named
@@ -126,8 +127,11 @@ def build_streams(configuration: Configuration, data: DataModule, device: torch.
 def build_stream(configuration: Configuration, data: DataModule, split: Split, device: torch.device) -> BatchStream:
     """Reads a split and makes the stream of its batches."""
     loading, training = configuration.data.loading, split == "train"
+    source = data.read(split)
+    if isinstance(source, DatasetImages):
+        source.classes = len(data.specification.classes)
     return BatchStream(
-        data.read(split),
+        source,
         batch_size=loading.batch_size_of(split),
         seed=configuration.seed,
         shuffle=training,

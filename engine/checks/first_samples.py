@@ -1,0 +1,30 @@
+"""The first samples of a run, looked at before anything is written."""
+
+from __future__ import annotations
+
+from firebox.data.datamodule import DataError
+from firebox.data.samples import faults_of_labels, faults_of_samples
+from firebox.engine.training.run import Run
+from firebox.foundation.problems import Problem, Refusal
+
+LOOKED_AT = 8
+
+
+def require_first_samples(run: Run) -> None:
+    """Reads the first samples of each split, and all labels where they are held.
+
+    Raises:
+        Refusal: they can't be read, or are not what the data says that they are.
+    """
+    specification, kind = run.data.specification, run.configuration.data.kind
+    mark = run.configuration.mark(kind, "name")
+    for split, stream in run.streams.items():
+        try:
+            batch = stream.first(LOOKED_AT)
+        except DataError as error:
+            raise Refusal([Problem(kind, str(error), mark)]) from None
+        faults = list(faults_of_samples(batch.images, batch.labels, specification))
+        if not faults and stream.held_labels is not None:
+            faults = list(faults_of_labels(stream.held_labels, len(specification.classes)))
+        if faults:
+            raise Refusal([Problem(kind, f"its {split} split: {fault}", mark) for fault in faults])
