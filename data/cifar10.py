@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firebox.data.datamodule import DataError
+from firebox.data.data_error import DataError
 from firebox.data.published import DownloadedImages
 
 if TYPE_CHECKING:

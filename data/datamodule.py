@@ -19,10 +19,6 @@ Samples = Literal["resident", "fixed", "changing"]
 """Of a split that was read: in memory already, the same whenever they are read, or possibly drawn anew each epoch."""
 
 
-class DataError(ValueError):
-    """Data that can't be had: what is missing, where to put it, what needs none."""
-
-
 class DataModule(ABC):
     """A finite data set, its splits and its preprocessing.
 

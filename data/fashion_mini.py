@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from firebox.data.datamodule import DataError
+from firebox.data.data_error import DataError
 from firebox.data.fashion_mnist import FASHION_CLASSES
 from firebox.data.published import PublishedImages
 from firebox.data.specification import PixelRange

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from firebox.data.datamodule import DataError
+from firebox.data.data_error import DataError
 
 if TYPE_CHECKING:
     import numpy

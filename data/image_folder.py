@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.datamodule import EMBEDDED, DataError, DataModule, Samples, Split, held_out_length, hold_out
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import EMBEDDED, DataModule, Samples, Split, held_out_length, hold_out
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.foundation.paths import FilePath
 

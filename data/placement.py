@@ -7,7 +7,8 @@ from typing import Literal
 
 import torch
 
-from firebox.data.datamodule import DataError, Samples
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import Samples
 from firebox.data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
 
 Placement = Literal["auto", "device", "memory", "stream"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from firebox.data.datamodule import DataError, DataModule, Samples, Split, held_out_length, hold_out, require_files
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import DataModule, Samples, Split, held_out_length, hold_out, require_files
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.foundation.paths import FilePath
 

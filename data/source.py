@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from firebox.data.datamodule import DataError
+from firebox.data.data_error import DataError
 from firebox.data.samples import faults_of_labels
 from firebox.foundation.problems import shown
 from firebox.foundation.randomness import mix, seed_sample

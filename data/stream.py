@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from firebox.data.batch import Batch
 from firebox.data.epoch import batches_in_epoch
 from firebox.data.placement import Placement, choose_placement, hold, samples_of
-from firebox.data.source import ImageSource
+from firebox.data.source import ImageSource, ResidentImages
 from firebox.foundation.own_modules import Served
 from firebox.foundation.randomness import EpochOrder
 

@@ -1,6 +1,6 @@
 from .data.batch import Batch as Batch
+from .data.data_error import DataError as DataError
 from .data.datagenerator import DataGenerator as DataGenerator
-from .data.datamodule import DataError as DataError
 from .data.datamodule import DataModule as DataModule
 from .data.datamodule import Split as Split
 from .data.source import DatasetImages as DatasetImages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firebox.data.datamodule import DataError
+from firebox.data.data_error import DataError
 from firebox.data.samples import faults_of_labels, faults_of_samples
 from firebox.engine.training.run import Run
 from firebox.foundation.problems import Problem, Refusal

@@ -12,7 +12,8 @@ import torch
 
 from firebox.data.augmentation import Augmentation
 from firebox.data.batch import Preparation
-from firebox.data.datamodule import DataError, DataModule, Split
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import DataModule, Split
 from firebox.data.source import DatasetImages
 from firebox.data.specification import ImageSpecification
 from firebox.data.stream import BatchStream

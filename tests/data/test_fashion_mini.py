@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from firebox.data import fashion_mini
-from firebox.data.datamodule import DataError, Split
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import Split
 from firebox.data.fashion_mini import FOLDER, FashionMini
 from firebox.data.fashion_mnist import FashionMNIST
 from firebox.data.idx import FILES, read_idx

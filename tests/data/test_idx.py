@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from firebox.data.datamodule import DataError
+from firebox.data.data_error import DataError
 from firebox.data.idx import read_idx, write_idx
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from firebox.data.datamodule import DataError
+from firebox.data.data_error import DataError
 from firebox.data.image_folder import ImageFolder
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from firebox.data.cifar10 import CIFAR10
-from firebox.data.datamodule import DataError, Split
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import Split
 from firebox.data.fashion_mini import FashionMini
 from firebox.data.fashion_mnist import FashionMNIST
 from firebox.data.idx import FILES, write_idx

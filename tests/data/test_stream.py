@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from firebox.data.batch import Batch, Preparation
-from firebox.data.datamodule import DataError
+from firebox.data.data_error import DataError
 from firebox.data.source import DatasetImages, ResidentImages
 from firebox.data.specification import ImageSpecification
 from firebox.data.stream import BatchStream
