@@ -27,28 +27,25 @@ class GlobalGenerators:
     def __init__(self, unused_seed: int) -> None:
         self._unused_seed = unused_seed
         self._bit_generator = numpy.random.mtrand.get_bit_generator()  # held, because its memory is looked into
-        self._python, self._numpy = _tail_of_python(), _tail_of_numpy(self._bit_generator)
-        self.used = self._python is None or self._numpy is None
+        python, numpys = _tail_of_python(), _tail_of_numpy(self._bit_generator)
+        self.used = python is None or numpys is None
         """Whether an iteration has drawn, or can't be seen to."""
+        nothing = (ctypes.c_char * TAIL)()
+        self._python, self._numpy = python or nothing, numpys or nothing
         self._unused = (b"", b"")
 
     def begin(self, seed: int) -> None:
         """Called before an iteration draws, with its own seed."""
         if self.used:
             seed_python_and_numpy(seed)
-        elif self._drawn():  # by what came between the iterations
+        elif (self._python.raw, self._numpy.raw) != self._unused:  # by what came between the iterations
             seed_python_and_numpy(self._unused_seed)
-            assert self._python is not None
-            assert self._numpy is not None
             self._unused = (self._python.raw, self._numpy.raw)
 
     def end(self) -> None:
         """Called when an iteration has drawn all that it will."""
-        if not self.used and self._drawn():
+        if not self.used and (self._python.raw, self._numpy.raw) != self._unused:
             self.used = True
-
-    def _drawn(self) -> bool:
-        return (self._python.raw, self._numpy.raw) != self._unused  # type: ignore[union-attr]
 
 
 def seed_python_and_numpy(seed: int) -> None:

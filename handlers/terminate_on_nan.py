@@ -29,7 +29,7 @@ class NonFiniteLoss(TrainingFailure):
 class TerminateOnNaN(Handler):
     """Stops the run at the first loss or gradient that is NaN or infinite, and says how to replay it.
 
-    Fused optimizers take no step from that iteration on, which the device decides by itself; this handler reads the
+    Fused optimizers take no step in such an iteration, which the device decides by itself; this handler reads the
     losses, and whether all was finite with them, and says so. Before a checkpoint becomes valid it looks at the weights
     and buffers, too. Whatever is saved is from before.
 
@@ -46,7 +46,6 @@ class TerminateOnNaN(Handler):
 
     def attach(self, run: Run) -> None:
         self._run = run
-        run.update.holds = True
         run.every(self.every, run.losses.settle, self.phase)
 
     def start(self, run: Run) -> None:
@@ -64,13 +63,11 @@ class TerminateOnNaN(Handler):
         self._look_at_weights()
 
     def _look(self, rows: list[Row]) -> None:
-        skipped = self._run.losses.skipped
-        held_from = rows[-1].iteration - skipped + 1 if skipped else math.inf
         for row in rows:
             terms = ", ".join(f"{name} {value:g}" for name, value in row.losses.items())
             if not all(map(math.isfinite, row.losses.values())):
                 self._stop(row.iteration, terms, row)
-            if row.iteration == held_from:
+            if not row.finite:
                 self._stop(row.iteration, f"{terms}, but its gradients are not finite", row)
         scaler = self._run.update.scaler
         if scaler is not None and scaler.get_scale() < SMALLEST_SCALE:

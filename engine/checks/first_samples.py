@@ -5,7 +5,7 @@ from __future__ import annotations
 from firebox.data.data_error import DataError
 from firebox.data.samples import faults_of_labels, faults_of_samples
 from firebox.engine.training.run import Run
-from firebox.foundation.problems import Problem, Refusal
+from firebox.foundation.problems import Problem, Refusal, in_one_line
 
 LOOKED_AT = 8
 
@@ -23,6 +23,8 @@ def require_first_samples(run: Run) -> None:
             batch = stream.first(LOOKED_AT)
         except DataError as error:
             raise Refusal([Problem(kind, str(error), mark)]) from None
+        except Exception as error:  # of a user's own data set
+            raise Refusal([Problem(kind, f"its {split} split: {in_one_line(error)}", mark)]) from error
         faults = list(faults_of_samples(batch.images, batch.labels, specification))
         if not faults and stream.held_labels is not None:
             faults = list(faults_of_labels(stream.held_labels, len(specification.classes)))

@@ -197,6 +197,7 @@ def take_up(run: Run, directory: RunDirectory) -> Run:
 def start(run: Run) -> None:
     """Records what the run is made of and in, and starts the handlers."""
     from firebox.engine.training.environment import environment
+    from firebox.engine.training.skipped_steps import SkippedSteps
 
     directory = run.directory
     directory.write_configuration(run.configuration)
@@ -204,6 +205,7 @@ def start(run: Run) -> None:
     directory.write_status("running", run.iteration, "training")
     for handler in run.handlers.values():
         handler.start(run)
+    SkippedSteps(run.losses)
     messages.started(run)
 
 

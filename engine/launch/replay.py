@@ -68,9 +68,6 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
         Refusal: the run has no such iteration.
     """
     run = build(dataclasses.replace(configuration, handlers=tuple(filter(_trains, configuration.handlers))))
-    run.update.holds = any(
-        "non_finite.json" in named.component.target.load().writes for named in configuration.handlers
-    )
     if not 1 <= iteration <= run.total_iterations:
         message = f"got {iteration}, expected 1 to {run.total_iterations}: the run's iterations"
         raise Refusal([Problem("", f"--iteration: {message}")])

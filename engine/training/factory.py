@@ -27,7 +27,6 @@ from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.module import Module
 from firebox.engine.training.quiet_engine import QuietEngine
 from firebox.engine.training.run import Run
-from firebox.engine.training.skipped_steps import SkippedSteps
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.update import Update
 from firebox.foundation.background import Background
@@ -60,8 +59,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     channels_last = training.channels_last and has_convolutions(model)
     module: Module = construct(configuration.module, "module", model, specification)
     update = build_update(configuration, module, device)
-    losses = LossRecord(update.skipped)
-    SkippedSteps(update, losses)
+    losses = LossRecord()
     training_iteration = TrainingIteration(
         module,
         update,

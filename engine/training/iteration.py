@@ -54,15 +54,14 @@ class TrainingIteration:
 
     def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
         iteration = trainer.state.iteration
-        self._update.iteration = iteration
+        self._update.begin(iteration)
         batch = self.prepared(iteration, raw)
         losses = self._step(batch) if self._microbatches == 1 else self._accumulate(batch)
         if not self._returned:
             require_usable(faults_of_terms(losses))
             self._returned = True
-        self._update.complete()
         self.seeder.others.end()
-        self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses)
+        self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses, self._update.non_finite)
         return losses
 
     def prepared(self, iteration: int, raw: Batch) -> Batch:

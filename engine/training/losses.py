@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-MOST_PENDING = 1000
-"""Iterations that are kept unread where no handler reads them sooner."""
+from firebox.engine.training.update import MOST_PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,39 +18,42 @@ class Row:
         iteration: counted from 1.
         learning_rate: that the iteration was made with.
         losses: every term by name.
+        finite: whether the loss and its gradients were; an iteration where they were not took no step.
     """
 
     iteration: int
     learning_rate: float
     losses: dict[str, float]
+    finite: bool
 
 
 Subscriber = Callable[[list[Row]], None]
 
 
 class LossRecord:
-    """Collects losses without asking the device for them; ``settle`` reads all that have come in one transfer.
+    """Collects losses without asking the device for them; ``settle`` reads all that have come in one transfer."""
 
-    Args:
-        skipped: of the updates: how many iterations were not finite, a scalar on the device that is read with the
-            losses; None if nobody counts them.
-    """
-
-    def __init__(self, skipped: torch.Tensor | None = None) -> None:
-        self.skipped = 0
-        """Iterations whose loss or gradients were not finite, up to the last one that was read."""
-        self._counter = skipped
-        self._pending: list[tuple[int, float, Mapping[str, torch.Tensor]]] = []
+    def __init__(self) -> None:
+        self._pending: list[tuple[int, float, Mapping[str, torch.Tensor], torch.Tensor]] = []
         self._subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Registers a function that is given the rows that ``settle`` reads, in the order of the iterations."""
         self._subscribers.append(subscriber)
 
-    def add(self, iteration: int, learning_rate: float, losses: Mapping[str, torch.Tensor]) -> None:
-        """Takes the losses of an iteration: scalars of shape (), detached, on the device."""
+    def add(
+        self, iteration: int, learning_rate: float, losses: Mapping[str, torch.Tensor], non_finite: torch.Tensor
+    ) -> None:
+        """Takes what an iteration reports.
+
+        Args:
+            iteration: counted from 1.
+            learning_rate: that it was made with.
+            losses: scalars of shape (), detached, on the device.
+            non_finite: of shape (), on the device: 1 where a loss or a gradient was not finite, else 0.
+        """
         if self._subscribers:
-            self._pending.append((iteration, learning_rate, losses))
+            self._pending.append((iteration, learning_rate, losses, non_finite))
             if len(self._pending) >= MOST_PENDING:
                 self.settle()
 
@@ -60,16 +62,11 @@ class LossRecord:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        scalars = [loss for _, _, losses in pending for loss in losses.values()]
-        if self._counter is not None:
-            scalars.append(self._counter)
-        values = torch.stack(scalars).tolist()
-        if self._counter is not None:
-            self.skipped = int(values.pop())
-        remaining = iter(values)
+        scalars = [scalar for _, _, losses, non_finite in pending for scalar in (*losses.values(), non_finite)]
+        values = iter(torch.stack(scalars).tolist())
         rows = [
-            Row(iteration, learning_rate, {name: next(remaining) for name in losses})
-            for iteration, learning_rate, losses in pending
+            Row(iteration, learning_rate, {name: next(values) for name in losses}, next(values) == 0)
+            for iteration, learning_rate, losses, _ in pending
         ]
         for subscriber in self._subscribers:
             subscriber(rows)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable
 from typing import Any
 
 from ignite.engine import Engine
 
 
 class QuietEngine(Engine):
-    """An engine that spends nothing on the events that no handler is attached to.
+    """An engine that spends nothing on what nobody asked for: messages, and events that have no handlers.
 
-    Ignite writes a debug message for every event that it fires, whatever the log level; with nobody listening, that is
-    half of what its loop costs.
+    Ignite writes a debug message for every event that it fires, whatever the log level, and makes a generator after
+    each to see whether it is to end: together that is more than half of what its loop costs.
     """
 
     def _fire_event(self, event_name: Any, *event_args: Any, **event_kwargs: Any) -> None:
-        if self._event_handlers[event_name]:
-            super()._fire_event(event_name, *event_args, **event_kwargs)
-        else:
-            self.last_event_name = event_name
+        self.last_event_name = event_name
+        for function, args, kwargs in self._event_handlers[event_name]:
+            kwargs.update(event_kwargs)
+            if args and isinstance(args[0], weakref.ref):
+                function(self, *event_args, *args[1:], **kwargs)
+            else:
+                function(*event_args, *args, **kwargs)
+
+    def _maybe_terminate_or_interrupt(self) -> Iterable[Any]:  # type: ignore[override]
+        if self.should_terminate or self.should_terminate_single_epoch or self.should_interrupt:
+            return super()._maybe_terminate_or_interrupt()
+        return ()

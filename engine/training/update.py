@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 import torch
 
+from firebox.engine.training.backward import backward
 from firebox.engine.training.optimizer_step import unmarked_step
+
+MOST_PENDING = 1000
+"""Iterations whose losses, and whether they were finite, are kept unread where no handler reads them sooner."""
 
 
 class Update:
@@ -38,21 +42,33 @@ class Update:
         self._clip = gradient_clip_norm
         self._share = 1.0
         self._last = True
-        self.holds = False
-        """Whether no step is taken any more from the first iteration on whose loss or gradients are not finite; by
-        default that iteration's alone is left out."""
-        self.skipped = torch.zeros((), device=device)
-        """How many iterations took no step for that reason: a whole number in float32, on the device."""
-        self.non_finite = torch.zeros((), device=device)
-        """1 from the first that is not finite: the fused optimizers read it on the device and take no step."""
+        self._flags = torch.zeros(2 * MOST_PENDING, device=device)
+        self._flag_of = self._flags.unbind()
+        self.non_finite = self._flag_of[0]
+        """The iteration's own flag: 1 from the first of its losses or gradients on that is not finite. The fused
+        optimizers read it on the device and take no step where it is."""
         self._one = torch.ones((), device=device)
-        if scaler is None:
-            for optimizer in optimizers.values():
-                # As torch's GradScaler tells them apart: those that are fused read a flag on the device.
-                if getattr(optimizer, "_step_supports_amp_scaling", False):
-                    optimizer.found_inf = self.non_finite  # type: ignore[attr-defined]
-                elif device.type == "cpu" and type(self.non_finite) is torch.Tensor:  # not in a rehearsal: no values
-                    optimizer.register_step_pre_hook(self._withhold)
+        # As torch's GradScaler tells them apart: those that are fused read a flag on the device.
+        reads = {
+            name: getattr(optimizer, "_step_supports_amp_scaling", False) for name, optimizer in optimizers.items()
+        }
+        self._told = [optimizers[name] for name, told in reads.items() if told and scaler is None]
+        if device.type == "cpu" and type(self._flags) is torch.Tensor and scaler is None:  # no values in a rehearsal
+            for name, told in reads.items():
+                if not told:
+                    optimizers[name].register_step_pre_hook(self._withhold)
+        self.begin(0)
+
+    def begin(self, iteration: int) -> None:
+        """Begins an iteration, counted from 1."""
+        self.iteration = iteration
+        slot = iteration % len(self._flag_of)
+        if slot % MOST_PENDING == 0:
+            # The half that is to be used next; what may be unread yet is in the other one.
+            self._flags[slot : slot + MOST_PENDING].zero_()
+        self.non_finite = self._flag_of[slot]
+        for optimizer in self._told:
+            optimizer.found_inf = self.non_finite  # type: ignore[attr-defined]
 
     def _withhold(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         """Leaves an optimizer that does not read the flag without gradients, and so without a step, where it is set.
@@ -86,16 +102,16 @@ class Update:
         # Not detach(): what is watched is written to, and a graph may hold the loss at the version that it has.
         watched = [loss.data]
         # Where there are several, a loss's gradient is for its own optimizer's parameters, not for all it came through.
-        inputs = None if len(self.optimizers) == 1 else [p for group in optimizer.param_groups for p in group["params"]]
+        inputs = () if len(self.optimizers) == 1 else [p for group in optimizer.param_groups for p in group["params"]]
         if self._share != 1.0:
             loss = loss * self._share
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
         if torch.is_autocast_enabled(self._device_type):
             with self._autocast_off:
-                loss.backward(inputs=inputs)
+                backward(loss, self._one, inputs)
         else:
-            loss.backward(inputs=inputs)
+            backward(loss, self._one, inputs)
         if not self._last:
             self._watch(watched)
             return
@@ -118,12 +134,6 @@ class Update:
         # As optimizer.zero_grad does, which spends ten times as long on telling the profiler of it.
         for parameter in parameters:
             parameter.grad = None
-
-    def complete(self) -> None:
-        """Ends an iteration: counts it where its loss or its gradients were not finite."""
-        self.skipped.add_(self.non_finite)
-        if not self.holds:
-            self.non_finite.zero_()
 
     def _watch(self, tensors: list[torch.Tensor]) -> None:
         """Sets the flag on the device where a value is not finite; the values stay as they are, to the bit."""

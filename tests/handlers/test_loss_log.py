@@ -160,7 +160,7 @@ def test_a_term_with_quotes_in_its_name_is_logged_and_the_run_resumes(tmp_path):
 def test_rows_read_by_another_handler_are_written_once(tmp_path):
     run = begun(configured(tmp_path, HANDLERS))
     handler = run.handlers["loss_log"]
-    handler._rows.extend([Row(1, 0.1, {"loss": 0.5}), Row(2, 0.1, {"loss": 0.25})])
+    handler._rows.extend([Row(1, 0.1, {"loss": 0.5}, True), Row(2, 0.1, {"loss": 0.25}, True)])
     handler.flush()
     handler.flush()
     run.background.drain()

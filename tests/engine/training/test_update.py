@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from firebox.engine.training.update import Update
+from firebox.engine.training.update import MOST_PENDING, Update
 
 
 def two_optimizers():
@@ -27,13 +27,25 @@ def test_an_iteration_that_is_not_finite_takes_no_further_step_of_any_optimizer_
     parameters, update = two_optimizers()
     update(parameters["generator"].sum() * math.nan, "generator")
     update(parameters["critic"].sum(), "critic")
-    update.complete()
     assert all(torch.equal(parameter, torch.ones(2)) for parameter in parameters.values())
-    assert update.skipped.item() == 1
+    assert update.non_finite.item() == 1
+    update.begin(1)
     update(parameters["critic"].sum(), "critic")
-    update.complete()
     assert torch.equal(parameters["critic"], torch.zeros(2))
-    assert update.skipped.item() == 1
+    assert update.non_finite.item() == 0
+
+
+def test_whether_iterations_were_finite_is_known_until_as_many_losses_are_pending_as_there_may_be():
+    update = two_optimizers()[1]
+    flags = []
+    for iteration in range(1, 3 * MOST_PENDING):
+        update.begin(iteration)
+        if iteration % 7 == 0:
+            update._watch([torch.tensor(math.nan)])
+        flags.append(update.non_finite)
+        for earlier in (iteration, iteration - MOST_PENDING + 1):
+            if earlier > 0 and iteration % 50 == 0:
+                assert flags[earlier - 1].item() == (earlier % 7 == 0)
 
 
 def test_a_loss_that_another_is_weighted_by_can_still_be_differentiated():
@@ -58,5 +70,4 @@ def test_sparse_and_complex_gradients_are_watched_too(value):
     for tensor in (torch.full((2, 2), value).to_sparse(), torch.full((2,), value, dtype=torch.complex64)):
         update = two_optimizers()[1]
         update._watch([tensor, torch.ones(())])
-        update.complete()
-        assert update.skipped.item() == (0 if math.isfinite(value) else 1)
+        assert update.non_finite.item() == (0 if math.isfinite(value) else 1)
