@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
 from firebox.data.batch import Batch
 from firebox.data.epoch import batches_in_epoch
 from firebox.data.placement import Placement, choose_placement, hold, samples_of
+from firebox.data.read_ahead import ReadAhead
 from firebox.data.source import ImageSource, ResidentImages
-from firebox.foundation.own_modules import Served
 from firebox.foundation.randomness import EpochOrder
 
 
@@ -33,6 +32,8 @@ class BatchStream:
         all_samples: samples of all splits, which share the budget of ``auto``; None if there is no other split.
         workers: processes that read ahead.
         device: that batches will be moved to; a CUDA device makes workers' batches pinned.
+        timeout: the longest that a batch may take to arrive from the workers, in seconds.
+        stopping: whether a stop was requested; asked only while a batch from the workers is awaited.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class BatchStream:
         all_samples: int | None = None,
         workers: int = 0,
         device: torch.device | None = None,
+        timeout: float = 600.0,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         device = device or torch.device("cpu")
         self.placement, self.why = choose_placement(
@@ -67,7 +70,9 @@ class BatchStream:
         self._workers = workers if self.placement == "stream" else 0
         self._pin = device.type == "cuda"
         self._position = 0
-        self._read_ahead: Iterator[tuple[torch.Tensor, torch.Tensor | None]] | None = None
+        self._timeout = timeout
+        self._stopping = stopping
+        self._read_ahead: ReadAhead | None = None
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -86,7 +91,7 @@ class BatchStream:
     def seek(self, position: int) -> None:
         """Makes ``position`` the next iteration (counted from 0), at the same cost for every position."""
         if position != self._position:
-            self._read_ahead = None
+            self.close()
         self._position = position
 
     def indices(self, position: int) -> torch.Tensor:
@@ -123,7 +128,7 @@ class BatchStream:
         position = self._position
         if self._workers:
             if self._read_ahead is None:
-                self._read_ahead = iter(self._loader(position))
+                self._read_ahead = self._reading_ahead(position)
             images, labels = next(self._read_ahead)
             batch = Batch(images, labels, self.indices(position))
         else:
@@ -131,21 +136,22 @@ class BatchStream:
         self._position += 1
         return batch
 
-    def _loader(self, start: int) -> DataLoader[tuple[torch.Tensor, torch.Tensor | None]]:
-        return DataLoader(
-            _Gathered(self._source, self._seed),
-            batch_size=None,
-            sampler=_Positions(self, start),
-            num_workers=self._workers,
+    def close(self) -> None:
+        """Ends the processes that read ahead. The stream can be read on: it starts new ones."""
+        if self._read_ahead is not None:
+            self._read_ahead.close()
+            self._read_ahead = None
+
+    def _reading_ahead(self, start: int) -> ReadAhead:
+        return ReadAhead(
+            self._source,
+            seed=self._seed,
+            addresses=_Positions(self, start),
+            workers=self._workers,
             pin_memory=self._pin,
-            collate_fn=_as_gathered,
-            generator=torch.Generator(),
+            timeout=self._timeout,
+            stopping=self._stopping,
         )
-
-
-def _as_gathered(gathered: Any) -> Any:
-    """Without a batch size, the loader still converts what it is given; a gathered batch is as it should be."""
-    return gathered
 
 
 class _Positions(Sampler[tuple[int, torch.Tensor]]):
@@ -160,23 +166,3 @@ class _Positions(Sampler[tuple[int, torch.Tensor]]):
         while True:
             yield self._stream.epoch(position), self._stream.indices(position)
             position += 1
-
-
-class _Gathered(Dataset[tuple[torch.Tensor, torch.Tensor | None]]):
-    """A source as a data set whose items are whole batches."""
-
-    def __init__(self, source: ImageSource, seed: int) -> None:
-        self._source = source
-        self._seed = seed
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # A worker that was not forked must know where the user's own modules are before it unpickles a source from one.
-        return _gathered, (Served(), self._source, self._seed)
-
-    def __getitem__(self, address: tuple[int, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        epoch, indices = address
-        return self._source.gather(indices, seed=self._seed, epoch=epoch)
-
-
-def _gathered(_served: None, source: ImageSource, seed: int) -> _Gathered:
-    return _Gathered(source, seed)

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
+
+from firebox.foundation.problems import TrainingFailure
 
 QUEUE_LENGTH = 64
 """Jobs that may wait; when so many do, the training thread waits for one to be done."""
 
 
+JOB_SECONDS = 300.0
+"""The longest that a single job may take while the end of a run waits for it."""
+POLL_SECONDS = 0.5
+
+
 class Background:
-    """Does jobs in order on a thread of its own. A job that fails stops the run at the next call."""
+    """Does jobs in order on a thread of its own. A job that fails stops the run at the next call.
+
+    Args:
+        stopping: whether a stop was requested; then a job that does not end is not awaited for ever.
+    """
 
     # Not concurrent.futures: it joins its threads when the interpreter exits, so that a job which hangs, in a file
     # system that went away for instance, would keep the process from ever ending.
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._stopping = stopping
+        self._doing: Callable[..., Any] | None = None
         self._jobs: queue.Queue[tuple[Callable[..., Any], tuple[Any, ...]] | None] = queue.Queue(QUEUE_LENGTH)
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -43,22 +57,45 @@ class Background:
         return self._submitted
 
     def wait(self, ticket: int) -> None:
-        """Waits until a job and all before it are done, and raises what any of them raised."""
-        with self._progress:
-            self._progress.wait_for(lambda: self._done >= ticket)
+        """Waits until a job and all before it are done, and raises what any of them raised.
+
+        Raises:
+            TrainingFailure: a stop was requested, and a job has taken ``JOB_SECONDS`` since.
+        """
+        self._await(ticket, self._stopping)
         self._raise()
 
     def drain(self) -> None:
-        """Waits until every submitted job is done, and raises what any of them raised."""
-        self.wait(self._submitted)
+        """Waits until every submitted job is done, and raises what any of them raised.
+
+        Raises:
+            TrainingFailure: a job has taken ``JOB_SECONDS``.
+        """
+        self._await(self._submitted, lambda: True)
+        self._raise()
 
     def close(self) -> None:
-        """Drains, then ends the thread."""
-        if self._thread is not None:
+        """Drains, then ends the thread. A job that does not end is left to the end of the process.
+
+        Raises:
+            TrainingFailure: a job has taken ``JOB_SECONDS``.
+        """
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._await(self._submitted, lambda: True)
             self._jobs.put(None)
-            self._thread.join()
-            self._thread = None
+            thread.join()
         self._raise()
+
+    def _await(self, ticket: int, limited: Callable[[], bool]) -> None:
+        done, since = self._done, time.monotonic()
+        with self._progress:
+            while not self._progress.wait_for(lambda: self._done >= ticket, POLL_SECONDS):
+                if self._done != done or not limited():
+                    done, since = self._done, time.monotonic()
+                elif time.monotonic() - since >= JOB_SECONDS:
+                    name = getattr(self._doing, "__qualname__", "a job")
+                    raise TrainingFailure(f"{name}, on the thread that writes, has not ended within {JOB_SECONDS:g} s")
 
     def _raise(self) -> None:
         error, self._error = self._error, None
@@ -68,6 +105,7 @@ class Background:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             function, arguments = job
+            self._doing = function
             try:
                 if self._error is None:
                     function(*arguments)

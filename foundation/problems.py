@@ -112,3 +112,10 @@ def in_one_line(error: BaseException) -> str:
 
 class TrainingFailure(RuntimeError):
     """What stopped a training and needs no traceback: the message says it all. Exit code 1."""
+
+
+class Interrupted(BaseException):
+    """A stop was requested while a batch was awaited: between two iterations, where a run can be saved as it is.
+
+    Not an ``Exception``: a data set that skips the samples it cannot read must not skip this.
+    """

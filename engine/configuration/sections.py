@@ -24,6 +24,9 @@ class Loading(Section):
     )
     drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
     workers: NonNegativeInt = Field(0, description="worker processes that read ahead what is not in memory yet")
+    timeout: PositiveFloat = Field(
+        600.0, description="seconds that reading a batch may take; after that the run fails and says what it waited for"
+    )
     placement: Literal["auto", "device", "memory", "stream"] = Field(
         "auto",
         description="where images are held: on the device, in memory, or read as they are needed; "

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import multiprocessing
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +18,23 @@ from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.launch import messages
 from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State, claim
 from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
-from firebox.foundation.problems import Refusal
+from firebox.foundation.problems import Interrupted, Mark, Problem, Refusal
 
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
 
 
 logger = logging.getLogger("firebox")
+
+CLOSE_SECONDS = 60.0
+"""What a handler's flush or close may take at the end of a run."""
+END_SECONDS = 900.0
+"""What all of the end may take together."""
+STATES: dict[int, State] = {COMPLETED: "completed", FAILED: "failed"}
+"""A run's state by its exit code; it is interrupted after any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +62,53 @@ class Request:
 
 def launch(request: Request) -> int:
     """Trains, or refuses to; returns the exit code."""
-    stop = StopRequest()
-    stop.listen()
     console.start(quiet=request.quiet)
-    try:
-        configuration, resumed = configure(request)
-        if resumed is not None and completed(resumed, configuration):
-            messages.completed_already(resumed, configuration)
-            return COMPLETED
-        from firebox.engine.checks.report import preflight
+    stop = StopRequest()
+    with stop.listening():
+        try:
+            return launch_with(request, stop)
+        except Refusal as refusal:
+            console.refused(refusal)
+            return REFUSED
+        except (Overdue, Interrupted) as error:
+            assert stop.requested
+            messages.stopped_while_starting(str(error))
+            return stop.exit_code
 
-        report = preflight(configuration, request.trainer, resumed)
-        if request.check:
-            messages.checked(report)
-            return COMPLETED
-        return stop.exit_code if stop.requested else train(configuration, resumed, stop, report.estimated_memory)
-    except Refusal as refusal:
-        console.refused(refusal)
-        return REFUSED
+
+def launch_with(request: Request, stop: StopRequest) -> int:
+    """Trains, until a stop is requested; returns the exit code.
+
+    Raises:
+        Refusal: it can't work, or is not to be trained by this process.
+    """
+    refuse_second_import()
+    configuration, resumed = configure(request)
+    if resumed is not None and completed(resumed, configuration):
+        messages.completed_already(resumed, configuration)
+        return COMPLETED
+    from firebox.engine.checks.report import preflight
+
+    report = preflight(configuration, request.trainer, resumed)
+    if request.check:
+        messages.checked(report)
+        return COMPLETED
+    return stop.exit_code if stop.requested else train(configuration, resumed, stop, report.estimated_memory)
+
+
+def refuse_second_import() -> None:
+    """Refuses to train in a process that multiprocessing has begun by importing the user's script once more.
+
+    Raises:
+        Refusal: this is one.
+    """
+    # As multiprocessing itself recognises it.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        message = (
+            "multiprocessing imports this script again in each process that it starts, which would train it again; "
+            'expected the call that trains below: if __name__ == "__main__":'
+        )
+        raise Refusal([Problem("", message, Mark(str(sys.argv[0])))])
 
 
 def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
@@ -129,31 +169,31 @@ def train(
         run.begin(claim(configuration))
     else:
         run = take_up(run, resumed)
+    stop.watch_reading(configuration.data.loading.timeout)
+    stop.before_leaving(partial(left, run))
     code, reason = FAILED, "failed while starting"
     try:
         if resumed is None:
             console.log_to(run.directory.log)
         start(run)
         finish(run)
+        code, reason = COMPLETED, run.finished or f"trained for {configuration.training.epochs} epochs"
         if stop.requested:
-            assert stop.signal is not None
-            code, reason = stop.exit_code, f"stopped by {stop.signal.name}"
-        else:
-            code, reason = COMPLETED, run.finished or f"trained for {configuration.training.epochs} epochs"
-    except Exception as error:
-        reason = messages.failed(error, configuration, estimated_memory)
-    try:
-        close(run)
-    except Exception as error:
-        code, reason = FAILED, messages.failed(error, configuration, estimated_memory)
-    state: State = "completed" if code == COMPLETED else "failed" if code == FAILED else "interrupted"
-    try:
-        run.directory.write_status(state, run.iteration, reason)
-    except OSError as error:
-        code = FAILED
-        messages.failed(error, configuration, estimated_memory)
-    messages.ended(run, state, reason)
-    run.directory.unlock()
+            code, reason = stop.exit_code, stopped(stop)
+    except (Exception, Interrupted) as error:
+        code, reason = outcome(error, run, estimated_memory)
+    with stop.limit("the end of the run", END_SECONDS):
+        try:
+            close(run)
+        except Exception as error:
+            code, reason = outcome(error, run, estimated_memory)
+        try:
+            run.directory.write_status(STATES.get(code, "interrupted"), run.iteration, reason)
+        except OSError as error:
+            code = FAILED
+            messages.failed(error, configuration, estimated_memory)
+        messages.ended(run, STATES.get(code, "interrupted"), reason)
+        run.directory.unlock()
     return code
 
 
@@ -164,6 +204,31 @@ def assemble(configuration: Configuration, stop: StopRequest) -> Run:
     run = build(configuration, stop)
     attach_guards(run)
     return run
+
+
+def stopped(stop: StopRequest) -> str:
+    """Says what stopped a run."""
+    assert stop.signal is not None
+    return f"stopped by {stop.signal.name}"
+
+
+def outcome(error: BaseException, run: Run, estimated_memory: int | None) -> tuple[int, str]:
+    """Reports what ended a run, and returns its exit code and reason: a stop, even where not all of it could be done."""
+    if isinstance(error, Interrupted):
+        return run.stop.exit_code, stopped(run.stop)
+    reason = messages.failed(error, run.configuration, estimated_memory)
+    if run.stop.requested and isinstance(error, Overdue):
+        return run.stop.exit_code, f"{stopped(run.stop)}; {reason}"
+    return FAILED, reason
+
+
+def left(run: Run, reason: str) -> None:
+    """Records that the process is about to be left because something in the run does not end."""
+    state: State = "failed"
+    if run.stop.requested:
+        state, reason = "interrupted", f"{stopped(run.stop)}; {reason}"
+    run.directory.write_status(state, run.iteration, reason)
+    messages.left(reason)
 
 
 def take_up(run: Run, directory: RunDirectory) -> Run:
@@ -211,22 +276,35 @@ def start(run: Run) -> None:
 
 def finish(run: Run) -> None:
     """Trains to the end, unless a stop comes; then has the handlers finish."""
-    if run.iteration >= run.total_iterations:
-        run.dispatcher.complete_pending(run.trainer)
-    elif run.finished is None and not run.stop.requested:
-        run.trainer.run(run.streams["train"])
-    run.losses.settle()
-    for handler in run.handlers.values():
-        if run.stop.requested or handler.finish() is False:
-            break
+    try:
+        if run.iteration >= run.total_iterations:
+            run.dispatcher.complete_pending(run.trainer)
+        elif run.finished is None and not run.stop.requested:
+            run.trainer.run(run.streams["train"])
+        run.losses.settle()
+        for handler in run.handlers.values():
+            if run.stop.requested or handler.finish() is False:
+                break
+    except Interrupted:
+        # The stop came while a batch was awaited: between two iterations.
+        if run.iteration and run.dispatcher.save_on_stop is not None:
+            run.dispatcher.save_on_stop()
     run.background.drain()
 
 
 def close(run: Run) -> None:
     """Brings everything to disk and ends what runs beside the training, each of it whatever else fails."""
     with ExitStack() as ends:
-        ends.callback(run.close_tensorboard)
+        for stream in run.streams.values():
+            ends.callback(stream.close)
+        ends.callback(within_limit, run, "TensorBoard's file", run.close_tensorboard)
         ends.callback(run.background.close)
-        for handler in reversed(run.handlers.values()):
-            ends.callback(handler.close)
-            ends.callback(handler.flush)
+        for name, handler in reversed(run.handlers.items()):
+            ends.callback(within_limit, run, f"handlers.{name}: close", handler.close)
+            ends.callback(within_limit, run, f"handlers.{name}: flush", handler.flush)
+
+
+def within_limit(run: Run, what: str, action: Callable[[], object]) -> None:
+    """Does what a run's end needs, for as long as it may take."""
+    with run.stop.limit(what, CLOSE_SECONDS):
+        action()

@@ -52,7 +52,7 @@ def started(run: Run) -> None:
     logger.info("run directory: %s", run.directory.path)
 
 
-def failed(error: Exception, configuration: Configuration, estimated_memory: int | None = None) -> str:
+def failed(error: BaseException, configuration: Configuration, estimated_memory: int | None = None) -> str:
     """Reports what stopped the training; returns it in one line.
 
     Args:
@@ -76,7 +76,17 @@ def failed(error: Exception, configuration: Configuration, estimated_memory: int
     return reason.splitlines()[0] if reason else type(error).__name__
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def stopped_while_starting(reason: str) -> None:
+    """Says that a stop came before there was anything to save."""
+    logger.warning("stopped while starting%s", f": {reason}" if reason else "")
+
+
+def left(reason: str) -> None:
+    """Says why the process is left in the midst of something."""
+    logger.error("%s; left without waiting any longer", reason)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
     """torch has an error of its own for accelerators alone; the CPU's allocator raises a RuntimeError."""
     import torch
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("firebox")
 
-CHANGEABLE = ("training.epochs", "training.device", "handlers", "workers", "placement")
+CHANGEABLE = ("training.epochs", "training.device", "handlers", "workers", "timeout", "placement")
 """Keys that ``--allow-change`` takes: the run stays one run whatever they are."""
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import re
 import shlex
 import time
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.core_schema import write
+from firebox.engine.records.lock import Lock
 from firebox.foundation.files import write_whole
 from firebox.foundation.problems import Problem, Refusal
 
@@ -53,7 +52,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: int | None = None
+        self._lock = Lock(path / ".lock")
 
     configuration = property(lambda self: self.path / "config.yaml")
     environment = property(lambda self: self.path / "environment.json")
@@ -68,34 +67,17 @@ class RunDirectory:
         """Takes the directory for this process; the lock ends with the process, however it ends.
 
         Raises:
-            Refusal: another process has it.
+            Refusal: another process has it, or its lock can't be opened.
         """
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            # A record lock, as workers that outlive their parent by seconds do not inherit it.
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise Refusal([Problem("", f"{self.path} is in use: another process is training this run")]) from None
-        self._lock = descriptor
+        self._lock.take()
 
     def unlock(self) -> None:
         """Gives the directory back."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.give_back()
 
     def in_use(self) -> bool:
-        """Whether another process has the directory. Not for the one that has it: looking gives it back."""
-        try:
-            with (self.path / ".lock").open() as file:
-                try:
-                    fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except OSError:
-                    return True
-        except OSError:
-            pass
-        return False
+        """Whether a process has the directory, this one included; True where that can't be known."""
+        return self._lock.is_held()
 
     def status(self) -> Status:
         """Returns the recorded status; a run whose process died still says ``running``."""
@@ -137,10 +119,8 @@ class RunDirectory:
         """Opens a TensorBoard writer that continues after ``iteration``: what a stopped run wrote past it is purged."""
         from firebox.engine.records.tensorboard import TensorBoardWriter
 
-        # tensorboardX names its files by the second: two writers within one would share a file.
-        suffix = f".{os.getpid()}.{time.time_ns() % 10**9:09d}"
         purge = iteration + 1 if self.tensorboard.is_dir() else None
-        return TensorBoardWriter(self.tensorboard, suffix=suffix, purge_step=purge)
+        return TensorBoardWriter(self.tensorboard, purge_step=purge)
 
 
 def claim(configuration: Configuration) -> RunDirectory:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+import socket
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
 from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
+from tensorboardX.record_writer import RecordWriter
 from tensorboardX.writer import FileWriter
+
+NAME = re.compile(r"events\.out\.tfevents\.(\d+)\.")
+"""Of an event file; the number is the second that it was made in, since 1970."""
 
 
 class EventFile(FileWriter):
@@ -21,27 +29,49 @@ class EventFile(FileWriter):
 
     Args:
         folder: of the event files.
-        suffix: of the file's name.
     """
 
-    def __init__(self, folder: Path, suffix: str) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._default_metadata: dict[str, Any] = {}
-        self.event_writer: Any = _Direct(EventsWriter(str(folder / "events"), suffix))
+        self.event_writer: Any = _Direct(folder)
 
     def get_logdir(self) -> str:
         return str(self._folder)
 
 
 class _Direct:
-    """The part of tensorboardX's event writer that its file writer calls."""
+    """The part of tensorboardX's event writer that its file writer calls.
 
-    def __init__(self, file: EventsWriter) -> None:
-        self._file = file
-        self.add_event = file.write_event
-        self.flush = file.flush
-        self.close = file.close
+    TensorBoard reads files in the order of their names, which begin with the second that they were made in, and what a
+    resumed run purges comes before. So a file's name and its events are later than all that is there, even where the
+    clock was set back.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        before = [path for path in folder.iterdir() if NAME.match(path.name)]
+        named = max((int(NAME.match(path.name)[1]) for path in before), default=-1)  # type: ignore[index]
+        self._latest = max([time.time(), named + 1, *(path.stat().st_mtime for path in before)])
+        # A name of its own where two runs, of a copy or of another machine, begin within a second.
+        own = f"{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9:09d}"
+        self._file = RecordWriter(str(folder / f"events.out.tfevents.{int(self._latest):010d}.{own}"))  # type: ignore[no-untyped-call]
+        self._lock = threading.Lock()
+        self.add_event(Event(file_version="brain.Event:2", wall_time=self._latest))
+
+    def add_event(self, event: Any) -> None:
+        with self._lock:
+            self._latest = event.wall_time = max(self._latest, event.wall_time)
+            self._file.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        with self._lock:
+            self._file.flush()
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.flush()
+            self._file.close()
 
 
 class TensorBoardWriter(SummaryWriter):
@@ -49,12 +79,11 @@ class TensorBoardWriter(SummaryWriter):
 
     Args:
         folder: of the event files.
-        suffix: of the file's name.
         purge_step: what earlier files have from this step on is hidden; None: nothing is.
     """
 
-    def __init__(self, folder: Path, *, suffix: str, purge_step: int | None = None) -> None:
-        self._file: Any = EventFile(folder, suffix)
+    def __init__(self, folder: Path, *, purge_step: int | None = None) -> None:
+        self._file: Any = EventFile(folder)
         super().__init__(str(folder))
         if purge_step is not None:
             for event in Event(file_version="brain.Event:2"), Event(session_log=SessionLog(status=SessionLog.START)):

@@ -54,7 +54,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     data = data or construct(configuration.data.named, configuration.data.kind)
     specification = data.specification
     loading, training = configuration.data.loading, configuration.training
-    streams = build_streams(configuration, data, device)
+    streams = build_streams(configuration, data, device, stop)
     model = build_model(configuration, specification, device)
     channels_last = training.channels_last and has_convolutions(model)
     module: Module = construct(configuration.module, "module", model, specification)
@@ -96,7 +96,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
         dispatcher=Dispatcher(epoch_length, stop),
         losses=losses,
         stop=stop,
-        background=Background(),
+        background=Background(lambda: stop.requested),
         handlers=build_handlers(configuration),
     )
     attach_handlers(run)
@@ -112,18 +112,24 @@ def construct(named: Named, key: str, *injected: object, **injected_by_name: obj
         raise Refusal([Problem(key, in_one_line(error), named.mark)]) from error
 
 
-def build_streams(configuration: Configuration, data: DataModule, device: torch.device) -> dict[Split, BatchStream]:
+def build_streams(
+    configuration: Configuration, data: DataModule, device: torch.device, stop: StopRequest
+) -> dict[Split, BatchStream]:
     """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
     try:
         return {
-            split: build_stream(configuration, data, split, device) for split in SPLITS if data.split_lengths.get(split)
+            split: build_stream(configuration, data, split, device, stop)
+            for split in SPLITS
+            if data.split_lengths.get(split)
         }
     except DataError as error:
         key = configuration.data.kind
         raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
 
 
-def build_stream(configuration: Configuration, data: DataModule, split: Split, device: torch.device) -> BatchStream:
+def build_stream(
+    configuration: Configuration, data: DataModule, split: Split, device: torch.device, stop: StopRequest
+) -> BatchStream:
     """Reads a split and makes the stream of its batches."""
     loading, training = configuration.data.loading, split == "train"
     source = data.read(split)
@@ -139,6 +145,8 @@ def build_stream(configuration: Configuration, data: DataModule, split: Split, d
         all_samples=sum(data.split_lengths.values()),
         workers=loading.workers,
         device=device,
+        timeout=loading.timeout,
+        stopping=lambda: stop.requested,
     )
 
 

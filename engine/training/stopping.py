@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
-from firebox.foundation.exit_codes import INTERRUPTED, TERMINATED
+from firebox.engine.training.watch import ALARM, STOP_SECONDS, Limit, Watch
+from firebox.foundation.exit_codes import STOPPED_BY
 
-EXIT_CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED, signal.SIGUSR1: TERMINATED}
-"""SIGUSR1 is what Slurm's ``--signal`` sends ahead of the end; it asks for the same as SIGTERM."""
+logger = logging.getLogger("firebox")
 
 
 class StopRequest:
@@ -21,19 +26,104 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self.signal: signal.Signals | None = None
-
-    def listen(self) -> None:
-        """Takes over SIGINT, SIGTERM and SIGUSR1. Main thread only."""
-        for number in EXIT_CODES:
-            signal.signal(number, self._received)
+        self._watch: Watch | None = None
 
     @property
     def exit_code(self) -> int:
         assert self.signal is not None
-        return EXIT_CODES[self.signal]
+        return STOPPED_BY[self.signal]
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Takes over the signals that ask for a stop, has a thread watch that it is followed, and gives them back.
+
+        Outside the main thread there are no signals to take over; it says so.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            logger.warning(
+                "started outside the main thread: signals do not stop this run, and no wait for it is limited"
+            )
+            yield
+            return
+        self._watch = Watch()
+        taken = _Taken({**dict.fromkeys(STOPPED_BY, self._received), ALARM: self._watch.alarmed}, self._watch.wake_up)
+        try:
+            with self.limit("the run", STOP_SECONDS, from_stop=True):
+                yield
+        finally:
+            taken.give_back()
+            self._watch.end()
+            self._watch = None
+
+    @contextmanager
+    def limit(self, what: str, seconds: float, *, from_stop: bool = False) -> Iterator[None]:
+        """Limits how long the block may take; a limit inside another takes its place for so long.
+
+        Args:
+            what: what is done in the block, the subject of a sentence.
+            seconds: what it may take.
+            from_stop: counted from a stop's request instead of the block's beginning.
+
+        Raises:
+            Overdue: it took longer.
+        """
+        if self._watch is None:
+            yield
+            return
+        with self._watch.limit(Limit(what, seconds, from_stop=from_stop)):
+            yield
+
+    def watch_reading(self, seconds: float) -> None:
+        """Limits how long the reading of one batch in this process may take, in seconds."""
+        if self._watch is not None:
+            self._watch.reading_seconds = seconds
+
+    def before_leaving(self, action: Callable[[str], object]) -> None:
+        """Has ``action`` called with the reason before the process is left because something does not end."""
+        if self._watch is not None:
+            self._watch.last_words = action
 
     def _received(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            os._exit(EXIT_CODES[signal.Signals(number)])
-        self.requested = True
-        self.signal = signal.Signals(number)
+        if not self.requested:
+            self.requested = True
+            self.signal = signal.Signals(number)
+        # A hang-up comes twice, from the terminal and from its shell; it is nobody's impatience.
+        elif number != signal.SIGHUP:
+            os._exit(STOPPED_BY[signal.Signals(number)])
+
+
+class _Taken:
+    """Signals that were taken over, and whose they were before.
+
+    Args:
+        handlers: by signal. A hang-up that was ignored, as under nohup, still is.
+        wake_up: the descriptor that the interpreter writes each signal's number to, however busy the main thread is.
+    """
+
+    def __init__(self, handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]], wake_up: int) -> None:
+        self._wake_up = signal.set_wakeup_fd(wake_up, warn_on_full_buffer=False)
+        before = {number: signal.getsignal(number) for number in handlers}
+        self._before = {n: h for n, h in before.items() if n != signal.SIGHUP or h is not signal.SIG_IGN}
+        for number in self._before:
+            signal.signal(number, handlers[number])
+        _taken.append(self)
+
+    def give_back(self) -> None:
+        """Puts everything as it was."""
+        _taken.remove(self)
+        for number, handler in self._before.items():
+            # None: a handler that is not Python's, which it can't put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(self._wake_up)
+
+
+_taken: list[_Taken] = []
+
+
+def _give_back_in_child() -> None:
+    """A fork is another process: what asks it to stop is not for this run, and must end it."""
+    for taken in reversed(_taken.copy()):
+        taken.give_back()
+
+
+os.register_at_fork(after_in_child=_give_back_in_child)
