@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import threading
@@ -176,6 +177,12 @@ def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]
         iterator = iter(loader)
     except OSError as error:
         raise TrainingFailure(f"can't start worker processes: {error}; {_shared_memory()}, or lower workers") from None
+    except pickle.PicklingError as error:
+        method = multiprocessing.get_start_method()
+        message = (
+            f"the data can't be handed to worker processes that are started by {method}: {error}; expected workers: 0"
+        )
+        raise TrainingFailure(message) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         # torch's handler raises wherever the training is when a worker ends. It is noticed when a batch is awaited.

@@ -14,6 +14,7 @@ from ignite.engine import Events
 
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.training.watch import SAME_SECONDS
 from tests.exactness import (
     EPOCH_LENGTH,
     ITERATIONS,
@@ -105,12 +106,27 @@ def test_a_second_signal_leaves_at_once(tmp_path):
 
     def twice(_):
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(SAME_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
     assert Forked(str(configuration), prepare=with_handler(Events.ITERATION_STARTED(once=3), twice)).wait() == 143
     run = only_run(tmp_path)
     assert status(run)["status"] == "running"
     assert checkpoints.iterations_in(run / "checkpoints") == []
+
+
+def test_a_signal_that_is_sent_twice_at_once_is_one(tmp_path):
+    """``timeout`` signals its child and then the group that the child is in; a shell repeats its terminal's hang-up."""
+    configuration = write_configuration(tmp_path)
+
+    def twice(_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(SAME_SECONDS)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    assert Forked(str(configuration), prepare=with_handler(Events.ITERATION_STARTED(once=3), twice)).wait() == 143
+    assert status(only_run(tmp_path))["status"] == "interrupted"
 
 
 def test_a_signal_while_starting_leaves_nothing(tmp_path):

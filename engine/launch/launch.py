@@ -213,7 +213,7 @@ def stopped(stop: StopRequest) -> str:
 
 
 def outcome(error: BaseException, run: Run, estimated_memory: int | None) -> tuple[int, str]:
-    """Reports what ended a run, and returns its exit code and reason: a stop, even where not all of it could be done."""
+    """Reports what ended a run, and returns its exit code and reason; a stop is one even where it took too long."""
     if isinstance(error, Interrupted):
         return run.stop.exit_code, stopped(run.stop)
     reason = messages.failed(error, run.configuration, estimated_memory)

@@ -101,7 +101,8 @@ os.register_at_fork(after_in_child=_close_in_child)
 def _take(descriptor: int) -> None:
     for remaining in reversed(range(TRIES)):
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except BlockingIOError:
             if not remaining:
                 raise

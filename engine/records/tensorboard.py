@@ -55,7 +55,7 @@ class _Direct:
         self._latest = max([time.time(), named + 1, *(path.stat().st_mtime for path in before)])
         # A name of its own where two runs, of a copy or of another machine, begin within a second.
         own = f"{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9:09d}"
-        self._file = RecordWriter(str(folder / f"events.out.tfevents.{int(self._latest):010d}.{own}"))  # type: ignore[no-untyped-call]
+        self._file = RecordWriter(str(folder / f"events.out.tfevents.{int(self._latest):010d}.{own}"))
         self._lock = threading.Lock()
         self.add_event(Event(file_version="brain.Event:2", wall_time=self._latest))
 
@@ -87,7 +87,7 @@ class TensorBoardWriter(SummaryWriter):
         super().__init__(str(folder))
         if purge_step is not None:
             for event in Event(file_version="brain.Event:2"), Event(session_log=SessionLog(status=SessionLog.START)):
-                self._file.add_event(event, purge_step)  # type: ignore[no-untyped-call]
+                self._file.add_event(event, purge_step)
 
     def _get_file_writer(self) -> Any:
         self.file_writer = self._file

@@ -6,19 +6,20 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from firebox.engine.training.watch import ALARM, STOP_SECONDS, Limit, Watch
+from firebox.engine.training.watch import ALARM, STOP_SECONDS, Limit, Watch, insists
 from firebox.foundation.exit_codes import STOPPED_BY
 
 logger = logging.getLogger("firebox")
 
 
 class StopRequest:
-    """Remembers that a signal asked the run to stop. A second signal leaves at once.
+    """Remembers that a signal asked the run to stop. A second one, half a second later or more, leaves at once.
 
     ``requested`` is a plain attribute: it is read at every iteration and every evaluation batch.
     """
@@ -26,6 +27,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self.signal: signal.Signals | None = None
+        self._requested_at = 0.0
         self._watch: Watch | None = None
 
     @property
@@ -40,9 +42,7 @@ class StopRequest:
         Outside the main thread there are no signals to take over; it says so.
         """
         if threading.current_thread() is not threading.main_thread():
-            logger.warning(
-                "started outside the main thread: signals do not stop this run, and no wait for it is limited"
-            )
+            logger.warning("started outside the main thread: signals do not stop this run, and what hangs is awaited")
             yield
             return
         self._watch = Watch()
@@ -84,11 +84,11 @@ class StopRequest:
             self._watch.last_words = action
 
     def _received(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if not self.requested:
-            self.requested = True
+            self.requested, self._requested_at = True, now
             self.signal = signal.Signals(number)
-        # A hang-up comes twice, from the terminal and from its shell; it is nobody's impatience.
-        elif number != signal.SIGHUP:
+        elif insists(number, now - self._requested_at):
             os._exit(STOPPED_BY[signal.Signals(number)])
 
 

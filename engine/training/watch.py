@@ -33,6 +33,8 @@ UNWINDING_SECONDS = 5.0
 LOOK_SECONDS = 5.0
 """How often the thread looks while nothing is limited; a look costs some ten microseconds."""
 POLL_SECONDS = 0.5
+SAME_SECONDS = 0.5
+"""What comes so soon after a stop's request is the same one: ``timeout`` signals its child, and then its group as well."""
 
 READING = ("firebox.data.stream", "BatchStream.read")
 """Module and name of the function that reads a batch in this process. Between two iterations, so it can be given up."""
@@ -132,7 +134,7 @@ class Watch:
             return
         if self._stop is None:
             self._stop = number, now
-        elif number != signal.SIGHUP:
+        elif insists(number, now - self._stop[1]):
             # The main thread leaves, too, if it hears of it.
             os._exit(STOPPED_BY[signal.Signals(number)])
 
@@ -167,8 +169,8 @@ class Watch:
 
     def _blocked(self, frame: FrameType | None) -> str:
         return (
-            f"no batch within {self.reading_seconds:g} s: the data set blocks, or needs a longer timeout in the section "
-            f"of the data: {_place(frame)}"
+            f"no batch within {self.reading_seconds:g} s: the data set blocks, or needs a longer timeout in the "
+            f"section of the data: {_place(frame)}"
         )
 
     def _leave(self, reason: str) -> None:
@@ -177,6 +179,14 @@ class Watch:
         speaking.start()
         speaking.join(UNWINDING_SECONDS)
         os._exit(FAILED if self._stop is None else STOPPED_BY[signal.Signals(self._stop[0])])
+
+
+def insists(number: int, seconds: float) -> bool:
+    """Whether a signal says once more, and on its own account, what another asked for ``seconds`` ago.
+
+    A hang-up never does: it comes twice, from the terminal and from its shell, and is nobody's impatience.
+    """
+    return number != signal.SIGHUP and seconds >= SAME_SECONDS
 
 
 def _reading(frame: FrameType | None) -> FrameType | None:
