@@ -93,8 +93,9 @@ class Checkpoint(Handler):
             return
         self._saved = position
         # What was written before must be on disk before the checkpoint is: resuming cuts the logs at its iteration.
-        for handler in run.handlers.values():
-            handler.flush()
+        for name, handler in run.handlers.items():
+            with run.stop.limit(f"handlers.{name}: flush"):
+                handler.flush()
         metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if run.evaluated else {}
         run.background.wait(self._writing)
         state = run.snapshot()

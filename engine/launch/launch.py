@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("firebox")
 
-CLOSE_SECONDS = 60.0
-"""What a handler's flush or close may take at the end of a run."""
 END_SECONDS = 900.0
 """What all of the end may take together."""
 STATES: dict[int, State] = {COMPLETED: "completed", FAILED: "failed"}
@@ -306,5 +304,5 @@ def close(run: Run) -> None:
 
 def within_limit(run: Run, what: str, action: Callable[[], object]) -> None:
     """Does what a run's end needs, for as long as it may take."""
-    with run.stop.limit(what, CLOSE_SECONDS):
+    with run.stop.limit(what):
         action()

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from firebox.engine.training.watch import ALARM, STOP_SECONDS, Limit, Watch, insists
+from firebox.engine.training import watch
+from firebox.engine.training.watch import ALARM, Limit, Watch, insists
 from firebox.foundation.exit_codes import STOPPED_BY
 
 logger = logging.getLogger("firebox")
@@ -48,7 +49,7 @@ class StopRequest:
         self._watch = Watch()
         taken = _Taken({**dict.fromkeys(STOPPED_BY, self._received), ALARM: self._watch.alarmed}, self._watch.wake_up)
         try:
-            with self.limit("the run", STOP_SECONDS, from_stop=True):
+            with self.limit("the run", watch.STOP_SECONDS, from_stop=True):
                 yield
         finally:
             taken.give_back()
@@ -56,12 +57,12 @@ class StopRequest:
             self._watch = None
 
     @contextmanager
-    def limit(self, what: str, seconds: float, *, from_stop: bool = False) -> Iterator[None]:
+    def limit(self, what: str, seconds: float | None = None, *, from_stop: bool = False) -> Iterator[None]:
         """Limits how long the block may take; a limit inside another takes its place for so long.
 
         Args:
             what: what is done in the block, the subject of a sentence.
-            seconds: what it may take.
+            seconds: what it may take; None if it is one of the steps that all have ``STEP_SECONDS``.
             from_stop: counted from a stop's request instead of the block's beginning.
 
         Raises:
@@ -70,7 +71,7 @@ class StopRequest:
         if self._watch is None:
             yield
             return
-        with self._watch.limit(Limit(what, seconds, from_stop=from_stop)):
+        with self._watch.limit(Limit(what, watch.STEP_SECONDS if seconds is None else seconds, from_stop=from_stop)):
             yield
 
     def watch_reading(self, seconds: float) -> None:

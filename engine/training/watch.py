@@ -26,6 +26,8 @@ ALARM = signal.SIGALRM
 """The signal that this process sends itself."""
 STOP_SECONDS = 300.0
 """From a stop's request until the training has ended and is saved."""
+STEP_SECONDS = 60.0
+"""What a handler's flush or close may take."""
 READING_SECONDS = 5.0
 """From a stop's request until the reading of a batch in this process is given up."""
 UNWINDING_SECONDS = 5.0
@@ -34,7 +36,7 @@ LOOK_SECONDS = 5.0
 """How often the thread looks while nothing is limited; a look costs some ten microseconds."""
 POLL_SECONDS = 0.5
 SAME_SECONDS = 0.5
-"""What comes so soon after a stop's request is the same one: ``timeout`` signals its child, and then its group as well."""
+"""What comes so soon after a stop's request is the same one: ``timeout`` signals its child and then the child's group."""
 
 READING = ("firebox.data.stream", "BatchStream.read")
 """Module and name of the function that reads a batch in this process. Between two iterations, so it can be given up."""

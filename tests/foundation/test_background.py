@@ -1,10 +1,12 @@
 """One thread that writes."""
 
 import threading
+import time
 
 import pytest
 
 from firebox.foundation.background import QUEUE_LENGTH, Background
+from firebox.foundation.problems import TrainingFailure
 
 
 def test_jobs_are_done_in_order():
@@ -52,3 +54,27 @@ def test_an_unused_one_has_no_thread():
     background.drain()
     background.close()
     assert not any(thread.name == "firebox-background" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("call", ["wait", "drain", "close"])
+def test_a_job_that_does_not_end_is_not_awaited_for_ever_by_what_ends_a_run(monkeypatch, call):
+    monkeypatch.setattr("firebox.foundation.background.JOB_SECONDS", 0.5)
+    stop, gate = threading.Event(), threading.Event()
+    background = Background(stop.is_set)
+    ticket = background.submit(gate.wait)
+    # Training waits for as long as it takes, until a stop is requested.
+    threading.Timer(1.5, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(TrainingFailure, match=r"Event.wait, on the thread that writes, has not ended within 0.5 s"):
+        getattr(background, call)(*([ticket] if call == "wait" else []))
+    assert (time.monotonic() - began >= 1.5) is (call == "wait")
+    gate.set()
+
+
+def test_jobs_that_are_done_one_after_the_other_may_take_longer_together(monkeypatch):
+    monkeypatch.setattr("firebox.foundation.background.JOB_SECONDS", 1.0)
+    background = Background()
+    for _ in range(5):
+        background.submit(time.sleep, 0.4)
+    background.drain()
+    background.close()
