@@ -165,7 +165,10 @@ def started(folder, *command, method="fork", guard=GUARD):
         )
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize(
+    "method",
+    ["fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=pytest.mark.slow)],
+)
 def test_a_stop_of_the_whole_process_group_saves_with_workers(tmp_path, method):
     configuration = write(tmp_path, epochs=3000, name="slow_data:Slow", workers=2, seconds=0.001)
     process = started(tmp_path, method=method)

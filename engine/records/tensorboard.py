@@ -87,7 +87,7 @@ class TensorBoardWriter(SummaryWriter):
         super().__init__(str(folder))
         if purge_step is not None:
             for event in Event(file_version="brain.Event:2"), Event(session_log=SessionLog(status=SessionLog.START)):
-                self._file.add_event(event, purge_step)
+                self._file.add_event(event, purge_step)  # type: ignore[no-untyped-call]
 
     def _get_file_writer(self) -> Any:
         self.file_writer = self._file

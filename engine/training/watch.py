@@ -36,7 +36,7 @@ LOOK_SECONDS = 5.0
 """How often the thread looks while nothing is limited; a look costs some ten microseconds."""
 POLL_SECONDS = 0.5
 SAME_SECONDS = 0.5
-"""What comes so soon after a stop's request is the same one: ``timeout`` signals its child and then the child's group."""
+"""What follows a stop's request so soon is the same one: ``timeout`` signals its child and then the child's group."""
 
 READING = ("firebox.data.stream", "BatchStream.read")
 """Module and name of the function that reads a batch in this process. Between two iterations, so it can be given up."""
