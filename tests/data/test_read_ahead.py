@@ -69,6 +69,18 @@ def test_workers_go_on_reading_whatever_asks_the_run_to_stop(number):
     batches.close()
 
 
+def test_workers_that_ignore_nothing_would_end(monkeypatch):
+    """The control."""
+    monkeypatch.setattr(read_ahead, "STOPPED_BY", {})
+    batches = stream()
+    next(batches)
+    for worker in workers_of(batches):
+        subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+    with pytest.raises(TrainingFailure, match=r"was ended by SIGTERM"):
+        collections.deque(itertools.islice(batches, 20))
+    batches.close()
+
+
 def test_the_signal_is_ignored_from_a_workers_first_moment():
     """Not from when it has begun: the signal comes while the process is still starting."""
     batches = stream()
