@@ -148,7 +148,7 @@ def firebox(content: Mapping[str, Any]) -> Iterator[Run]:
     """
     from firebox.engine.configuration import read
     from firebox.engine.launch import launch
-    from firebox.engine.records.run_directory import claim
+    from firebox.engine.records.claiming import claim
     from firebox.engine.training.factory import build
     from firebox.foundation import console
     from firebox.foundation.package import shipped

@@ -64,9 +64,11 @@ def problems(refusal: Refusal) -> None:
 
 
 def refused(refusal: Refusal) -> None:
-    """Shows why nothing was trained."""
-    problems(refusal)
+    """Shows why nothing was trained; a refusal that another process reports has no problems of its own."""
     count = len(refusal.problems)
+    if not count:
+        return
+    problems(refusal)
     messages.print(f"refused before training: {count} problem{'s' if count > 1 else ''}", markup=False)
 
 

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from firebox.data.batch import Batch
 from firebox.engine.configuration import read
 from firebox.engine.launch import launch
-from firebox.engine.records.run_directory import claim
+from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
 from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.quiet_engine import QuietEngine

@@ -14,7 +14,7 @@ from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import plain, read
 from firebox.engine.configuration.nodes import parse_file
 from firebox.engine.launch import launch
-from firebox.engine.records.run_directory import claim
+from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.package import ROOT

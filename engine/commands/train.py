@@ -36,7 +36,7 @@ def add_training_options(parser: argparse.ArgumentParser, trainer: Trainer) -> N
         metavar="RUN_DIRECTORY",
         nargs="?",
         const="newest",
-        help="continue a run; without a directory, the newest unfinished one of the same datamodule and model",
+        help="continue a run; without a directory, the newest one of this configuration, an unfinished one first",
     )
     parser.add_argument(
         "--allow-change", metavar="KEY", action="append", default=[], help="let a resumed run differ in this key"

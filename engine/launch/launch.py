@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firebox.engine.checks.guard import attach_guards
-from firebox.engine.configuration import Configuration, read, read_recorded
+from firebox.engine.configuration import Configuration, plain, read, read_recorded
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.launch import messages
-from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State, claim
+from firebox.engine.launch.processes import refuse_several
+from firebox.engine.records.claiming import claim, renew
+from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
@@ -81,6 +83,7 @@ def launch_with(request: Request, stop: StopRequest) -> int:
         Refusal: it can't work, or is not to be trained by this process.
     """
     refuse_second_import()
+    refuse_several()
     configuration, resumed = configure(request)
     if resumed is not None and completed(resumed, configuration):
         messages.completed_already(resumed, configuration)
@@ -128,12 +131,20 @@ def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
 
 
 def completed(directory: RunDirectory, configuration: Configuration) -> bool:
-    """Whether a run has been trained for as many epochs as it is now to be, and what it left is whole."""
-    recorded = read_recorded(directory.configuration)
-    if directory.status().state != "completed" or configuration.training.epochs > recorded.training.epochs:
-        return False
-    from firebox.engine.launch.resuming import damage
+    """Whether a run has been trained for as many epochs as it is now to be, and what it left is whole.
 
+    One that a handler ended early is not, where its handlers have changed: they decide anew whether it goes on.
+    """
+    if directory.status().state != "completed":
+        return False
+    from firebox.engine.launch.resuming import damage, ended_early
+
+    recorded = read_recorded(directory.configuration)
+    if configuration.training.epochs > recorded.training.epochs:
+        return False
+    if ended_early(directory, recorded) and plain(recorded)["handlers"] != plain(configuration)["handlers"]:
+        messages.decided_anew(directory)
+        return False
     found = damage(directory, recorded)
     if found is not None:
         messages.damaged(directory, found)
@@ -264,6 +275,7 @@ def start(run: Run) -> None:
 
     directory = run.directory
     directory.write_configuration(run.configuration)
+    renew(directory)
     directory.write_environment(environment(run))
     directory.write_status("running", run.iteration, "training")
     for handler in run.handlers.values():

@@ -14,7 +14,7 @@ from rich.table import Table
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.run_directory import RunDirectory, State
 from firebox.foundation.console import results, size
-from firebox.foundation.problems import TrainingFailure
+from firebox.foundation.problems import TrainingFailure, setting
 
 if TYPE_CHECKING:
     from firebox.engine.checks.report import Report
@@ -95,15 +95,34 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def completed_already(directory: RunDirectory, configuration: Configuration) -> None:
     """Says that there is nothing to resume, and how to go on all the same."""
+    from firebox.engine.launch.resuming import ended_early
+
     status = directory.status()
-    epochs = configuration.training.epochs
     logger.info("%s is completed: %s, iteration %d", directory.path, status.reason, status.iteration)
+    key, value, allowed = "training.epochs", 2 * configuration.training.epochs, "training.epochs"
+    if ended_early(directory, configuration):
+        patient = [named for named in configuration.handlers if isinstance(named.parameters.get("patience"), int)]
+        if patient:
+            key, value = f"handlers.{patient[0].written}.patience", 2 * patient[0].parameters["patience"] + 1
+        allowed = "handlers" if patient else allowed
     logger.info(
-        "to train it longer: --resume %s --set training.epochs=%d --allow-change training.epochs",
+        "to train it longer: --resume %s %s --allow-change %s",
         shlex.quote(str(directory.path)),
-        2 * epochs,
+        setting(key, str(value)),
+        allowed,
     )
     _last_line(directory)
+
+
+def decided_anew(directory: RunDirectory) -> None:
+    """Says that a run that a handler had ended is resumed, as its handlers are others now."""
+    status = directory.status()
+    logger.info(
+        "%s was ended at iteration %d: %s; resuming it with the handlers given now, which decide whether it goes on",
+        directory.path,
+        status.iteration,
+        status.reason,
+    )
 
 
 def damaged(directory: RunDirectory, found: str) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from firebox.engine.configuration import Configuration, plain, read
 from firebox.engine.configuration.trainer import Trainer
-from firebox.engine.records.run_directory import RunDirectory, is_run, newest
+from firebox.engine.launch.finding import Difference, choose, not_a_run
+from firebox.engine.records.claiming import never_configured
+from firebox.engine.records.run_directory import RunDirectory, is_run
 from firebox.foundation.problems import Problem, Refusal, refuse, shown
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("firebox")
 
-CHANGEABLE = ("training.epochs", "training.device", "handlers", "workers", "timeout", "placement")
+CHANGEABLE = ("training.epochs", "training.device", "scheduler", "handlers", "workers", "timeout", "placement")
 """Keys that ``--allow-change`` takes: the run stays one run whatever they are."""
 
 
@@ -31,32 +33,66 @@ def find_run(
     *,
     wanted: str,
     allowed_changes: Sequence[str],
-) -> tuple[Configuration, RunDirectory]:
+) -> tuple[Configuration, RunDirectory | None]:
     """Finds the run to resume and its configuration.
 
     Args:
-        trainer: that is to train.
-        path: of the configuration given on the command line; None: the run's own, or the trainer's default.
+        trainer: the trainer of the command.
+        path: the configuration given on the command line; None for the run's own or, where no run is named, the
+            trainer's default.
         assignments: ``KEY=VALUE`` from the command line.
-        wanted: a run's directory, or "newest": the newest unfinished one of the same datamodule and model.
+        wanted: a run's directory; or "newest" for the newest run of the configuration, an unfinished one first.
         allowed_changes: keys in which the configuration given may differ from the run's.
+
+    Returns:
+        The configuration, and the run's directory; None if the run was killed before it had one and is started anew.
 
     Raises:
         Refusal: there is no such run, or its configuration differs.
     """
     if wanted == "newest":
         given = read(trainer.name, trainer.default, path, assignments)
-        directory = newest(given.directory)
-        if directory is None:
-            raise Refusal([Problem("", f"--resume: no run in {given.directory}; start one without --resume")])
+        chosen = choose(given, lambda recorded: _compared(recorded, given, allowed_changes))
+        if chosen is None:
+            return given, None
+        directory = chosen
     else:
         directory = RunDirectory(Path(wanted))
         if not is_run(directory.path):
-            raise Refusal([Problem("", f"--resume {wanted}: not a run's directory; expected one with config.yaml")])
-        given = read(trainer.name, trainer.default, path or directory.configuration, assignments)
+            given = _started_over(trainer, path, assignments, directory)
+        else:
+            given = read(trainer.name, trainer.default, path or directory.configuration, assignments)
+    if not directory.configuration.is_file():
+        logger.warning("%s: its start was killed before its configuration was written: starting over", directory.path)
+        return given, directory
     recorded = read(trainer.name, trainer.default, directory.configuration)
+    _refuse_another_version(recorded, given, directory)
     _refuse_differences(recorded, given, allowed_changes)
     return given, directory
+
+
+def _started_over(
+    trainer: Trainer, path: Path | None, assignments: Sequence[str], directory: RunDirectory
+) -> Configuration:
+    """The configuration given, for a directory in which a start was killed before it had one.
+
+    Raises:
+        Refusal: the directory is another one, or no configuration was given.
+    """
+    given = read(trainer.name, trainer.default, path, assignments)
+    options = [shlex.join(["--set", assignment]) for assignment in assignments]
+
+    def command(configuration: Path, resume: str = "--resume") -> str:
+        return " ".join(["firebox train", trainer.name, shlex.quote(str(configuration)), *options, resume])
+
+    killed = never_configured(directory.path)
+    if killed and path is None and (directory.path / ".lock").exists():
+        named = f"--resume {shlex.quote(str(directory.path))}"
+        message = f"{named}: its start was killed before its configuration was written; expected that configuration"
+        raise Refusal([Problem("", f"{message} beside it, such as: {command(trainer.default, named)}")])
+    if not killed or directory.path.resolve().parent != given.directory.resolve():
+        raise not_a_run(str(directory.path), folder=given.directory, command=command)
+    return given
 
 
 def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) -> Run:
@@ -130,6 +166,12 @@ def lost_before(directory: RunDirectory, state: dict[str, Any], handlers: Mappin
     return None
 
 
+def ended_early(directory: RunDirectory, recorded: Configuration) -> bool:
+    """Whether a completed run was ended by one of its handlers before its last epoch."""
+    epoch_length = directory.recorded_environment().get("epoch_length")
+    return type(epoch_length) is int and directory.status().iteration < recorded.training.epochs * epoch_length
+
+
 def damage(directory: RunDirectory, configuration: Configuration) -> str | None:
     """Returns why a completed run is not whole: its last checkpoint, or what was written before it; None if it is.
 
@@ -176,22 +218,35 @@ def _comparable(configuration: Configuration) -> dict[str, Any]:
     return content
 
 
+def _compared(recorded: Configuration, given: Configuration, allowed: Sequence[str]) -> list[Difference]:
+    """The differences between a run's configuration and the one given."""
+    return [
+        Difference(key, before, now, allowed=_covered(key, allowed), changeable=_covered(key, CHANGEABLE))
+        for key, before, now in differences(_comparable(recorded), _comparable(given))
+    ]
+
+
+def _refuse_another_version(recorded: Configuration, given: Configuration, directory: RunDirectory) -> None:
+    version, name = given.output.version, directory.path.resolve().name
+    if version not in (None, recorded.output.version, name):
+        message = f"got {version}, but --resume is of {name}; expected {name}, or --resume without a directory"
+        raise Refusal([Problem("output.version", message, given.mark("output", "version"))])
+
+
 def _refuse_differences(recorded: Configuration, given: Configuration, allowed: Sequence[str]) -> None:
     problems = [
         Problem("", f"--allow-change {key}: can't be changed in a run; expected one of: {', '.join(CHANGEABLE)}")
         for key in allowed
         if not _covered(key, CHANGEABLE)
     ]
-    for key, before, now in differences(_comparable(recorded), _comparable(given)):
-        if _covered(key, allowed):
-            logger.info("%s: changed from %s to %s", key, shown(before), shown(now))
+    for found in _compared(recorded, given, allowed):
+        if found.allowed:
+            logger.info("%s: changed from %s to %s", found.key, shown(found.recorded), shown(found.given))
             continue
         where = f"{recorded.root.mark.source}"
-        way_out = (
-            f"--allow-change {shlex.quote(key)}" if _covered(key, CHANGEABLE) else "start a new run without --resume"
-        )
-        message = f"the run has {shown(before)} ({where}), now {shown(now)}; expected the same, or {way_out}"
-        problems.append(Problem(key, message, given.mark(*key.split("."))))
+        way_out = f"--allow-change {shlex.quote(found.key)}" if found.changeable else "start a new run without --resume"
+        message = f"the run has {shown(found.recorded)} ({where}), now {shown(found.given)}; expected the same, or "
+        problems.append(Problem(found.key, message + way_out, given.mark(*found.key.split("."))))
     refuse(problems)
 
 

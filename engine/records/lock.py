@@ -63,6 +63,10 @@ class Lock:
         self._descriptor = descriptor
         _held.add(descriptor)
 
+    def follow(self, path: Path) -> None:
+        """Goes on with a file that was renamed; a lock that is held stays so, as it belongs to the open file."""
+        self._path = path
+
     def give_back(self) -> None:
         """Gives the lock back, where it was taken."""
         descriptor, self._descriptor = self._descriptor, None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-import shlex
+import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -24,6 +24,8 @@ logger = logging.getLogger("firebox")
 
 State = Literal["running", "completed", "interrupted", "failed"]
 
+STARTING = ".starting_"
+"""How the name of a directory begins that has no version yet."""
 NO_STATUS = "no readable status"
 """The reason that is given for a status that can't be read."""
 
@@ -63,6 +65,16 @@ class RunDirectory:
     checkpoints = property(lambda self: self.path / "checkpoints")
     log = property(lambda self: self.path / "log.txt")
 
+    def move(self, path: Path) -> None:
+        """Renames the directory; a lock that is held stays so.
+
+        Raises:
+            OSError: something else has that name, an empty directory excepted.
+        """
+        self.path.rename(path)
+        self.path = path
+        self._lock.follow(path / ".lock")
+
     def lock(self) -> None:
         """Takes the directory for this process; the lock ends with the process, however it ends.
 
@@ -99,7 +111,7 @@ class RunDirectory:
     def write_configuration(self, configuration: Configuration) -> None:
         """Writes the resolved configuration; valid as a configuration file."""
         text = write(plain(configuration, self.path))
-        write_whole(self.configuration, f"# The resolved configuration of {self.path}\n{text}")
+        write_whole(self.configuration, f"# The resolved configuration of this run\n{text}")
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Writes what the run runs in; of a resumed run, what it ran in before comes after it, under ``earlier``."""
@@ -123,59 +135,17 @@ class RunDirectory:
         return TensorBoardWriter(self.tensorboard, purge_step=purge)
 
 
-def claim(configuration: Configuration) -> RunDirectory:
-    """Makes the run's directory, by an exclusive mkdir, and locks it.
-
-    Raises:
-        Refusal: the version exists already, or the folder can't be written.
-    """
-    parent = configuration.directory
-    version = configuration.output.version
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            path = parent / (version or f"version_{next_version(parent)}")
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                if version:
-                    raise Refusal([version_exists(configuration)]) from None
-    except OSError as error:
-        mark = configuration.mark("output", "root")
-        raise Refusal([Problem("output.root", f"can't write into {parent}: {error.strerror}", mark)]) from None
-    directory = RunDirectory(path)
-    directory.lock()
-    directory.write_status("running", 0, "starting")
-    return directory
-
-
-def version_exists(configuration: Configuration) -> Problem:
-    """Returns the problem of a version that was asked for and exists."""
-    path = configuration.directory / str(configuration.output.version)
-    message = f"{path} exists already; expected a new name, or --resume {shlex.quote(str(path))} to continue it"
-    return Problem("output.version", message, configuration.mark("output", "version"))
-
-
-def next_version(parent: Path) -> int:
-    """Returns the number after the highest ``version_N`` in a folder."""
-    taken = [int(match[1]) for entry in parent.iterdir() if (match := re.fullmatch(r"version_(\d+)", entry.name))]
-    return max(taken, default=-1) + 1
-
-
-def newest(parent: Path) -> RunDirectory | None:
-    """Returns the run below ``parent`` that was worked on last; one that is completed only where all are."""
-    runs = [RunDirectory(entry) for entry in (parent.iterdir() if parent.is_dir() else ()) if is_run(entry)]
-
-    def worked_on(run: RunDirectory) -> tuple[bool, int]:
-        return run.status().state != "completed", (run.path / "status.json").stat().st_mtime_ns
-
-    return max(runs, key=worked_on, default=None)
+def newest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
+    """Returns runs in the order in which their status last changed, the latest first."""
+    return sorted(runs, key=lambda run: (run.path / "status.json").stat().st_mtime_ns, reverse=True)
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run's directory."""
-    return (path / "config.yaml").is_file() and (path / "status.json").is_file()
+    """Whether a folder is a run's directory; the hidden one of a run that is just being claimed is none."""
+    if path.name.startswith(STARTING):
+        return False
+    # pathlib's is_file raises for a name too long and for a folder that can't be looked into.
+    return all(os.path.isfile(path / name) for name in ("config.yaml", "status.json"))  # noqa: PTH113
 
 
 def _read_json(path: Path) -> dict[str, Any]:

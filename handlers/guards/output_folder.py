@@ -8,7 +8,7 @@ from pathlib import Path
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.engine.records.run_directory import version_exists
+from firebox.engine.records.claiming import version_exists
 from firebox.foundation.files import nearest_existing
 from firebox.foundation.problems import Problem, shown
 

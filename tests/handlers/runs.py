@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import read
 from firebox.engine.launch import launch
-from firebox.engine.records.run_directory import RunDirectory, claim
+from firebox.engine.records.claiming import claim
+from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
 from firebox.trainers.train_cae_baseline import TRAINER

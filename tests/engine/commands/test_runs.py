@@ -12,7 +12,8 @@ import pytest
 from firebox.engine.commands.command_line import main
 from firebox.engine.commands.runs import age
 from firebox.engine.configuration import read, read_recorded
-from firebox.engine.records.run_directory import RunDirectory, claim
+from firebox.engine.records.claiming import claim
+from firebox.engine.records.run_directory import RunDirectory
 
 CONFIGURATION = """\
 trainer: cae_baseline

@@ -7,7 +7,7 @@ from PIL import Image
 
 from firebox.engine.configuration import plain, read, read_recorded
 from firebox.engine.configuration.core_schema import write
-from firebox.engine.records.run_directory import claim
+from firebox.engine.records.claiming import claim
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from firebox.engine.configuration import read
-from firebox.engine.records import run_directory
-from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.records.claiming import claim
+from firebox.engine.records.run_directory import RunDirectory, newest_first
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 
@@ -31,16 +31,16 @@ def make_run(path, state="interrupted"):
 
 def test_versions_are_numbered_from_the_highest(tmp_path):
     settings = configuration(tmp_path)
-    assert run_directory.claim(settings).path == tmp_path / "fashion_mini/cae_baseline/version_0"
+    assert claim(settings).path == tmp_path / "fashion_mini/cae_baseline/version_0"
     (tmp_path / "fashion_mini/cae_baseline/version_7").mkdir()
-    assert run_directory.claim(settings).path.name == "version_8"
+    assert claim(settings).path.name == "version_8"
 
 
 def test_a_named_version_is_taken_once(tmp_path):
     settings = configuration(tmp_path, "output.version=first")
-    assert run_directory.claim(settings).path.name == "first"
+    assert claim(settings).path.name == "first"
     with pytest.raises(Refusal, match=r"--set output.version  output.version: .*first exists already; .*--resume"):
-        run_directory.claim(settings)
+        claim(settings)
 
 
 def test_sixteen_simultaneous_starts_give_sixteen_versions(tmp_path):
@@ -49,7 +49,7 @@ def test_sixteen_simultaneous_starts_give_sixteen_versions(tmp_path):
 
     def start():
         barrier.wait()
-        names.put(run_directory.claim(settings).path.name)
+        names.put(claim(settings).path.name)
 
     processes = [FORK.Process(target=start) for _ in range(16)]
     for process in processes:
@@ -63,7 +63,7 @@ def test_sixteen_simultaneous_starts_give_sixteen_versions(tmp_path):
 def test_an_unwritable_root_is_refused_and_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Refusal, match=r"output.root: can't write into .*file.*: Not a directory"):
-        run_directory.claim(configuration(tmp_path / "file"))
+        claim(configuration(tmp_path / "file"))
 
 
 def test_the_lock_refuses_a_second_process_and_dies_with_its_owner(tmp_path):
@@ -86,17 +86,11 @@ def test_the_lock_refuses_a_second_process_and_dies_with_its_owner(tmp_path):
     directory.unlock()
 
 
-def test_the_newest_unfinished_run_is_found(tmp_path):
-    for number, state in enumerate(["interrupted", "failed", "completed", "running"]):
-        directory = make_run(tmp_path / f"version_{number}", state)
-        os.utime(directory.path / "status.json", (1000 + number, 1000 + number))
-    assert run_directory.newest(tmp_path).path.name == "version_3"
-    RunDirectory(tmp_path / "version_3").write_status("completed", 3, "")
-    assert run_directory.newest(tmp_path).path.name == "version_1"
-    RunDirectory(tmp_path / "version_0").write_status("completed", 3, "")
-    RunDirectory(tmp_path / "version_1").write_status("completed", 3, "")
-    assert run_directory.newest(tmp_path).path.name == "version_1"
-    assert run_directory.newest(tmp_path / "absent") is None
+def test_runs_are_ordered_by_when_their_status_last_changed(tmp_path):
+    runs = [make_run(tmp_path / f"version_{number}") for number in range(3)]
+    for run, changed in zip(runs, (2000, 3000, 1000), strict=True):
+        os.utime(run.path / "status.json", (changed, changed))
+    assert [run.path.name for run in newest_first(runs)] == ["version_1", "version_0", "version_2"]
 
 
 def test_the_status_is_replaced_whole(tmp_path):
@@ -109,7 +103,7 @@ def test_the_status_is_replaced_whole(tmp_path):
 
 def test_the_configuration_written_is_valid_and_resolves_to_itself(tmp_path):
     settings = configuration(tmp_path, "training.epochs=3", "handlers.image_dump=false")
-    directory = run_directory.claim(settings)
+    directory = claim(settings)
     directory.write_configuration(settings)
     again = read("cae_baseline", TRAINER.default, directory.configuration)
     assert again.digest == settings.digest

@@ -8,7 +8,7 @@ import pytest
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
-from firebox.engine.records.run_directory import claim
+from firebox.engine.records.claiming import claim
 from firebox.foundation.package import ROOT
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER

@@ -8,7 +8,7 @@ from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
 from firebox.engine.launch import launch
 from firebox.engine.launch.launch import Request, configure
-from firebox.engine.records.run_directory import claim
+from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
