@@ -42,4 +42,5 @@ CATALOGUE = {
     "stored_states": "firebox.handlers.guards.states:StoredStates",
     "trained_parameters": "firebox.handlers.guards.states:TrainedParameters",
     "resumed_model": "firebox.handlers.guards.resume:ResumedModel",
+    "resumed_schedule": "firebox.handlers.guards.resume:ResumedSchedule",
 }

@@ -1,13 +1,20 @@
-"""The checkpoint that a run is resumed from."""
+"""The checkpoint that a run is resumed from, and the learning rate that it goes on with."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.foundation.problems import Problem
+from firebox.engine.configuration import read_recorded
+from firebox.engine.training.run import Run
+from firebox.foundation.problems import Problem, setting
+from firebox.handlers.schedules.schedule import Schedule
+
+logger = logging.getLogger("firebox")
 
 
 class ResumedModel(Guard):
@@ -31,6 +38,53 @@ class ResumedModel(Guard):
             differing = differing or f"{path} is of another model: {found}; expected the run's own checkpoint"
         if differing is not None:
             yield preflight.problem(differing, "model", "name")
+
+
+class ResumedSchedule(Guard):
+    """Refuses nothing; warns where another number of epochs gives a resumed run another learning rate."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        yield from ()
+        if preflight.resumed is None:
+            return
+        from firebox.engine.records import checkpoints
+
+        manifests = checkpoints.valid_manifests(preflight.resumed.checkpoints)
+        if not manifests or manifests[-1].iteration >= preflight.total_iterations:
+            return
+        before, now = read_recorded(preflight.resumed.configuration).training.epochs, preflight.run
+        if before != now.configuration.training.epochs:
+            for attached in preflight.handlers_of(Schedule):
+                schedules = preflight.built(attached), preflight.built(attached)
+                if isinstance(schedules[0], Schedule) and isinstance(schedules[1], Schedule):
+                    name = attached.named.component.short_name
+                    _compare(name, schedules[0], schedules[1], _lasting(now, before), now, manifests[-1].iteration)
+
+
+def _lasting(run: Run, epochs: int) -> Run:
+    """A run as it is, but for the number of its epochs."""
+    training = run.configuration.training.model_copy(update={"epochs": epochs})
+    return replace(run, configuration=replace(run.configuration, training=training))
+
+
+def _compare(name: str, was: Schedule, now: Schedule, before: Run, run: Run, step: int) -> None:
+    """Warns where a schedule has another rate in a run than in the one before, as many updates having been made."""
+    was.prepare(before)
+    now.prepare(run)
+    initial = next(iter(run.update.optimizers.values())).defaults["lr"]
+    last = min(step, before.total_iterations - 1)
+    old, new = was.rate(last, initial), now.rate(step, initial)
+    if old == now.rate(last, initial):
+        return
+    epochs, earlier = run.configuration.training.epochs, before.configuration.training.epochs
+    shorter = f"where a run of {earlier} epochs has {old:.3g}"
+    instead = f"after {old:.3g} at the end of epoch {earlier}" if last < step else shorter
+    constant = f"{{name: piecewise_linear, milestones: [[0, {old!r}]]}}"
+    logger.warning(
+        "scheduler: %s spans the whole run, now %d epochs: the learning rate is %.3g at iteration %d, %s; "
+        "to keep it at that: %s --allow-change scheduler",
+        *(name, epochs, new, step + 1, instead, setting("scheduler", constant)),
+    )
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, Any]:
