@@ -15,7 +15,6 @@ from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.core_schema import write
 from firebox.engine.records.lock import Lock
 from firebox.foundation.files import write_whole
-from firebox.foundation.problems import Problem, Refusal
 
 if TYPE_CHECKING:
     from firebox.engine.records.tensorboard import TensorBoardWriter
