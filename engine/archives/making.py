@@ -184,8 +184,9 @@ def _evaluated_weights(
 def _parent(directory: RunDirectory, configuration: Configuration) -> Path:
     """Returns the datamodule's folder: the one the run is in or, for a run that was moved, where its output went."""
     name = configuration.data.named.component.short_name
-    around = directory.path.absolute().parent.parent
-    return directory.path.parent.parent if around.name == name else configuration.output_root / name
+    # Resolved: the parent of "." is ".", and a link's is not where the run is.
+    around = directory.path.resolve().parent.parent
+    return around if around.name == name else configuration.output_root / name
 
 
 @contextmanager

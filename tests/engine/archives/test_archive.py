@@ -306,3 +306,27 @@ def test_an_archive_that_disagrees_with_its_card_is_refused(
 def test_an_unknown_name_is_refused_with_those_that_exist(archived: Path) -> None:
     with pytest.raises(Refusal, match=f"expected one of: fashion_mini/{archived.name}"):
         load_archive("fashion_mini/archived_v99_2020-01-01", archived.parent.parent)
+
+
+@pytest.mark.parametrize("way", ["from inside", "from inside a folder of it", "relative", "trailing slash", "link"])
+def test_an_archive_lies_beside_its_run_however_the_run_is_named(
+    way: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(trained, tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(run, target_is_directory=True)
+    folder, named = {
+        "from inside": (run, "."),
+        "from inside a folder of it": (run / "checkpoints", ".."),
+        "relative": (run.parent, run.name),
+        "trailing slash": (run.parent.parent, f"{run.parent.name}/{run.name}/"),
+        "link": (tmp_path, "elsewhere/link"),
+    }[way]
+    monkeypatch.chdir(folder)
+    archive = archive_run(Path(named))
+
+    assert archive.is_absolute()
+    assert archive.parent == run.parent.parent
+    assert json.loads((archive / "card.json").read_text())["name"] == f"fashion_mini/{archive.name}"
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "elsewhere"}
+    assert not list(run.glob("archived_*"))
