@@ -13,6 +13,7 @@ from rich.table import Table
 
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.run_directory import RunDirectory, State
+from firebox.engine.training.memory_format import overrunning
 from firebox.foundation.console import results, size
 from firebox.foundation.problems import TrainingFailure, setting
 
@@ -49,6 +50,9 @@ def started(run: Run) -> None:
     for split, stream in run.streams.items():
         level = logging.INFO if split == "train" else logging.DEBUG
         logger.log(level, "%s: %d images, placement %s: %s", split, stream.samples, stream.placement, stream.why)
+    layer = overrunning(run.model)
+    if run.configuration.training.channels_last and run.device.type == "cpu" and layer is not None:
+        logger.info("trains without channels_last: %s, a 1x1 convolution with a stride, would corrupt memory", layer)
     logger.info("run directory: %s", run.directory.path)
 
 

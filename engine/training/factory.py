@@ -24,6 +24,7 @@ from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import DTYPES, EvaluationIteration, TrainingIteration
 from firebox.engine.training.losses import LossRecord
+from firebox.engine.training.memory_format import gains_from_channels_last
 from firebox.engine.training.module import Module
 from firebox.engine.training.quiet_engine import QuietEngine
 from firebox.engine.training.run import Run
@@ -56,7 +57,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     loading, training = configuration.data.loading, configuration.training
     streams = build_streams(configuration, data, device, stop)
     model = build_model(configuration, specification, device)
-    channels_last = training.channels_last and has_convolutions(model)
+    channels_last = training.channels_last and gains_from_channels_last(model, device)
     module: Module = construct(configuration.module, "module", model, specification)
     update = build_update(configuration, module, device)
     losses = LossRecord()
@@ -164,18 +165,13 @@ def build_model(
     injected = {name: given[name] for name in named.component.signature.injected}
     model: torch.nn.Module = construct(named, "model", **injected)
     model = model.to(device)
-    if configuration.training.channels_last and has_convolutions(model):
+    if configuration.training.channels_last and gains_from_channels_last(model, device):
         model = model.to(memory_format=torch.channels_last)
     if configuration.training.compile:
         # A module may call parts of the model, such as an encoder, where it does not call the whole.
         for part in (model, *model.children()):
             part.compile()
     return model
-
-
-def has_convolutions(model: torch.nn.Module) -> bool:
-    """Whether a memory format makes a difference to a model."""
-    return any(isinstance(part, torch.nn.Conv2d | torch.nn.ConvTranspose2d) for part in model.modules())
 
 
 def build_update(configuration: Configuration, module: Module, device: torch.device) -> Update:
