@@ -165,12 +165,14 @@ class LossLog(Handler):
         self._file.flush()
         for point, iteration in points:
             self._writer.add_values(point, iteration)
+        self._writer.show()
 
     def _write_metrics(self, split: str, metrics: dict[str, float], iteration: int, epoch: int) -> None:
         assert self._file is not None
         self._file.write(line(iteration, epoch, split, metrics).encode())
         self._file.flush()
         self._writer.add_values({f"{split}/{name}": value for name, value in metrics.items()}, iteration)
+        self._writer.show()
 
     def _sync(self) -> None:
         assert self._file is not None

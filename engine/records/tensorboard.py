@@ -64,6 +64,12 @@ class _Direct:
             self._latest = event.wall_time = max(self._latest, event.wall_time)
             self._file.write(event.SerializeToString())
 
+    def show(self) -> None:
+        """Hands what was added to the operating system, so that a reader sees it."""
+        # tensorboardX's flush waits for the disk, for milliseconds; for a reader it is enough to empty the buffer.
+        with self._lock:
+            self._file._writer.flush()
+
     def flush(self) -> None:
         with self._lock:
             self._file.flush()
@@ -93,6 +99,10 @@ class TensorBoardWriter(SummaryWriter):
         self.file_writer = self._file
         self.all_writers = {self._file.get_logdir(): self._file}  # type: ignore[assignment]
         return self._file
+
+    def show(self) -> None:
+        """Lets readers see all that was added before, without waiting for the disk."""
+        self._file.event_writer.show()
 
     def flush(self) -> None:
         """Brings to disk all that was added before."""

@@ -7,10 +7,22 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from ignite.engine import Events
 
+from firebox.engine.records.tensorboard import TensorBoardWriter
 from firebox.engine.training.losses import Row
 from firebox.handlers.loss_log import flattened, line, truncate
-from tests.handlers.runs import begun, configured, cut_off, ended, rows_of, stopped, tensorboard_of, trained
+from tests.handlers.runs import (
+    EPOCH_LENGTH,
+    begun,
+    configured,
+    cut_off,
+    ended,
+    rows_of,
+    stopped,
+    tensorboard_of,
+    trained,
+)
 
 HANDLERS = {"loss_log": {"every": "4 iterations"}, "evaluation": {}, "checkpoint": {"every": "5 iterations"}}
 NAMED_ODDLY = """
@@ -202,3 +214,22 @@ def test_tensorboards_server_lists_the_run_in_its_hyper_parameters_tab(tmp_path)
     connection.close()
     assert b"optimizer.lr" in text
     assert b"validation/loss" in text
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_tensorboard_shows_a_run_while_it_trains(shown, tmp_path, monkeypatch):
+    if not shown:  # the control: a few points fill no buffer
+        monkeypatch.setattr(TensorBoardWriter, "show", lambda self: None)
+    run = begun(configured(tmp_path, {"loss_log": {"every": "1 iteration"}, "evaluation": {}}))
+    seen = []
+
+    def read():
+        if run.iteration == EPOCH_LENGTH + 1:
+            run.background.drain()
+            scalars = tensorboard_of(run.directory.tensorboard).Tags()["scalars"]
+            seen.append({"train/loss", "validation/loss"} <= set(scalars))
+
+    run.trainer.add_event_handler(Events.ITERATION_COMPLETED, read)
+    ended(run)
+
+    assert seen == [shown]
