@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem
 from firebox.handlers.terminate_on_nan import TerminateOnNaN
+
+logger = logging.getLogger("firebox")
 
 COMPILERS = ("g++", "clang++", "c++")
 
@@ -43,6 +46,11 @@ class Precision(Guard):
         if training.precision == "bfloat16" and cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
             message = f"got bfloat16, which {torch.cuda.get_device_name(torch.device(device))} can't compute in"
             yield preflight.problem(f"{message}; expected float16 or float32", "training", "precision")
+        if training.precision == "bfloat16" and device == "cpu" and not preflight.assembled and lacks_bfloat16():
+            # Not a refusal: what was trained so elsewhere can be continued and looked at here.
+            message = "got bfloat16, for which this processor has no instructions (avx512_bf16, amx_bf16)"
+            message += ": it is slower than float32; --set training.precision=float32"
+            logger.warning("%s", preflight.problem(message, "training", "precision"))
         if training.precision == "float16" and device == "cpu":
             message = "got float16, which a CPU is several times slower in than in float32"
             yield preflight.problem(f"{message}; expected bfloat16 or float32", "training", "precision")
@@ -71,6 +79,22 @@ def _lacking_compiler(device: str) -> str | None:
         return None if importlib.util.find_spec("triton") else "triton"
     named = [os.environ["CXX"]] if os.environ.get("CXX") else list(COMPILERS)
     return None if any(map(shutil.which, named)) else f"C++ compiler ({', '.join(named)})"
+
+
+def lacks_bfloat16(capabilities: Mapping[str, object] | None = None) -> bool:
+    """Whether a processor is known to lack instructions for bfloat16, so that each product takes conversions.
+
+    Args:
+        capabilities: by name, as ``torch.cpu.get_capabilities`` has them; None for those of this machine.
+    """
+    if capabilities is None:
+        import torch
+
+        # Older releases of torch don't tell.
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    if capabilities.get("architecture") != "x86_64":
+        return False
+    return not any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def absent(name: str) -> bool:
