@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
-from firebox.foundation.problems import Refusal
+from firebox.foundation.problems import Refusal, printable_lines
 
 logger = logging.getLogger("firebox")
 
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
-results = Console(highlight=False, soft_wrap=True)
+
+class _AsWritten(Console):
+    """Shows every text as it is written, in tables too: names are anybody's, so they have no markup and no codes."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable_lines(text), **{**options, "markup": False, "emoji": False})
+
+
+messages: Console = _AsWritten(stderr=True, highlight=False, soft_wrap=True)
+results: Console = _AsWritten(highlight=False, soft_wrap=True)
+
+
+class _Lines(logging.Formatter):
+    """Writes a record as printable text; lines after its first are indented, so that none is taken for a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record)).replace("\n", "\n    ")
 
 
 class _Messages(logging.Handler):
@@ -33,6 +50,7 @@ def start(*, quiet: bool) -> None:
         logger.removeHandler(handler)
         handler.close()
     shown = _Messages(logging.WARNING if quiet else logging.INFO)
+    shown.setFormatter(_Lines())
     logger.addHandler(shown)
     results.quiet = quiet
 
@@ -46,7 +64,7 @@ def draws_progress() -> bool:
 def log_to(path: Path) -> None:
     """Keeps everything that is said in a file, too; appended to what earlier runs of the directory said."""
     file = logging.FileHandler(path, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    file.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s"))
     logger.addHandler(file)
 
 

@@ -100,6 +100,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """Returns a text of several lines with what a terminal would act on written as an escape."""
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
+
+
 def in_one_line(error: BaseException) -> str:
     """Returns what an error says, on one line: a ValueError's text speaks to the user, others are named."""
     # What torch's C++ raises carries its own stack along.

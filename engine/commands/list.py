@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rich.table import Table
+from rich.text import Text
 
 from firebox.engine.commands.train import trainers
 from firebox.engine.components.catalogue import Kind, catalogue, default_handlers, find
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:  # noqa: ARG001
 def _add_family(table: Table, title: str, summaries: dict[str, str]) -> None:
     if table.row_count:
         table.add_row()
-    table.add_row(f"[bold]{title}[/bold]")
+    table.add_row(Text(title, style="bold"))
     for name, summary in sorted(summaries.items()):
         attached = " (by default)" if title == "handlers" and name in default_handlers() else ""
         table.add_row(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from firebox.engine.components.catalogue import catalogue
+from firebox.engine.configuration.values import handlers_of, said_of
 from firebox.engine.records.checkpoints import Manifest
 
 if TYPE_CHECKING:
@@ -33,17 +36,29 @@ class Monitor:
 
 
 def monitor_of(configuration: Configuration) -> Monitor | None:
-    """Returns what the handler watches that keeps the run's checkpoints; None if there is no such handler.
+    """Returns what the handler watches that keeps the run's checkpoints; None if there is no such handler."""
+    found = (_watched(named.component.signature.attributes, named.parameters) for named in configuration.handlers)
+    return next((monitor for monitor in found if monitor is not None), None)
 
-    What a handler is, its source says: listing runs imports nobody's code.
+
+def recorded_monitor(values: dict[str, Any], path: Path) -> Monitor | None:
+    """Returns the same from what a run recorded, where nothing may be imported: what a handler is, its source says.
+
+    Args:
+        values: of the recorded configuration.
+        path: of its file.
     """
-    for named in configuration.handlers:
-        attributes = named.component.signature.attributes
-        if attributes.get("keeps") and attributes.get("watches"):
-            metric, mode = (named.parameters.get(setting) for setting in attributes["watches"])
-            if isinstance(metric, str) and isinstance(mode, str):
-                return Monitor(metric, mode)
-    return None
+    handlers, known = handlers_of(values), catalogue("handler")
+    found = (_watched(said_of(name, known, path), settings) for name, settings in handlers.items())
+    return next((monitor for monitor in found if monitor is not None), None)
+
+
+def _watched(attributes: Mapping[str, Any], settings: Mapping[str, Any]) -> Monitor | None:
+    names = attributes.get("watches")
+    if not attributes.get("keeps") or not isinstance(names, tuple) or len(names) != 2:
+        return None
+    metric, mode = (settings.get(name) for name in names)
+    return Monitor(metric, mode) if isinstance(metric, str) and isinstance(mode, str) else None
 
 
 def ranked(manifests: Iterable[Manifest], monitor: Monitor) -> list[Manifest]:

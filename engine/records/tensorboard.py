@@ -16,6 +16,8 @@ from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 from tensorboardX.record_writer import RecordWriter
 from tensorboardX.writer import FileWriter
 
+from firebox.foundation.problems import printable
+
 NAME = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 """Of an event file; the number is the second that it was made in, since 1970."""
 
@@ -119,7 +121,9 @@ class TensorBoardWriter(SummaryWriter):
             values: by tag.
             iteration: that they belong to.
         """
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        summary = Summary(
+            value=[Summary.Value(tag=printable(tag), simple_value=value) for tag, value in values.items()]
+        )
         self._file.add_summary(summary, iteration)
 
     def add_png(self, tag: str, png: bytes, shape: tuple[int, int, int], iteration: int) -> None:
@@ -133,7 +137,7 @@ class TensorBoardWriter(SummaryWriter):
         """
         channels, height, width = shape
         image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
-        self._file.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), iteration)
+        self._file.add_summary(Summary(value=[Summary.Value(tag=printable(tag), image=image)]), iteration)
 
     def add_hyper_parameters(self, parameters: dict[str, Any], metrics: list[str]) -> None:
         """Adds this run to the HPARAMS tab.
@@ -144,5 +148,6 @@ class TensorBoardWriter(SummaryWriter):
         """
         from tensorboardX.summary import hparams
 
-        for summary in hparams(parameters, dict.fromkeys(metrics)):
+        texts = {printable(k): printable(v) if isinstance(v, str) else v for k, v in parameters.items()}
+        for summary in hparams(texts, dict.fromkeys(map(printable, metrics))):
             self._file.add_summary(summary)

@@ -1,0 +1,121 @@
+"""The plain values of a configuration that somebody recorded: nothing that they name is looked for, or imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from firebox.engine.components.constructors import attributes
+from firebox.engine.components.source import Source
+from firebox.engine.components.targets import Target
+from firebox.engine.configuration.core_schema import MAXIMUM_BYTES, TOO_LONG, Loader
+from firebox.engine.configuration.paths import names_file, places
+from firebox.foundation.problems import Mark
+
+LARGEST_SOURCE = 1 << 20
+"""Bytes of a source file up to which it is parsed for what a class says of itself."""
+
+_Fast: type[Any] = Loader
+if yaml.__with_libyaml__:
+    # Ten times as fast; a thousand runs are listed in a second. Without marks that messages could name.
+    class _Fast(yaml.CSafeLoader):  # type: ignore[no-redef]
+        """libyaml's loader, with scalars as YAML 1.2 has them."""
+
+        yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
+        yaml_constructors = Loader.yaml_constructors
+
+
+class Unreadable(ValueError):
+    """A file that is no configuration."""
+
+
+def recorded_values(path: Path) -> dict[str, Any]:
+    """Reads a configuration that a run or an archive recorded, as plain data.
+
+    Args:
+        path: of the file; what it extends is not read, as a recorded configuration extends nothing.
+
+    Raises:
+        Unreadable: it can't be read, is not YAML, no map, or more than a configuration can be.
+    """
+    try:
+        if not path.is_file():  # a pipe would wait for its writer
+            raise Unreadable(f"{path}: no such file")
+        with path.open("rb") as file:
+            content = file.read(MAXIMUM_BYTES + 1)
+        if len(content) > MAXIMUM_BYTES:
+            raise Unreadable(f"{path}: {TOO_LONG}")
+        text = content.decode()
+        if "&" in text:
+            _refuse_aliases(text, path)
+        values = yaml.load(text, Loader=_Fast)
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except Unreadable:
+        raise
+    except ValueError as error:
+        raise Unreadable(f"{path}: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise Unreadable(f"{path}: expected a map of keys")
+    return values
+
+
+def _refuse_aliases(text: str, path: Path) -> None:
+    """What is written once is read once: aliases of aliases would be more than there is room for."""
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Fast)):
+        raise Unreadable(f"{path}: an alias; a recorded configuration has none")
+
+
+def handlers_of(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the settings of the handlers in recorded values, by name; what is not written like a handler is left out.
+
+    Args:
+        values: of the whole configuration.
+    """
+    entries = values.get("handlers")
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and len(entry) == 1:
+            ((name, settings),) = entry.items()
+            if isinstance(name, str) and (settings is None or isinstance(settings, dict)):
+                found[name] = settings or {}
+        elif isinstance(entry, str):
+            found[entry] = {}
+    return found
+
+
+def said_of(name: str, catalogue: Mapping[str, str], path: Path) -> Mapping[str, Any]:
+    """Returns the attributes that a class gives itself, by parsing its source; nothing where the source does not tell.
+
+    Args:
+        name: of the component, as the configuration has it.
+        catalogue: the family's short names.
+        path: of the configuration, beside which a relative file is looked for.
+    """
+    target = Target.parse(catalogue.get(name, name))
+    try:
+        if names_file(name):
+            found = (place for place in places(target.module, Mark(str(path), 1, 1)) if place.is_file())
+            target = Target(str(next(found).resolve()), target.attribute)
+        return _said_of(target)
+    except (StopIteration, ValueError, OSError):
+        return {}
+
+
+@cache
+def _said_of(target: Target) -> Mapping[str, Any]:
+    try:
+        file = target.source()
+        if file is None or not file.is_file() or file.stat().st_size > LARGEST_SOURCE:
+            return {}
+        source = Source.of(target)
+        definition = None if source is None else source.lookup(target.attribute)
+        return {} if definition is None else attributes(definition)
+    except (SyntaxError, ValueError, OSError, ImportError, RecursionError, MemoryError):
+        return {}

@@ -1,0 +1,152 @@
+"""What is listed of a run: read from its files, whatever is in them, without importing what they name."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from firebox.data.datamodule import Split
+from firebox.engine.configuration.values import Unreadable, recorded_values
+from firebox.engine.records.checkpoints import Manifest, valid_manifests
+from firebox.engine.records.monitor import best_of, recorded_monitor
+from firebox.engine.records.run_directory import RunDirectory, State, is_run
+
+LAST_LINES = 1 << 16
+"""Bytes at the end of losses.jsonl in which the last lines are looked for."""
+LARGEST_RECORD = 1 << 24
+"""Bytes of a JSON file up to which it is read: a resumed run's environment.json grows with each start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A run as it is listed.
+
+    Args:
+        path: of its directory.
+        state: as its status has it; ``killed`` if that says running and no process has the directory.
+        reason: why it is in this state.
+        iteration: the last one that its status or its losses have.
+        epochs: done, of how many; None if unknown.
+        metrics: the latest finite value of each loss and metric, by ``split/name``.
+        best: the monitored metric's name and its best value at a checkpoint that is kept; None if none was measured.
+        changed: when its status last changed, in seconds since 1970.
+    """
+
+    path: Path
+    state: str
+    reason: str
+    iteration: int
+    epochs: tuple[int, int] | None
+    metrics: Mapping[str, float]
+    best: tuple[str, float] | None
+    changed: float
+
+
+def runs_in(root: Path) -> list[Listed]:
+    """Returns the runs below ``root``, the one whose status changed last at the end."""
+    paths = [path.parent for path in root.glob("*/*/*/status.json") if is_run(path.parent)]
+    return sorted(map(listed, paths), key=lambda run: run.changed)
+
+
+def listed(path: Path) -> Listed:
+    """Reads what is listed of a run; what can't be read is unknown."""
+    directory = RunDirectory(path)
+    status = _read_json(path / "status.json")
+    reason = status.get("reason")
+    state = next((known for known in get_args(State) if known == status.get("status")), None)
+    if state is None:
+        state, reason = "running", "no readable status"
+    if state == "running" and not directory.in_use():
+        state = "killed"
+    rows = _last_rows(directory.losses)
+    iteration = max([_whole(status.get("iteration")), *(_whole(row.get("iteration")) for row in rows)])
+    try:
+        values = recorded_values(directory.configuration)
+    except Unreadable:
+        values = {}
+    manifests = valid_manifests(directory.checkpoints)
+    return Listed(
+        path=path,
+        state=state,
+        reason=reason if isinstance(reason, str) else "",
+        iteration=iteration,
+        epochs=_epochs(directory, values, iteration),
+        metrics=_metrics(manifests, rows),
+        best=_best(directory, values, manifests),
+        changed=(path / "status.json").stat().st_mtime,
+    )
+
+
+def _epochs(directory: RunDirectory, values: dict[str, Any], iteration: int) -> tuple[int, int] | None:
+    training = values.get("training")
+    total = _whole(training.get("epochs")) if isinstance(training, dict) else 0
+    length = _whole(_read_json(directory.environment).get("epoch_length"))
+    return (iteration // length, total) if length and total else None
+
+
+def _best(directory: RunDirectory, values: dict[str, Any], manifests: list[Manifest]) -> tuple[str, float] | None:
+    monitor = recorded_monitor(values, directory.configuration)
+    best = None if monitor is None else best_of(manifests, monitor)
+    return None if monitor is None or best is None else (monitor.metric, best.metrics[monitor.metric])
+
+
+def _metrics(manifests: list[Manifest], rows: list[dict[str, Any]]) -> dict[str, float]:
+    found = {name: value for manifest in manifests[-1:] for name, value in manifest.metrics.items() if _finite(value)}
+    for row in rows:
+        if isinstance(split := row.get("split"), str):
+            names = row.keys() - {"iteration", "epoch", "split", "learning_rate"}
+            found |= {f"{split}/{name}": float(row[name]) for name in sorted(names) if _finite(row[name])}
+    return found
+
+
+def _last_rows(path: Path) -> list[dict[str, Any]]:
+    """Returns the last whole line of each split in losses.jsonl."""
+    try:
+        if not path.is_file():
+            return []
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - LAST_LINES)
+            file.seek(start)
+            text = file.read()
+    except OSError:
+        return []
+    text = text[: text.rfind(b"\n") + 1]
+    rows = []
+    for split in get_args(Split):
+        place = text.rfind(b'"split": "%s"' % split.encode())
+        begin = text.rfind(b"\n", 0, max(place, 0)) + 1
+        if place >= 0 and (begin or not start):
+            rows.append(_parsed(text[begin : text.find(b"\n", place)]))
+    return rows
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
+            return {}
+        return _parsed(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int and value > 0 else 0
+
+
+def _finite(value: Any) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
+    )
