@@ -70,7 +70,7 @@ class _Direct:
         """Hands what was added to the operating system, so that a reader sees it."""
         # tensorboardX's flush waits for the disk, for milliseconds; for a reader it is enough to empty the buffer.
         with self._lock:
-            self._file._writer.flush()
+            self._file._writer.flush()  # type: ignore[union-attr]
 
     def flush(self) -> None:
         with self._lock:

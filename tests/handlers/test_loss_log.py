@@ -25,14 +25,6 @@ from tests.handlers.runs import (
 )
 
 HANDLERS = {"loss_log": {"every": "4 iterations"}, "evaluation": {}, "checkpoint": {"every": "5 iterations"}}
-NAMED_ODDLY = """
-from firebox.modules.reconstruction import Reconstruction
-
-class Own(Reconstruction):
-    def training_step(self, batch, update):
-        losses = super().training_step(batch, update)
-        return {**losses, 'a"b<i>': losses["loss"]}
-"""
 
 
 def steps(events, tag):
@@ -154,19 +146,6 @@ def test_a_name_is_escaped_as_json_and_an_ordinary_one_is_written_as_it_is():
     assert json.loads(line(1, 1, "train", {name: 0.5, "größe": 1.0}))[name] == 0.5
     expected = '{"iteration": 1, "epoch": 1, "split": "train", "loss": 0.5, "größe": 1.0}\n'
     assert line(1, 1, "train", {"loss": 0.5, "größe": 1.0}) == expected
-
-
-def test_a_term_with_quotes_in_its_name_is_logged_and_the_run_resumes(tmp_path):
-    (tmp_path / "own.py").write_text(NAMED_ODDLY)
-    module = {"name": f"{tmp_path}/own.py:Own"}
-    configuration = configured(tmp_path, {**HANDLERS, "checkpoint": {}}, module=module)
-    stopped(configuration, 7)
-    run = trained(configuration)
-    rows = [row for row in rows_of(run) if row["split"] == "train"]
-
-    assert [row["iteration"] for row in rows] == list(range(1, 19))
-    assert all(row['a"b<i>'] == row["loss"] for row in rows)
-    assert 'train/a"b<i>' in tensorboard_of(run.directory.tensorboard).Tags()["scalars"]
 
 
 def test_rows_read_by_another_handler_are_written_once(tmp_path):
