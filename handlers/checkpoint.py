@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from firebox.engine.configuration.identity import digest_of
 from firebox.engine.records import checkpoints
 from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, ranked
@@ -111,7 +112,7 @@ class Checkpoint(Handler):
             iteration=iteration,
             epoch=epoch,
             metrics=metrics,
-            configuration=self._run.configuration.digest,
+            configuration=digest_of(self._run.configuration),
             read_back=not self._read_back,
         )
         self._read_back = True

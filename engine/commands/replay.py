@@ -30,13 +30,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _replay(path: Path, iteration: int, *, dump: bool) -> int:
-    from firebox.engine.configuration import read_recorded
+    from firebox.engine.records.kept_code import read_with_kept_code
     from firebox.engine.records.run_directory import RunDirectory, is_run
 
     if not is_run(path):
         raise Refusal([Problem("", f"{path}: not a run's directory; expected one with config.yaml and status.json")])
     directory = RunDirectory(path)
-    configuration = read_recorded(directory.configuration)
+    configuration, _, _ = read_with_kept_code(directory)
     from rich.table import Table
 
     from firebox.engine.launch.replay import replay

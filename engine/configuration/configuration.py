@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,12 +111,6 @@ class Configuration:
     def directory(self) -> Path:
         """The folder that all versions of this datamodule and model are below."""
         return self.output_root / self.data.named.component.short_name / self.model.component.short_name
-
-    @property
-    def digest(self) -> str:
-        """A SHA-256 of everything that shapes the training: all but where the output goes."""
-        content = {key: value for key, value in plain(self).items() if key != "output"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _child(node: Node, step: str) -> Node | None:

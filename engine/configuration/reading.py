@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -30,7 +30,17 @@ PARTS = ("datamodule", "model", "module")
 """What a configuration file may leave out because the trainer's default configuration has it."""
 
 
-def read(trainer: str, default: Path, path: Path | None = None, assignments: Sequence[str] = ()) -> Configuration:
+Renaming = Callable[[str, str, Mark | None], tuple[str, Mark | None]]
+"""Takes a component's key, its name and where that was written; returns the name to read, and where from."""
+
+
+def read(
+    trainer: str,
+    default: Path,
+    path: Path | None = None,
+    assignments: Sequence[str] = (),
+    renamed: Renaming | None = None,
+) -> Configuration:
     """Reads the configuration of a run.
 
     Args:
@@ -38,6 +48,7 @@ def read(trainer: str, default: Path, path: Path | None = None, assignments: Seq
         default: its default configuration.
         path: the file that the user named; None: the default.
         assignments: ``KEY=VALUE`` from the command line, applied last.
+        renamed: asked for the name of every component before anything is looked for; None if they stay.
 
     Raises:
         Refusal: with every problem that was found.
@@ -51,11 +62,15 @@ def read(trainer: str, default: Path, path: Path | None = None, assignments: Seq
         except ValueError as refusal:
             problems.extend(refusal.problems)  # type: ignore[attr-defined]
     refuse(problems)
-    return _Reader(root).configuration(trainer, filled)
+    return _Reader(root, renamed).configuration(trainer, filled)
 
 
-def read_recorded(path: Path) -> Configuration:
+def read_recorded(path: Path, renamed: Renaming | None = None) -> Configuration:
     """Reads the configuration that a run recorded; it names its trainer and leaves nothing out.
+
+    Args:
+        path: of the file.
+        renamed: as ``read`` takes it.
 
     Raises:
         Refusal: with every problem that was found.
@@ -64,7 +79,7 @@ def read_recorded(path: Path) -> Configuration:
     name = root.value["trainer"].value if root.has("trainer") else None
     if not isinstance(name, str):
         refuse([Problem("trainer", f"got {shown(name)}, expected the name of a trainer", root.mark)])
-    return _Reader(root).configuration(str(name), ())
+    return _Reader(root, renamed).configuration(str(name), ())
 
 
 def _fill(root: Node, default: Node) -> tuple[str, ...]:
@@ -82,8 +97,9 @@ def _fill(root: Node, default: Node) -> tuple[str, ...]:
 class _Reader:
     """Validates the sections one after another and collects what is wrong in all of them."""
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, renamed: Renaming | None) -> None:
         self._root = root
+        self._renamed = renamed
         self._problems: list[Problem] = []
 
     def configuration(self, trainer: str, filled: tuple[str, ...]) -> Configuration:
@@ -183,6 +199,8 @@ class _Reader:
     def _named(
         self, kind: Kind, name: str, node: Node, key: str, mark: Mark | None, ignore: frozenset[str], name_key: str
     ) -> Named | None:
+        if self._renamed is not None:
+            name, mark = self._renamed(key, name, mark)
         try:
             component = find(kind, located_reference(name, mark))
         except (ValueError, OSError) as error:

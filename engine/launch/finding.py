@@ -9,9 +9,9 @@ import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from firebox.engine.configuration import Configuration, read_recorded
+from firebox.engine.configuration import Configuration
+from firebox.engine.launch.continuity import Difference
 from firebox.engine.records.claiming import copies, killed_while_claiming, never_configured
 from firebox.engine.records.run_directory import RunDirectory, is_run, newest_first
 from firebox.foundation.problems import Problem, Refusal, shown
@@ -22,25 +22,6 @@ LISTED = 5
 """The most runs that a message names."""
 DEPTH = 3
 """Levels of folders below the one that holds all runs: data, model, version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A key in which a run's configuration differs from the one given.
-
-    Args:
-        key: dotted.
-        recorded: the run's value.
-        given: the value given now.
-        allowed: whether the command line lets it change.
-        changeable: whether it can.
-    """
-
-    key: str
-    recorded: Any
-    given: Any
-    allowed: bool
-    changeable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +61,7 @@ class Candidate:
         return f"{option}: {status.state}, iteration {status.iteration}; {why}{more}"
 
 
-def choose(given: Configuration, differing: Callable[[Configuration], list[Difference]]) -> RunDirectory | None:
+def choose(given: Configuration, differing: Callable[[RunDirectory], list[Difference]]) -> RunDirectory | None:
     """Chooses the run that a configuration is of: an unfinished one before a completed one, then the newest.
 
     Args:
@@ -140,9 +121,9 @@ def _of_version(given: Configuration) -> RunDirectory | None:
     raise Refusal([Problem("output.version", message, given.mark("output", "version"))])
 
 
-def _compared(run: RunDirectory, differing: Callable[[Configuration], list[Difference]]) -> Candidate:
+def _compared(run: RunDirectory, differing: Callable[[RunDirectory], list[Difference]]) -> Candidate:
     try:
-        return Candidate(run, differing(read_recorded(run.configuration)))
+        return Candidate(run, differing(run))
     except Refusal as refusal:
         return Candidate(run, [], f"its configuration can't be read: {refusal.problems[0]}")
 

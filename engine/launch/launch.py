@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firebox.engine.checks.guard import attach_guards
-from firebox.engine.configuration import Configuration, plain, read, read_recorded
+from firebox.engine.configuration import Configuration, plain, read
 from firebox.engine.configuration.trainer import Trainer
+from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.launch import messages
+from firebox.engine.launch.circumstances import refuse_other_circumstances
+from firebox.engine.launch.continuity import differing
 from firebox.engine.launch.processes import refuse_several
 from firebox.engine.records.claiming import claim, renew
+from firebox.engine.records.own_code import code_of, keep
 from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
@@ -88,6 +92,8 @@ def launch_with(request: Request, stop: StopRequest) -> int:
     if resumed is not None and completed(resumed, configuration):
         messages.completed_already(resumed, configuration)
         return COMPLETED
+    if resumed is not None:
+        refuse_other_circumstances(resumed, configuration, request.allowed_changes)
     from firebox.engine.checks.report import preflight
 
     report = preflight(configuration, request.trainer, resumed)
@@ -135,20 +141,29 @@ def completed(directory: RunDirectory, configuration: Configuration) -> bool:
 
     One that a handler ended early is not, where its handlers have changed: they decide anew whether it goes on.
     """
-    if directory.status().state != "completed":
+    epochs = _recorded_epochs(directory)
+    if directory.status().state != "completed" or configuration.training.epochs > epochs:
         return False
     from firebox.engine.launch.resuming import damage, ended_early
 
-    recorded = read_recorded(directory.configuration)
-    if configuration.training.epochs > recorded.training.epochs:
-        return False
-    if ended_early(directory, recorded) and plain(recorded)["handlers"] != plain(configuration)["handlers"]:
+    changed = [found.key for found in differing(directory, configuration, ())]
+    if ended_early(directory, epochs) and any(key.startswith("handlers") for key in changed):
         messages.decided_anew(directory)
         return False
-    found = damage(directory, recorded)
+    found = damage(directory, configuration)
     if found is not None:
         messages.damaged(directory, found)
     return found is None
+
+
+def _recorded_epochs(directory: RunDirectory) -> int:
+    """How many epochs a run was to be trained for when it ended; 0 if that can't be read."""
+    try:
+        training = recorded_values(directory.configuration).get("training")
+    except Unreadable:
+        return 0
+    epochs = training.get("epochs") if isinstance(training, dict) else None
+    return epochs if isinstance(epochs, int) else 0
 
 
 def train(
@@ -276,6 +291,8 @@ def start(run: Run) -> None:
     directory = run.directory
     directory.write_configuration(run.configuration)
     renew(directory)
+    # In this order: what a kill between the two leaves is a change that is said and allowed once more.
+    keep(code_of(run.configuration), directory.path, plain(run.configuration, directory.path), run.iteration)
     directory.write_environment(environment(run))
     directory.write_status("running", run.iteration, "training")
     for handler in run.handlers.values():

@@ -104,7 +104,7 @@ def completed_already(directory: RunDirectory, configuration: Configuration) -> 
     status = directory.status()
     logger.info("%s is completed: %s, iteration %d", directory.path, status.reason, status.iteration)
     key, value, allowed = "training.epochs", 2 * configuration.training.epochs, "training.epochs"
-    if ended_early(directory, configuration):
+    if ended_early(directory, configuration.training.epochs):
         patient = [named for named in configuration.handlers if isinstance(named.parameters.get("patience"), int)]
         if patient:
             key, value = f"handlers.{patient[0].written}.patience", 2 * patient[0].parameters["patience"] + 1

@@ -9,21 +9,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firebox.engine.configuration import Configuration, plain, read
+from firebox.engine.configuration import Configuration, read
 from firebox.engine.configuration.trainer import Trainer
-from firebox.engine.launch.finding import Difference, choose, not_a_run
+from firebox.engine.launch.continuity import (
+    covered,
+    differing,
+    lost_handlers,
+    refuse_another_version,
+    refuse_differences,
+    with_kept_code,
+)
+from firebox.engine.launch.finding import choose, not_a_run
 from firebox.engine.records.claiming import never_configured
 from firebox.engine.records.run_directory import RunDirectory, is_run
-from firebox.foundation.problems import Problem, Refusal, refuse, shown
+from firebox.foundation.problems import Problem, Refusal
 
 if TYPE_CHECKING:
     from firebox.engine.training.handler import Handler
     from firebox.engine.training.run import Run
 
 logger = logging.getLogger("firebox")
-
-CHANGEABLE = ("training.epochs", "training.device", "scheduler", "handlers", "workers", "timeout", "placement")
-"""Keys that ``--allow-change`` takes: the run stays one run whatever they are."""
 
 
 def find_run(
@@ -52,7 +57,7 @@ def find_run(
     """
     if wanted == "newest":
         given = read(trainer.name, trainer.default, path, assignments)
-        chosen = choose(given, lambda recorded: _compared(recorded, given, allowed_changes))
+        chosen = choose(given, lambda run: differing(run, given, allowed_changes))
         if chosen is None:
             return given, None
         directory = chosen
@@ -61,13 +66,16 @@ def find_run(
         if not is_run(directory.path):
             given = _started_over(trainer, path, assignments, directory)
         else:
-            given = read(trainer.name, trainer.default, path or directory.configuration, assignments)
+            left_out = lost_handlers(directory) if path is None and covered("handlers", allowed_changes) else []
+            try:
+                given = read(trainer.name, trainer.default, path or directory.configuration, [*left_out, *assignments])
+            except Refusal as refusal:
+                raise with_kept_code(refusal, directory) if path is None else refusal from None
     if not directory.configuration.is_file():
         logger.warning("%s: its start was killed before its configuration was written: starting over", directory.path)
         return given, directory
-    recorded = read(trainer.name, trainer.default, directory.configuration)
-    _refuse_another_version(recorded, given, directory)
-    _refuse_differences(recorded, given, allowed_changes)
+    refuse_another_version(directory, given)
+    refuse_differences(directory, given, allowed_changes)
     return given, directory
 
 
@@ -166,10 +174,10 @@ def lost_before(directory: RunDirectory, state: dict[str, Any], handlers: Mappin
     return None
 
 
-def ended_early(directory: RunDirectory, recorded: Configuration) -> bool:
-    """Whether a completed run was ended by one of its handlers before its last epoch."""
+def ended_early(directory: RunDirectory, epochs: int) -> bool:
+    """Whether a completed run was ended by one of its handlers before the last of its epochs."""
     epoch_length = directory.recorded_environment().get("epoch_length")
-    return type(epoch_length) is int and directory.status().iteration < recorded.training.epochs * epoch_length
+    return type(epoch_length) is int and directory.status().iteration < epochs * epoch_length
 
 
 def damage(directory: RunDirectory, configuration: Configuration) -> str | None:
@@ -197,61 +205,3 @@ def damage(directory: RunDirectory, configuration: Configuration) -> str | None:
             if isinstance(kind, type) and issubclass(kind, Handler):
                 handlers[named.component.short_name] = kind
     return lost_before(directory, state, handlers)
-
-
-def differences(recorded: Any, given: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    """Returns the dotted keys in which two plain configurations differ, with both values."""
-    if isinstance(recorded, dict) and isinstance(given, dict):
-        found = []
-        for name in dict.fromkeys([*recorded, *given]):
-            dotted = f"{key}.{name}" if key else name
-            found += differences(recorded.get(name), given.get(name), dotted)
-        return found
-    return [] if recorded == given else [(key, recorded, given)]
-
-
-def _comparable(configuration: Configuration) -> dict[str, Any]:
-    """The configuration without where its output goes; the handlers by name."""
-    content = plain(configuration)
-    content.pop("output")
-    content["handlers"] = {name: parameters for entry in content["handlers"] for name, parameters in entry.items()}
-    return content
-
-
-def _compared(recorded: Configuration, given: Configuration, allowed: Sequence[str]) -> list[Difference]:
-    """The differences between a run's configuration and the one given."""
-    return [
-        Difference(key, before, now, allowed=_covered(key, allowed), changeable=_covered(key, CHANGEABLE))
-        for key, before, now in differences(_comparable(recorded), _comparable(given))
-    ]
-
-
-def _refuse_another_version(recorded: Configuration, given: Configuration, directory: RunDirectory) -> None:
-    version, name = given.output.version, directory.path.resolve().name
-    if version not in (None, recorded.output.version, name):
-        message = f"got {version}, but --resume is of {name}; expected {name}, or --resume without a directory"
-        raise Refusal([Problem("output.version", message, given.mark("output", "version"))])
-
-
-def _refuse_differences(recorded: Configuration, given: Configuration, allowed: Sequence[str]) -> None:
-    problems = [
-        Problem("", f"--allow-change {key}: can't be changed in a run; expected one of: {', '.join(CHANGEABLE)}")
-        for key in allowed
-        if not _covered(key, CHANGEABLE)
-    ]
-    for found in _compared(recorded, given, allowed):
-        if found.allowed:
-            logger.info("%s: changed from %s to %s", found.key, shown(found.recorded), shown(found.given))
-            continue
-        where = f"{recorded.root.mark.source}"
-        way_out = f"--allow-change {shlex.quote(found.key)}" if found.changeable else "start a new run without --resume"
-        message = f"the run has {shown(found.recorded)} ({where}), now {shown(found.given)}; expected the same, or "
-        problems.append(Problem(found.key, message + way_out, given.mark(*found.key.split("."))))
-    refuse(problems)
-
-
-def _covered(key: str, keys: Sequence[str]) -> bool:
-    """Whether a dotted key is one of ``keys``, below one of them, or named so in the data's section."""
-    section, _, name = key.partition(".")
-    short = name if section in ("datamodule", "datagenerator") else key
-    return any(candidate == k or candidate.startswith(f"{k}.") for k in keys for candidate in (key, short))

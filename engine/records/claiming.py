@@ -16,6 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from firebox.engine.configuration import Configuration
+from firebox.engine.configuration.identity import digest_of
 from firebox.engine.records.run_directory import STARTING, RunDirectory, is_run
 from firebox.foundation.files import sync_folder, write_whole
 from firebox.foundation.problems import Problem, Refusal
@@ -173,7 +174,7 @@ def _record(directory: RunDirectory, record: Claim) -> None:
 
 
 def _short(configuration: Configuration) -> str:
-    return configuration.digest[:16]
+    return digest_of(configuration)[:16]
 
 
 def _left_behind(parent: Path) -> Iterator[Path]:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from firebox.engine.configuration import Configuration
+from firebox.engine.training.devices import choose_device
 from firebox.foundation.package import ROOT
 
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
 
-PACKAGES = ("torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "tensorboardX")
+PACKAGES = ("torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "tensorboardX", "firebox")
 
 
 def environment(run: Run) -> dict[str, Any]:
@@ -27,15 +29,30 @@ def environment(run: Run) -> dict[str, Any]:
         "command_line": sys.argv,
         "seed": run.configuration.seed,
         "epoch_length": run.epoch_length,
-        "device": str(run.device),
-        "device_name": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else platform.processor(),
+        **circumstances(run.configuration),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def circumstances(configuration: Configuration) -> dict[str, Any]:
+    """Returns what the bits of a run may depend on beside its configuration: device, threads, versions, commit."""
+    device = choose_device(configuration.training.device)
+    return {
+        "device": str(device),
+        "device_name": _name_of(device),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
+
+
+def _name_of(device: torch.device) -> str:
+    if device.type != "cuda":
+        return platform.processor()
+    # A device that is not there is refused by a guard, with a way out.
+    return torch.cuda.get_device_name(device) if (device.index or 0) < torch.cuda.device_count() else "absent"
 
 
 def version(package: str) -> str | None:

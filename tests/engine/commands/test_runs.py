@@ -12,6 +12,7 @@ import pytest
 from firebox.engine.commands.command_line import main
 from firebox.engine.commands.runs import age
 from firebox.engine.configuration import read, read_recorded
+from firebox.engine.configuration.identity import digest_of
 from firebox.engine.records.claiming import claim
 from firebox.engine.records.run_directory import RunDirectory
 
@@ -39,7 +40,7 @@ def new_run(tmp_path: Path, version: str) -> RunDirectory:
 def add_checkpoint(directory: RunDirectory, iteration: int, loss: float) -> None:
     from firebox.engine.records import checkpoints
 
-    digest = read_recorded(directory.configuration).digest
+    digest = digest_of(read_recorded(directory.configuration))
     metrics = {"validation/loss": loss}
     state = {"iteration": iteration}
     checkpoints.save(

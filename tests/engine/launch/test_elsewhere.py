@@ -71,6 +71,6 @@ def test_a_run_is_continued_replayed_archived_and_loaded_from_another_folder(pro
     assert main(["replay", str(run), "--iteration", "3"]) == 0, capfd.readouterr().err
     assert main(["archive", str(run), "--checkpoint", "last"]) == 0, capfd.readouterr().err
     (archive,) = (project / "runs/shapes").glob("archived_*")
-    assert "name: ../../../base/own.py:Own" in (archive / "config.yaml").read_text()
-    assert load_archive(archive).run.configuration.model.name == f"{project}/base/own.py:Own"
+    assert "name: code/own.py:Own" in (archive / "config.yaml").read_text()
+    assert load_archive(archive, trust_code=True).model.layer.kernel_size == (3, 3)
     assert not any((project.parent / "elsewhere").iterdir())
