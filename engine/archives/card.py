@@ -10,9 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from firebox.data.specification import ImageSpecification
-from firebox.engine.archives.loading import SCHEMA_VERSION, self_check, signature
+from firebox.engine.archives.loading import SCHEMA_VERSION, TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import PART, evaluation_split, reconstruction_errors
-from firebox.engine.configuration import plain
+from firebox.engine.configuration import Named
 from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, monitor_of
 from firebox.engine.records.run_directory import RunDirectory
@@ -20,8 +20,6 @@ from firebox.engine.training.environment import environment, version
 from firebox.engine.training.run import Run
 
 SELF_CHECK_IMAGES = 256
-TOLERANCE = 1e-3
-"""Relative; kernels of different devices and threads differ by less, other data or preprocessing by more."""
 
 NOT_STATED = "not stated"
 
@@ -36,7 +34,14 @@ REDUCTIONS = {"confusion_matrix": "sum over the images", "active_units": "over a
 
 
 def card(
-    run: Run, directory: RunDirectory, *, name: str, manifest: Manifest, wanted: str, metrics: Mapping[str, Any]
+    run: Run,
+    directory: RunDirectory,
+    *,
+    name: str,
+    manifest: Manifest,
+    wanted: str,
+    metrics: Mapping[str, Any],
+    values: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns the card of a model, but for the lists of its files.
 
@@ -47,6 +52,7 @@ def card(
         manifest: of the checkpoint.
         wanted: how the checkpoint was chosen: best, last or its iteration.
         metrics: by split, then by name, as measured just now.
+        values: of the configuration, as the archive's own file has them.
     """
     configuration = run.configuration
     trained = directory.recorded_environment()
@@ -57,13 +63,13 @@ def card(
         "created_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "trainer": configuration.trainer,
         "model": {
-            "name": configuration.model.name,
-            "target": f"{configuration.model.component.target.module}:{configuration.model.component.target.attribute}",
+            "name": values["model"]["name"],
+            "target": _target(configuration.model, values["model"]["name"]),
         },
-        "config": plain(configuration),
+        "config": values,
         "signature": signature(run),
         "preprocessing": _preprocessing(run.data.specification),
-        "data": _data(run),
+        "data": _data(run, values),
         "selection": {
             "checkpoint": wanted,
             "metric": None if monitor is None else monitor.metric,
@@ -92,6 +98,11 @@ def card(
     }
 
 
+def _target(named: Named, name: str) -> str:
+    """Where a part is defined: in the archive, where it holds that, or in a module."""
+    return name if ":" in name else f"{named.component.target.module}:{named.component.target.attribute}"
+
+
 def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
     """One formula for every pixel range, with what makes it exact to invert."""
     channels = specification.shape[0]
@@ -107,7 +118,7 @@ def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
     }
 
 
-def _data(run: Run) -> dict[str, Any]:
+def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
     """What the data is, with a hash of each split that is held in memory: of its images, then of its labels."""
     named = run.configuration.data.named
     splits: dict[str, Any] = {}
@@ -123,7 +134,7 @@ def _data(run: Run) -> dict[str, Any]:
     return {
         "name": named.name,
         "kind": run.configuration.data.kind,
-        "parameters": plain(run.configuration)[run.configuration.data.kind],
+        "parameters": values[run.configuration.data.kind],
         "splits": splits,
         "split_seed": named.parameters.get("split_seed"),
         "classes": list(run.data.specification.classes),

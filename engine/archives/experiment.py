@@ -114,7 +114,7 @@ class Experiment:
         options = self._parser().parse_args(arguments)
         console.start(quiet=False)
         try:
-            archive = load_archive(options.archive, options.root)
+            archive = load_archive(options.archive, options.root, trust_code=options.trust_code)
             self._refuse_unfit(archive)
         except Refusal as refusal:
             console.problems(refusal)
@@ -146,6 +146,11 @@ class Experiment:
             type=_positive,
             default=self.count,
             help=f"{self.counts} (default: {'all' if self.count is None else self.count})",
+        )
+        parser.add_argument(
+            "--trust-code",
+            action="store_true",
+            help="run the code that the archive holds, if it has any of its own",
         )
         return parser
 

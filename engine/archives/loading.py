@@ -1,19 +1,22 @@
-"""Loads an archived model, after verifying that it is what its card says; nothing of what the archive holds is run."""
+"""Loads an archived model, after verifying that it is what its card says; code that it holds runs by consent alone."""
 
 from __future__ import annotations
 
-import json
+import logging
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from firebox.engine.archives.sealing import CARD, read_card
+from firebox.engine.archives.trust import code_files, trusted, untrusted
 from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import Configuration, read
 from firebox.foundation.files import digest
-from firebox.foundation.problems import Problem, Refusal, shown
+from firebox.foundation.problems import Problem, Refusal, in_one_line, shown
 
 if TYPE_CHECKING:
     import torch
@@ -23,21 +26,23 @@ if TYPE_CHECKING:
     from firebox.engine.training.module import Module
     from firebox.engine.training.run import Run
 
-SCHEMA_VERSION = 1
-CARD, WEIGHTS, CONFIGURATION, SUMMARY, METRICS = (
-    "card.json", "weights.safetensors", "config.yaml", "model_summary.txt", "metrics.json",
-)  # fmt: skip
+logger = logging.getLogger("firebox")
+
+SCHEMA_VERSION = 2
+WEIGHTS, CONFIGURATION, SUMMARY, METRICS = "weights.safetensors", "config.yaml", "model_summary.txt", "metrics.json"
 EXPERIMENTS = "experiments"
 """The folder of an archive that stays writable: what the experiments find out goes there."""
 
 REQUIRED = (
     *((key,) for key in ("name", "trainer", "version", "signature", "metrics")),
     *(("files", name) for name in (WEIGHTS, CONFIGURATION, SUMMARY, METRICS)),
-    *(("self_check", key) for key in ("images", "metric", "value", "relative_tolerance")),
+    *(("self_check", key) for key in ("images", "metric", "value")),
     ("weights", "sha256"),
-    ("selection", "module_state"),
 )
 """What must stand in a card for the archive to be loaded."""
+
+TOLERANCE = 1e-3
+"""Relative; kernels of different devices and threads differ by less, other data or preprocessing by more."""
 
 NAME = re.compile(r"archived_v(\d+)_\d{4}-\d{2}-\d{2}")
 
@@ -74,22 +79,43 @@ class Archive:
         return self.run.data.specification
 
 
-def load_archive(path_or_name: str | Path, root: str | Path = "runs") -> Archive:
+def load_archive(path_or_name: str | Path, root: str | Path = "runs", *, trust_code: bool = False) -> Archive:
     """Loads an archive.
 
     Args:
         path_or_name: the archive's folder, or its name below ``root``, such as ``fashion_mini/archived_v1_2026-11-24``.
         root: the folder that all runs are below.
+        trust_code: run the code that the archive holds, where its parts are a user's own; it is said which. No other
+            file takes its place, wherever it lies.
 
     Raises:
-        Refusal: there is no such archive; a file is missing or not as it was archived; the card's schema is unknown;
+        Refusal: there is no such archive; a file is missing, not as it was archived, a link, or more than was archived;
+            the card's schema is unknown, or its seal broken; the archive's parts are not Firebox's and are not trusted;
             the archived configuration gives another signature; the weights don't fit the model; or the metric that is
             recomputed is not the one that the card has.
     """
     path = find_archive(path_or_name, root)
+    card = verified(path)
+    if trust_code:
+        for name, sha256 in code_files(card).items():
+            logger.warning("runs the archive's own code: %s (SHA-256 %s)", path / name, sha256)
+    return loaded(path, card, trust_code=trust_code)
+
+
+def verified(path: Path) -> dict[str, Any]:
+    """Returns the card of an archive that holds every file as it was archived, and no other.
+
+    Raises:
+        Refusal: names the file and what is wrong with it.
+    """
     card = _read_card(path)
     verify_files(path, card)
-    run = _build(path, card)
+    return card
+
+
+def loaded(path: Path, card: dict[str, Any], *, trust_code: bool) -> Archive:
+    """Assembles the model of an archive that was verified, as ``load_archive`` does."""
+    run = _build(path, card, trust_code=trust_code)
     _refuse_another_signature(path, card, run)
     _load_weights(path, run)
     _check_itself(path, card, run)
@@ -126,11 +152,16 @@ def number_of(archive: Path) -> int:
 
 
 def verify_files(path: Path, card: Mapping[str, Any]) -> None:
-    """Verifies that an archive holds every file as it was archived.
+    """Verifies that an archive holds every file as it was archived, and no other but in the experiments' folder.
 
     Raises:
         Refusal: names the file and what is wrong with it.
     """
+    for name in card["files"]:
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts or str(place) != name or "\\" in name:
+            raise _refusal(f"{path / CARD}: files has {shown(name)}, expected names of files below the archive")
+    _refuse_links_and_strangers(path, {*card["files"], CARD})
     for name, expected in card["files"].items():
         file = path / name
         if not file.is_file():
@@ -139,6 +170,22 @@ def verify_files(path: Path, card: Mapping[str, Any]) -> None:
             raise _refusal(f"{file}: its SHA-256 is not the card's; the file is not the one that was archived")
     if not card["version"] == card["weights"]["sha256"] == card["files"][WEIGHTS]["sha256"]:
         raise _refusal(f"{path / CARD}: version is not the SHA-256 of {WEIGHTS}")
+
+
+def _refuse_links_and_strangers(path: Path, known: set[str]) -> None:
+    for folder, folders, files in os.walk(path):
+        if Path(folder) == path:
+            if (path / EXPERIMENTS).is_symlink():
+                raise _refusal(f"{path / EXPERIMENTS}: a link; an archive holds files and folders alone")
+            folders[:] = [name for name in folders if name != EXPERIMENTS]
+        for name in (*folders, *files):
+            entry = Path(folder) / name
+            if entry.is_symlink():
+                raise _refusal(f"{entry}: a link; an archive holds files and folders alone")
+        for name in files:
+            entry = Path(folder) / name
+            if entry.relative_to(path).as_posix() not in known:
+                raise _refusal(f"{entry}: was not archived; remove it, or move it to {path / EXPERIMENTS}")
 
 
 def evaluation_only(configuration: Configuration) -> Configuration:
@@ -192,37 +239,40 @@ def self_check(run: Run, images: int) -> tuple[str, float]:
 
 def _read_card(path: Path) -> dict[str, Any]:
     file = path / CARD
-    try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _refusal(f"{file}: can't be read: {error}") from None
-    version = card.get("schema_version") if isinstance(card, dict) else None
-    if version != SCHEMA_VERSION:
-        raise _refusal(f"{file}: schema_version is {shown(version)}, expected {SCHEMA_VERSION}")
+    card = read_card(file, SCHEMA_VERSION, "archive its run again: firebox archive RUN")
     for keys in (*REQUIRED, *(("files", name, "sha256") for name in card.get("files", ()))):
         value: Any = card
         for key in keys:
             if not isinstance(value, dict) or key not in value:
                 raise _refusal(f"{file}: not as it was written: {'.'.join(keys)} is missing")
             value = value[key]
-    return dict(card)
+    images, value = card["self_check"]["images"], card["self_check"]["value"]
+    if type(images) is not int or images < 1 or not isinstance(value, int | float):
+        raise _refusal(
+            f"{file}: self_check: got {shown(card['self_check'])}, expected images and the value of a metric"
+        )
+    return card
 
 
-def _build(path: Path, card: Mapping[str, Any]) -> Run:
+def _build(path: Path, card: Mapping[str, Any], *, trust_code: bool) -> Run:
     from firebox.engine.archives.module_state import load_module_state, read_module_state
     from firebox.engine.training.factory import build
     from firebox.engine.training.ownership import StateMismatch
 
-    # Without handlers and schedule: the model needs none of them, and those from files may be gone by now.
+    renamed = trusted(path, card) if trust_code else untrusted(path, card)
+    # Without handlers and schedule: the model needs none of them.
     left_out = ", ".join(f"{{{name}: false}}" for name in default_handlers())
     assignments = (f"handlers=[{left_out}]", "scheduler=null")
-    run = build(evaluation_only(read(card["trainer"], path / CONFIGURATION, None, assignments)))
-    # Archives of earlier versions have the module's state in the card.
-    state = read_module_state(path, run.device) or {"module": card["selection"]["module_state"]}
+    configuration = read(card["trainer"], path / CONFIGURATION, None, assignments, renamed)
     try:
-        load_module_state(run.module, state)
+        run = build(evaluation_only(configuration))
+        load_module_state(run.module, read_module_state(path, run.device) or {"module": {}})
+    except Refusal:
+        raise
     except StateMismatch as error:
         raise _refusal(f"{path}: {error}") from None
+    except Exception as error:  # whatever a card's or a configuration's values make Python or torch raise
+        raise _refusal(f"{path}: can't be assembled as its configuration and card say: {in_one_line(error)}") from error
     return run
 
 
@@ -249,9 +299,10 @@ def _load_weights(path: Path, run: Run) -> None:
 
 def _check_itself(path: Path, card: Mapping[str, Any], run: Run) -> None:
     recorded = card["self_check"]
-    name, value = self_check(run, recorded["images"])
-    tolerance = recorded["relative_tolerance"]
-    if name != recorded["metric"] or not math.isclose(value, recorded["value"], rel_tol=tolerance):
+    from firebox.engine.archives.measurement import evaluation_split
+
+    name, value = self_check(run, min(recorded["images"], run.streams[evaluation_split(run)].samples))
+    if name != recorded["metric"] or not math.isclose(value, recorded["value"], rel_tol=TOLERANCE):
         message = f"{recorded['metric']} on {recorded['images']} images is {value:.6g}, the card has"
         raise _refusal(f"{path}: self-check failed: {message} {recorded['value']:.6g}: data or code have changed")
 

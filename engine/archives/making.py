@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -21,23 +22,26 @@ from safetensors.torch import save_file
 from firebox.data.datamodule import Split
 from firebox.engine.archives.card import card
 from firebox.engine.archives.loading import (
-    CARD,
     CONFIGURATION,
     EXPERIMENTS,
     METRICS,
     SUMMARY,
     WEIGHTS,
     evaluation_only,
-    load_archive,
+    loaded,
     number_of,
+    verified,
 )
 from firebox.engine.archives.measurement import evaluation_split, measure
 from firebox.engine.archives.module_state import load_module_state, save_module_state
-from firebox.engine.configuration import Configuration, plain, read_recorded
+from firebox.engine.archives.sealing import CARD, sealed
+from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.core_schema import write
 from firebox.engine.records import checkpoints
 from firebox.engine.records.checkpoints import DamagedCheckpoint, Manifest
+from firebox.engine.records.kept_code import moved, read_with_kept_code
 from firebox.engine.records.monitor import monitor_of, ranked
+from firebox.engine.records.own_code import CODE
 from firebox.engine.records.run_directory import RunDirectory, is_run
 from firebox.engine.records.storable import snapshot
 from firebox.engine.training.factory import build
@@ -83,7 +87,7 @@ def archive_run(path: Path, wanted: str = "best") -> Path:
 
 
 def _archive(directory: RunDirectory, wanted: str) -> Path:
-    configuration = read_recorded(directory.configuration)
+    configuration, code, unpacked = read_with_kept_code(directory)
     checkpoint, manifest, state = _choose(directory, configuration, wanted)
     weights, kind = _evaluated_weights(configuration, state, checkpoint)
     run = replace(build(evaluation_only(configuration)), configuration=configuration)
@@ -96,11 +100,17 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
         # Copies: safetensors takes no tensors that share memory or are laid out otherwise.
         save_file({key: value.contiguous().clone() for key, value in weights.items()}, temporary / WEIGHTS)
         save_module_state(temporary, state)
-        _write(temporary, run, directory, manifest, metrics)
-        content = card(run, directory, name=f"{parent.name}/{name}", manifest=manifest, wanted=wanted, metrics=metrics)
-        content |= _files(temporary, run, kind)
-        _write_json(temporary / CARD, content)
-        load_archive(temporary)
+        if code.parts:
+            code.write(temporary / CODE)
+        # As the archive has it: its parts are in its own folder, and relative paths are seen from there.
+        values = plain(moved(configuration, unpacked, temporary), temporary)
+        _write(temporary, run, directory, manifest, metrics, values)
+        title = f"{parent.name}/{name}"
+        content = card(
+            run, directory, name=title, manifest=manifest, wanted=wanted, metrics=metrics, values=values
+        ) | _files(temporary, run, kind)
+        _write_json(temporary / CARD, sealed(_finite(content)))
+        loaded(temporary, verified(temporary), trust_code=True)
         _make_read_only(temporary)
         final = parent / name
         temporary.rename(final)
@@ -216,10 +226,14 @@ def _claimed(parent: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _write(
-    folder: Path, run: Run, directory: RunDirectory, manifest: Manifest, metrics: Mapping[str, Mapping[str, Any]]
+    folder: Path,
+    run: Run,
+    directory: RunDirectory,
+    manifest: Manifest,
+    metrics: Mapping[str, Mapping[str, Any]],
+    values: Mapping[str, Any],
 ) -> None:
-    # Written anew: relative paths are seen from this folder now.
-    text = f"# The resolved configuration of {directory.path}\n{write(plain(run.configuration, folder))}"
+    text = f"# The resolved configuration of {directory.path}\n{write(values)}"
     (folder / CONFIGURATION).write_text(text, encoding="utf-8")
     if directory.model_summary.is_file():
         shutil.copyfile(directory.model_summary, folder / SUMMARY)
@@ -253,6 +267,15 @@ def _files(folder: Path, run: Run, kind: str) -> dict[str, Any]:
     }
     samples = [{"file": name, **entry} for name, entry in files.items() if name.startswith("samples/")]
     return {"version": weights["sha256"], "weights": weights, "samples": samples, "files": files}
+
+
+def _finite(value: Any) -> Any:
+    """Returns plain data as any JSON reader takes it: null stands for NaN and infinities, a list for a tuple."""
+    if isinstance(value, Mapping):
+        return {key: _finite(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

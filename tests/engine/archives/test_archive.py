@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from firebox.engine.archives.loading import load_archive
 from firebox.engine.archives.making import archive_run
+from firebox.engine.archives.sealing import sealed
 from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
 from firebox.engine.records import checkpoints
@@ -66,7 +67,7 @@ def edit_card(archive: Path, *keys: str, value: object) -> None:
     for key in keys[:-1]:
         inner = inner[key]
     inner[keys[-1]] = value
-    (archive / "card.json").write_text(json.dumps(card))
+    (archive / "card.json").write_text(json.dumps(sealed(card)))
 
 
 def test_archive_holds_everything_and_is_read_only_but_for_the_experiments(archived: Path) -> None:
@@ -82,7 +83,7 @@ def test_archive_holds_everything_and_is_read_only_but_for_the_experiments(archi
 
 def test_card_says_what_the_model_is_and_how_good_it_is(archived: Path, trained: Path) -> None:
     card = json.loads((archived / "card.json").read_text())
-    assert card["schema_version"] == 1
+    assert card["schema_version"] == 2
     assert card["version"] == card["weights"]["sha256"]
     assert card["weights"]["kind"] == "ema"
     assert card["weights"]["n_params"] == 2 * 784 * 4 + 784 + 4
@@ -284,7 +285,10 @@ def give_other_weights(archive: Path) -> None:
         (lambda path: (path / "weights.safetensors").unlink(), "weights.safetensors is missing"),
         (lambda path: (path / "card.json").unlink(), "card.json is missing"),
         (lambda path: (path / "card.json").write_text("{"), "card.json: can't be read"),
-        (lambda path: edit_card(path, "schema_version", value=2), "schema_version is 2, expected 1"),
+        (
+            lambda path: edit_card(path, "schema_version", value=1),
+            "schema_version is 1, expected 2; archive its run again",
+        ),
         (lambda path: edit_card(path, "version", value="0" * 64), "version is not the SHA-256"),
         (lambda path: edit_card(path, "signature", "input", "pixel_range", value="[-1,1]"), "signature.input"),
         (lambda path: edit_card(path, "signature", "classes", value=[]), "signature.classes"),
