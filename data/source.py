@@ -6,9 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from firebox.data.data_error import DataError
 from firebox.data.samples import faults_of_labels
-from firebox.foundation.problems import shown
+from firebox.foundation.problems import TrainingFailure, shown
 from firebox.foundation.randomness import mix, seed_sample
 
 TOGETHER = 256
@@ -121,7 +120,7 @@ class DatasetImages:
         images, labels = zip(*samples, strict=True)
         read = torch.tensor(labels, dtype=torch.int64)
         for fault in faults_of_labels(read, self.classes):
-            raise DataError(f"{fault}; the samples are among {shown(indices.tolist())}")
+            raise TrainingFailure(f"{fault}; the samples are among {shown(indices.tolist())}")
         return torch.stack(images), read
 
 
