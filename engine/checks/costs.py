@@ -1,4 +1,4 @@
-"""What a run takes: bytes, counted while fake tensors pass."""
+"""The memory and disk space that a run takes, counted while fake tensors pass through it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from firebox.engine.training.run import Run
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a run takes, in bytes where it is no count.
+    """The resources that a run takes; sizes are in bytes.
 
     Args:
-        parameters: of the model.
-        trained: parameters that an optimizer updates.
-        weights: parameters and buffers.
-        gradients: of the trained parameters.
-        optimizer: its state.
-        activations: what a training batch leaves for its backward pass.
-        evaluation: the largest input and output that are held at once in an evaluation batch.
-        data: images that the configuration asks to hold.
-        checkpoint: one checkpoint on the disk.
+        parameters: the number of the model's parameters.
+        trained: the number of parameters that an optimizer updates.
+        weights: the size of parameters and buffers.
+        gradients: the size of the trained parameters' gradients.
+        optimizer: the size of the optimizers' state.
+        activations: the size of what a training batch keeps for its backward pass.
+        evaluation: the size of the largest input and output that exist at once in an evaluation batch.
+        data: the size of the images that stay in memory.
+        checkpoint: the size of one checkpoint on the disk.
     """
 
     parameters: int
@@ -40,20 +40,20 @@ class Costs:
 
     @property
     def memory(self) -> int:
-        """The most that is held at once."""
+        """The peak memory, in bytes."""
         return self.weights + self.gradients + self.optimizer + max(self.activations, self.evaluation) + self.data
 
 
 @dataclass(slots=True)
 class Counted:
-    """A number of bytes that is known when a block has ended."""
+    """A number of bytes, known once its block has ended."""
 
     total: int = 0
 
 
 @contextmanager
 def saved_bytes(run: Run) -> Iterator[Counted]:
-    """Counts the bytes that autograd saves in a block, beside the parameters and buffers, each storage once."""
+    """Counts the bytes that autograd saves in a block besides parameters and buffers, each storage once."""
     own = {tensor.untyped_storage()._cdata for tensor in (*run.model.parameters(), *run.model.buffers())}
     saved: dict[int, int] = {}
     counted = Counted()
@@ -71,7 +71,7 @@ def saved_bytes(run: Run) -> Iterator[Counted]:
 
 @contextmanager
 def largest_output() -> Iterator[Counted]:
-    """Finds the most bytes that go into and come out of a layer called in a block."""
+    """Finds the largest number of bytes that enter and leave a single layer in a block."""
     counted = Counted()
 
     def note(part: torch.nn.Module, given: Any, returned: Any) -> None:

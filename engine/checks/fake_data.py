@@ -1,4 +1,4 @@
-"""Data for a rehearsal: of a known shape and length, without the data."""
+"""Stand-in data for a rehearsal: the shape and length are known, the content is not."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from firebox.data.specification import ImageSpecification
 
 
 class FakeData(DataModule):
-    """Data of a known shape and length, without the data.
+    """Stand-in data whose shape and length are those of the real data.
 
     Args:
-        specification: of the data that it stands for.
-        split_lengths: of the data that it stands for.
+        specification: the real data's specification.
+        split_lengths: the number of samples in each split of the real data.
     """
 
     def __init__(self, specification: ImageSpecification, split_lengths: dict[Split, int]) -> None:
@@ -31,7 +31,7 @@ class FakeData(DataModule):
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of one image as it is held."""
+        """The size of one image in memory, in bytes."""
         channels, height, width = self._specification.shape
         return channels * height * width
 
@@ -49,8 +49,8 @@ class FakeSource:
     """A split of fake data.
 
     Args:
-        data: that it is of.
-        length: of the split.
+        data: the data that the split belongs to.
+        length: the number of samples in the split.
     """
 
     def __init__(self, data: FakeData, length: int) -> None:

@@ -1,4 +1,4 @@
-"""The first samples of a run, looked at before anything is written."""
+"""A look at a run's first samples before anything is written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LOOKED_AT = 8
 
 
 def require_first_samples(run: Run) -> None:
-    """Reads the first samples of each split, and all labels where they are held.
+    """Reads the first samples of each split, and all labels if they are in memory.
 
     Raises:
-        Refusal: they can't be read, or are not what the data says that they are.
+        Refusal: samples can't be read, or differ from what the data declares.
     """
     specification, kind = run.data.specification, run.configuration.data.kind
     mark = run.configuration.mark(kind, "name")

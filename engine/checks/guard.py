@@ -1,4 +1,4 @@
-"""What every guard is: a handler that refuses a combination that can't work, before the first batch."""
+"""The base class of guards: handlers that refuse, before the first batch, what can't work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger("firebox")
 
 
 class Guard(Handler):
-    """One concern. The first line of a subclass's docstring says what it refuses.
+    """A check of one concern. The first line of a subclass's docstring says what it refuses.
 
     A guard listed in a configuration's ``handlers`` runs beside the built-in ones: before the training, on a run
     rehearsed on fake tensors, and again when the trainer engine starts, so that an Engine used from Python is
@@ -35,11 +35,11 @@ class Guard(Handler):
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         """Yields what can't work, each made by ``preflight.problem``. Reads no data and writes nothing.
 
-        What ``preflight`` can't give, because it failed and is reported already, ends the check silently.
+        The check ends silently where it asks ``preflight`` for something that failed and has been reported already.
         """
 
     def attach(self, run: Run) -> None:
-        """Has the check made when the trainer engine starts."""
+        """Schedules the check for the start of the trainer engine."""
         from ignite.engine import Events
 
         run.trainer.add_event_handler(Events.STARTED, partial(refuse_run, run, [self]))
@@ -52,17 +52,17 @@ def built_in() -> dict[str, Guard]:
 
 
 def attach_guards(run: Run) -> None:
-    """Has all built-in guards make their checks when the trainer engine starts, for one report."""
+    """Schedules all built-in guards for the start of the trainer engine, with a single report."""
     from ignite.engine import Events
 
     run.trainer.add_event_handler(Events.STARTED, lambda: refuse_run(run, list(built_in().values())))
 
 
 def refuse_run(run: Run, guards: list[Guard]) -> None:
-    """Checks a run that has been assembled, as far as it can be without a step.
+    """Checks an assembled run as far as is possible without a step.
 
     Raises:
-        Refusal: with what all of the guards found.
+        Refusal: the problems that the guards found.
     """
     preflight = Preflight(run.configuration, run=run)
     refuse(in_order([problem for guard in guards for problem in findings(guard, preflight)[0]]))
@@ -77,7 +77,7 @@ def own_guards(preflight: Preflight) -> Iterator[tuple[str, Guard]]:
 
 
 def findings(guard: Guard, preflight: Preflight) -> tuple[list[Problem], bool]:
-    """Returns what a guard finds, and whether it could look at all that it wanted to."""
+    """Returns the problems that a guard finds, and whether its check ran to the end."""
     found: list[Problem] = []
     try:
         found.extend(guard.check(preflight))

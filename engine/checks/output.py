@@ -1,4 +1,4 @@
-"""What a model's output is, as a rehearsal sees it."""
+"""A model's output as a rehearsal observes it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _RESHAPING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a model gives for a batch of images.
+    """A model's output for a batch of images.
 
     Args:
-        shape: (N, ...).
+        shape: the output's shape, (N, ...).
         activation: the last operation that changes values: linear, sigmoid, tanh, relu, softmax or log_softmax;
-            None: another one.
+            None for any other.
     """
 
     shape: tuple[int, ...]

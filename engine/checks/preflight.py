@@ -1,4 +1,4 @@
-"""What guards look at: the configuration, the data's facts, and the run rehearsed on fake tensors."""
+"""The facts that guards check: the configuration, the data's properties, and the run rehearsed on fake tensors."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Attached:
     """A handler, or the learning-rate schedule, that the configuration names.
 
     Args:
-        path: of its section, such as ``"handlers", "checkpoint"``.
+        path: the keys that lead to its section, such as ``"handlers", "checkpoint"``.
         named: the component and its settings.
-        kind: its class.
+        kind: the component's class.
     """
 
     path: tuple[str, ...]
@@ -45,17 +45,17 @@ class Attached:
 
 
 class Unavailable(Exception):
-    """What a guard asked for can't be had: what failed is reported, or it takes a rehearsal and there is none."""
+    """Raised for a fact that can't be determined: its failure has been reported, or there is no rehearsal."""
 
 
 class Preflight:
-    """What guards look at. Nothing is read or computed before a guard asks for it.
+    """The facts that guards check. Each is read or computed when a guard first asks for it.
 
     Args:
-        configuration: of the run.
-        trainer: that is to train; None: an Engine is used from Python.
-        resumed: the directory of the run to continue; None: a new run.
-        run: the run itself, where it has been assembled; None: it is rehearsed on fake tensors.
+        configuration: the run's configuration.
+        trainer: the trainer that was asked to train; None if an Engine is used from Python.
+        resumed: the directory of the run to resume; None for a new run.
+        run: the assembled run; None if it is to be rehearsed on fake tensors.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Preflight:
         self.resumed = resumed
         self.assembled = run is not None
         self.failures: list[Problem] = []
-        """What could not be constructed."""
+        """Components that could not be constructed."""
         self.step_failures: list[Problem] = []
         """Steps that fail."""
         self._run = run
@@ -79,21 +79,21 @@ class Preflight:
         self._module_faults: tuple[str, ...] = ()
 
     def problem(self, message: str, *path: str) -> Problem:
-        """Makes a problem that stands at the place of a value.
+        """Makes a problem located at a value of the configuration.
 
         Args:
             message: what was given, what is expected, and a way out.
-            path: of the value, such as ``"model", "latent_dim"`` or ``"handlers", "checkpoint", "monitor"``.
+            path: the keys that lead to the value, such as ``"model", "latent_dim"``.
         """
         return Problem(".".join(path), message, self.configuration.nearest_mark(*path))
 
     def handlers_of(self, kind: type) -> list[Attached]:
-        """Returns the handlers, the schedule among them, that are of a class or of one derived from it."""
+        """Returns the handlers, including the schedule, that are instances of a class or of one derived from it."""
         return [attached for attached in self._handlers if issubclass(attached.kind, kind)]
 
     @cached_property
     def _handlers(self) -> list[Attached]:
-        """All whose classes can be loaded; what can't be is a failure."""
+        """The handlers whose classes can be loaded; the others are failures."""
         configuration = self.configuration
         parts: list[tuple[tuple[str, ...], Named]]
         parts = [(("handlers", named.written), named) for named in configuration.handlers]
@@ -111,7 +111,7 @@ class Preflight:
         return found
 
     def built(self, attached: Attached) -> Handler | None:
-        """Returns a handler constructed by itself, apart from any run; None if it can't be, which is a failure."""
+        """Returns a handler constructed outside any run; None if that fails, which is recorded as a failure."""
         try:
             handler: Handler = attached.named.build()
         except Exception as error:
@@ -140,13 +140,13 @@ class Preflight:
 
     @cached_property
     def missing(self) -> str | None:
-        """Which files of the data are not there, and where to put them; None: everything is there."""
+        """The missing files of the data and where to put them; None if nothing is missing."""
         data = self.data
         return self._asked(self.configuration.data.kind, "missing", lambda: data.missing())
 
     @cached_property
     def split_lengths(self) -> dict[Split, int]:
-        """How many samples each split has."""
+        """The number of samples in each split."""
         data = self.data
         return self._asked(self.configuration.data.kind, "split_lengths", lambda: dict(data.split_lengths))
 
@@ -169,7 +169,7 @@ class Preflight:
 
     @property
     def run(self) -> Run:
-        """The run, assembled by the ordinary factory: the real one, or one on fake tensors."""
+        """The run assembled by the ordinary factory, on real or on fake tensors."""
         return self._run if self._run is not None else self.rehearsal.run
 
     @cached_property
@@ -209,7 +209,7 @@ class Preflight:
 
     @cached_property
     def costs(self) -> Costs:
-        """What the run takes, from a training and an evaluation step of every batch size that will come."""
+        """The run's costs, from a training and an evaluation step of every batch size that will occur."""
         rehearsal = self.rehearsal
         if "steps" in self._failed:
             raise Unavailable
@@ -234,7 +234,7 @@ class Preflight:
 
     @property
     def module_faults(self) -> tuple[str, ...]:
-        """What is wrong with a module's steps that go through, from those that were rehearsed."""
+        """Faults in what the module's rehearsed steps return, where the steps themselves succeed."""
         try:
             _ = self.costs
         except Unavailable:
@@ -244,7 +244,7 @@ class Preflight:
 
     @property
     def output_activation(self) -> str | None:
-        """What the model's output ends in, as it was seen or, without a rehearsal, as the model says; None: unknown."""
+        """The final activation of the model's output, as observed or else as the model declares it; None if unknown."""
         declared = getattr(self.run.model, "output_activation", None)
         declared = declared if isinstance(declared, str) else None
         try:
@@ -253,7 +253,7 @@ class Preflight:
             return declared
 
     def _asked(self, key: str, what: str, question: Callable[[], T]) -> T:
-        """Returns what the user's code answers; what it raises becomes a failure that is reported once."""
+        """Returns the answer of the user's code; an exception becomes a failure that is reported once."""
         if what in self._failed:
             raise Unavailable
         try:
@@ -263,7 +263,7 @@ class Preflight:
         except Exception as error:
             self._failed.add(what)
             if what in ("specification", "split_lengths") and self.missing is not None:
-                raise Unavailable from error  # that the files are missing is reported
+                raise Unavailable from error  # the missing files are reported
             logger.debug("%s: %s fails", key, what, exc_info=True)
             mark = self.configuration.nearest_mark(key, "name")
             self.failures.append(self.located(Problem(key, in_one_line(error), mark)))

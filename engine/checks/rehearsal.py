@@ -43,18 +43,18 @@ NEEDS_VALUES = (
     UnsupportedOperatorException,
     GuardOnDataDependentSymNode,
 )
-"""What fake tensors raise where code looks at a tensor's values: nothing is wrong with it, it can't be rehearsed."""
+"""Raised by fake tensors where code reads a tensor's values: it may be right, but it can't be rehearsed."""
 
 LATER_ITERATIONS = (*range(2, 11), 100, 1_000, 10_000, 100_000)
-"""At which an optimizer may be due that is not at the first."""
+"""Iterations at which an optimizer may step that does not at the first."""
 
 
 class StepFailure(Exception):
     """A step that fails on the run's own batches.
 
     Args:
-        step: what was tried, such as "a training step with 128 images".
-        of_model: whether the model alone fails on the images already.
+        step: the step that failed, such as "a training step with 128 images".
+        of_model: whether the model alone fails on the images, too.
     """
 
     def __init__(self, step: str, *, of_model: bool) -> None:
@@ -67,10 +67,10 @@ class Rehearsal:
     """A run built on fake tensors, on the CPU whatever the device, and the steps that it would make.
 
     Args:
-        configuration: of the run.
-        specification: of its data.
-        split_lengths: of its data.
-        samples: what its data reads.
+        configuration: the run's configuration.
+        specification: the specification of the run's data.
+        split_lengths: the number of samples in each split.
+        samples: the data's ``reads``: whether a sample may differ from epoch to epoch.
 
     Raises:
         Refusal: a component can't be constructed.
@@ -85,7 +85,7 @@ class Rehearsal:
         samples: Samples = "fixed",
     ) -> None:
         loading, training = configuration.data.loading, configuration.training
-        # None of it changes a shape: kornia takes no fake tensors, a compiler is started by the first real step, and
+        # These change no shape: kornia accepts no fake tensors, the first real step starts the compiler, and
         # microbatches are alike.
         simpler = {"augmentations": [], "workers": 0, "placement": "stream"}
         self._configuration = replace(
@@ -105,7 +105,7 @@ class Rehearsal:
             self.run: Run = build(self._configuration, data=self._data)
 
     def output(self) -> Output | None:
-        """Returns what the model gives for a training batch; None: it can't be called by itself."""
+        """Returns the model's output for a training batch; None if it can't be called by itself."""
         length, loading = self._data.split_lengths["train"], self._loading
         with self._faking():
             batch_size = batch_sizes(length, loading.batch_size)[0]
@@ -117,7 +117,7 @@ class Rehearsal:
         return Output(tuple(output.shape), last_activation(output)) if isinstance(output, torch.Tensor) else None
 
     def steps(self) -> Costs:
-        """Makes a training and an evaluation step of every batch size that will come, and returns what the run takes.
+        """Makes a training and an evaluation step of every batch size that will occur, and returns the run's costs.
 
         Raises:
             StepFailure: with the error as its cause.
@@ -171,7 +171,7 @@ class Rehearsal:
             return self.run.module.evaluation_step(self.run.preparation(batch))
 
     def _train(self, batch: Batch, faults: list[str]) -> None:
-        """Makes a training step; what a module returns that can't be recorded is added to the faults."""
+        """Makes a training step; results that can't be recorded are added to the faults."""
         try:
             self.run.training(self.run.trainer, batch)
         except UnusableModule as unusable:
@@ -179,7 +179,7 @@ class Rehearsal:
 
     @contextmanager
     def _idle(self) -> Iterator[set[str]]:
-        """Gives the names of the optimizers that have made no step in the block."""
+        """Collects the names of the optimizers that make no step in the block."""
         optimizers = self.run.update.optimizers
         idle = set(optimizers)
         hooks = [
@@ -211,7 +211,7 @@ class Rehearsal:
         )
 
     def _held(self) -> int:
-        """Bytes of images that stay in the memory that the run trains in."""
+        """The size of the images that stay in the training device's memory, in bytes."""
         images = sum(self._data.split_lengths.values()) * self._data.image_bytes
         placement, _ = choose_placement(
             self._loading.placement,
@@ -242,7 +242,7 @@ class Rehearsal:
 
     @contextmanager
     def _naming(self, step: str, batch: Batch) -> Iterator[None]:
-        """Turns what goes wrong in the block into a StepFailure that says whether the model alone fails, too."""
+        """Turns an error in the block into a StepFailure that says whether the model alone fails, too."""
         try:
             yield
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Runs every guard before the training, on fake tensors, and reports all that is wrong at once."""
+"""Runs every guard on fake tensors before training, and reports all problems at once."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Result = Literal["passed", "refused", "not checked"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the guards found.
+    """The results of the guards, and the run's costs.
 
     Args:
-        configuration: that was checked.
-        results: the outcome and what it looks for, by guard.
-        costs: what the run takes; None where its steps could not be rehearsed.
-        kept: checkpoints that will be on the disk at once.
-        free_memory: of the device, in bytes; None: unknown.
-        free_disk: of the output folder, in bytes.
+        configuration: the configuration that was checked.
+        results: the outcome and the concern of each guard, by its name.
+        costs: the run's costs; None if its steps could not be rehearsed.
+        kept: the number of checkpoints on the disk at once.
+        free_memory: the device's free memory in bytes; None if unknown.
+        free_disk: the free space of the output folder's file system, in bytes.
     """
 
     configuration: Configuration
@@ -43,11 +43,11 @@ class Report:
 
     @property
     def estimated_memory(self) -> int | None:
-        """Bytes that the run takes at the most; None if its steps could not be rehearsed."""
+        """The run's peak memory in bytes; None if its steps could not be rehearsed."""
         return None if self.costs is None else self.costs.memory
 
     def tables(self) -> list[Table]:
-        """What was checked, for the shell."""
+        """Returns the results as tables for the terminal."""
         from rich.table import Table
 
         guards = Table("guard", "result", "refuses", title=f"{len(self.results)} guards")
@@ -73,12 +73,12 @@ class Report:
 
 
 def preflight(configuration: Configuration, trainer: Trainer, resumed: RunDirectory | None = None) -> Report:
-    """Runs all guards; every problem of all of them comes in one refusal.
+    """Runs all guards, and reports all of their problems in one refusal.
 
     Args:
-        configuration: of the run.
-        trainer: that is to train.
-        resumed: the directory of the run to continue; None: a new run.
+        configuration: the run's configuration.
+        trainer: the trainer that was asked to train.
+        resumed: the directory of the run to resume; None for a new run.
 
     Raises:
         Refusal: the combination can't work.
@@ -94,7 +94,7 @@ def preflight(configuration: Configuration, trainer: Trainer, resumed: RunDirect
     costs = _costs(looked_at)
     problems += looked_at.failures
     if not any(problem.key.partition(".")[0] in ("model", "module") for problem in problems):
-        # A step that fails is often no more than what a guard has found, seen from within.
+        # A failing step is often a consequence of what a guard has found.
         problems += looked_at.step_failures
     refuse(in_order(problems))
     from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory

@@ -1,4 +1,4 @@
-"""What the machine has left: memory, disk, processors."""
+"""The machine's free resources: memory, disk space, processors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONTROL_GROUPS = (
 
 
 def free_memory(configuration: Configuration) -> int | None:
-    """Returns the free bytes of the memory that a run trains in; None: unknown."""
+    """Returns the free memory of the device that a run trains on, in bytes; None if unknown."""
     from firebox.engine.training.devices import choose_device
 
     try:
@@ -31,7 +31,7 @@ def free_memory(configuration: Configuration) -> int | None:
 
 
 def _free_main_memory() -> int | None:
-    """What the system calls available, and no more than the control group leaves."""
+    """The memory that the system calls available, limited to what the control group leaves."""
     candidates = []
     available = _first_line(Path("/proc/meminfo"), "MemAvailable:")
     if available is not None:
@@ -52,7 +52,7 @@ def _first_line(path: Path, start: str = "") -> str | None:
 
 
 def free_disk(path: Path) -> int:
-    """Returns the free bytes of the file system that a path is on, or would be."""
+    """Returns the free bytes of the file system that a path is on, or would be on."""
     return shutil.disk_usage(nearest_existing(path)).free
 
 

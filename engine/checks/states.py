@@ -1,4 +1,4 @@
-"""The states of a rehearsed run's parts, and what of them a checkpoint could not give back."""
+"""The states of a rehearsed run's parts, and the values in them that a checkpoint can't restore."""
 
 from __future__ import annotations
 

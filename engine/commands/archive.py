@@ -1,4 +1,4 @@
-"""Turn a validated run into an archive that is kept for good."""
+"""Turn a validated run into a permanent archive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         metavar="best|last|N",
         default="best",
-        help="the best by the run's own checkpoint handler, the last, or that of iteration N (default: best)",
+        help="the best according to the run's checkpoint handler, the last, or that of iteration N (default: best)",
     )
 
 

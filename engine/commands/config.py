@@ -21,7 +21,7 @@ from firebox.foundation.problems import Problem, Refusal, shown, suggestion
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", type=Path)
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a value")
-    parser.add_argument("--trainer", metavar="NAME", help="default: the one that CONFIG names")
+    parser.add_argument("--trainer", metavar="NAME", help="trainer (default: the one that CONFIG names)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,7 +50,7 @@ def _trainer(path: Path, name: str | None) -> Trainer:
 
 
 def annotated(configuration: Configuration) -> str:
-    """Returns a configuration as YAML, valid as a configuration file, each value with where it was written."""
+    """Returns a configuration as YAML that is valid as a file, with the origin of each value in a comment."""
     lines = list(_lines(plain(configuration, Path.cwd()), configuration, (), ""))
     width = max(len(line) for line, origin in lines if origin)
     return "".join(f"{line:<{width}}  # {origin}\n" if origin else f"{line}\n" for line, origin in lines)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run's directory")
-    parser.add_argument("--iteration", metavar="N", type=int, required=True, help="counted from 1")
+    parser.add_argument("--iteration", metavar="N", type=int, required=True, help="iteration, starting at 1")
     parser.add_argument("--dump", action="store_true", help="write the batch into RUN/replay as PNG and tensors")
 
 

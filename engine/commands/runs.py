@@ -24,7 +24,7 @@ STYLES = {"completed": "green", "running": "cyan", "interrupted": "yellow", "fai
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--root", metavar="FOLDER", type=Path, default=Path("runs"), help="that all runs are below (default: runs)"
+        "--root", metavar="FOLDER", type=Path, default=Path("runs"), help="folder of all runs (default: runs)"
     )
     parser.add_argument(
         "--json", action="store_true", help="print a list of objects: directory, status, iteration, metrics and more"
@@ -100,7 +100,7 @@ def _table(first: str, *titles: str) -> Table:
 
 
 def age(seconds: float) -> str:
-    """Returns a span of time in its largest whole unit: ``3 h``."""
+    """Returns a duration in its largest whole unit, such as ``3 h``."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"

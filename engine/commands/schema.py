@@ -13,8 +13,8 @@ from firebox.foundation.exit_codes import COMPLETED
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", metavar="FILE", type=Path, help="default: standard output")
-    parser.add_argument("--markdown", action="store_true", help="the reference of all keys, for people")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="file to write (default: standard output)")
+    parser.add_argument("--markdown", action="store_true", help="write the reference of all keys instead")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
 
 
 def schema_text() -> str:
-    """Returns the schema as its file has it."""
+    """Returns the text of the schema's file."""
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"

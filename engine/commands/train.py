@@ -1,4 +1,4 @@
-"""Train, as the trainer's script does."""
+"""Train a model, as the trainer's script does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def trainers() -> dict[str, Trainer]:
 
 
 def add_training_options(parser: argparse.ArgumentParser, trainer: Trainer) -> None:
-    """The options of every trainer script and of ``firebox train NAME``."""
+    """Adds the options of every trainer script and of ``firebox train NAME``."""
     parser.add_argument("config", metavar="CONFIG", nargs="?", type=Path, help=f"default: {trainer.default}")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="override a value, such as training.epochs=3"
@@ -39,14 +39,14 @@ def add_training_options(parser: argparse.ArgumentParser, trainer: Trainer) -> N
         help="continue a run; without a directory, the newest one of this configuration, an unfinished one first",
     )
     parser.add_argument(
-        "--allow-change", metavar="KEY", action="append", default=[], help="let a resumed run differ in this key"
+        "--allow-change", metavar="KEY", action="append", default=[], help="allow a resumed run to differ in this key"
     )
-    parser.add_argument("--check", action="store_true", help="run all guards and stop")
+    parser.add_argument("--check", action="store_true", help="run all guards without training")
     parser.add_argument("--quiet", action="store_true", help="print only warnings, errors and the run directory")
 
 
 def run_training(trainer: Trainer, options: argparse.Namespace) -> int:
-    """Trains as the parsed options say."""
+    """Trains according to the parsed options; returns the exit code."""
     from firebox.engine.launch.launch import Request, launch
 
     request = Request(

@@ -30,7 +30,7 @@ class Candidate:
 
     Args:
         run: its directory.
-        differences: between its configuration and the one given.
+        differences: the differences between its configuration and the one given.
         unreadable: why its configuration can't be read; None if it can.
     """
 
@@ -40,17 +40,17 @@ class Candidate:
 
     @property
     def fits(self) -> bool:
-        """Whether it is a run of the configuration given, as far as that is not let change."""
+        """Whether it is a run of the configuration given, apart from what may change."""
         return self.unreadable is None and all(difference.allowed for difference in self.differences)
 
     @property
     def could_fit(self) -> bool:
-        """Whether it would fit if all were let change that can."""
+        """Whether it would fit if everything changeable were allowed to change."""
         return self.unreadable is None and all(difference.changeable for difference in self.differences)
 
     @property
     def text(self) -> str:
-        """How it is told from the others in a message."""
+        """The line of a message that tells it from the others."""
         status = self.run.status()
         option = f"--resume {shlex.quote(str(self.run.path))}"
         why = self.unreadable or ", ".join(
@@ -72,7 +72,7 @@ def choose(given: Configuration, differing: Callable[[RunDirectory], list[Differ
         The run. None if there is none because the start of it was killed before it had a directory: it is started anew.
 
     Raises:
-        Refusal: no run fits; with those that come closest.
+        Refusal: no run fits; the message names those that come closest.
     """
     if given.output.version is not None:
         return _of_version(given)
@@ -210,7 +210,7 @@ def listed(runs: Iterable[RunDirectory], name: str | None = None) -> str:
 
     Args:
         runs: the most likely one first.
-        name: as it was typed; None if it tells nothing.
+        name: the name that was typed; None if it is of no help.
     """
     found = list(runs)
     if not found:

@@ -1,4 +1,4 @@
-"""Takes a run from its configuration to its end, and says how it ended."""
+"""Takes a run from its configuration to its end, and records how it ended."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ STATES: dict[int, State] = {COMPLETED: "completed", FAILED: "failed"}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asked for.
+    """The command line's request.
 
     Args:
-        trainer: that is to train.
-        path: of the configuration; None: the trainer's default.
-        assignments: ``KEY=VALUE``, applied last.
-        resume: a run's directory, or "newest" for the newest, an unfinished one first; None: a new run.
+        trainer: the trainer that was asked to train.
+        path: the configuration file; None for the trainer's default.
+        assignments: ``KEY=VALUE`` overrides, applied last.
+        resume: a run's directory, or "newest" for the newest, an unfinished one first; None for a new run.
         allowed_changes: keys in which a resumed run's configuration may differ.
-        check: run all guards and stop.
-        quiet: print nothing but the run directory.
+        check: whether to run all guards without training.
+        quiet: whether to print only warnings, errors and the run directory.
     """
 
     trainer: Trainer
@@ -65,7 +65,7 @@ class Request:
 
 
 def launch(request: Request) -> int:
-    """Trains, or refuses to; returns the exit code."""
+    """Trains, or refuses to train; returns the exit code."""
     console.start(quiet=request.quiet)
     stop = StopRequest()
     with stop.listening():
@@ -119,7 +119,7 @@ def refuse_second_import() -> None:
 
 
 def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
-    """Reads the configuration, and finds the run to resume where one was asked for.
+    """Reads the configuration, and finds the run to resume if one was requested.
 
     Raises:
         Refusal: the configuration can't work, or there is no such run.
@@ -172,16 +172,16 @@ def train(
     """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
 
     Args:
-        configuration: of the run.
-        resumed: the directory of the run to continue; None: a new run.
-        stop: what the signals ask for.
-        estimated_memory: bytes that the run was estimated to take; None if they could not be estimated.
+        configuration: the run's configuration.
+        resumed: the directory of the run to resume; None for a new run.
+        stop: the stop request that signals set.
+        estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
 
     Returns:
         The exit code.
 
     Raises:
-        Refusal: before anything was written.
+        Refusal: the run can't start; nothing has been written.
     """
     from firebox.engine.checks.first_samples import require_first_samples
 
@@ -222,7 +222,7 @@ def train(
 
 
 def assemble(configuration: Configuration, stop: StopRequest) -> Run:
-    """Builds a run that refuses, when its trainer engine starts, what can't work."""
+    """Builds a run whose guards check it when its trainer engine starts."""
     from firebox.engine.training.factory import build
 
     run = build(configuration, stop)
@@ -259,14 +259,14 @@ def take_up(run: Run, directory: RunDirectory) -> Run:
     """Locks the directory of a run to resume and loads its newest valid checkpoint.
 
     Args:
-        run: that was assembled for it.
-        directory: of the run to resume.
+        run: the run assembled for the directory.
+        directory: the directory of the run to resume.
 
     Returns:
-        The run that was loaded, in its directory; another one than was given where a checkpoint did not fit.
+        The loaded run, in its directory. It is not the run given if a checkpoint did not fit.
 
     Raises:
-        Refusal: another process has it, or none of its checkpoints can be used. It stays as it was.
+        Refusal: another process holds the directory, or none of its checkpoints can be used. It stays unchanged.
     """
     from firebox.engine.launch.resuming import load_newest
 
@@ -284,7 +284,7 @@ def take_up(run: Run, directory: RunDirectory) -> Run:
 
 
 def start(run: Run) -> None:
-    """Records what the run is made of and in, and starts the handlers."""
+    """Records the run's configuration and environment, and starts the handlers."""
     from firebox.engine.training.environment import environment
     from firebox.engine.training.skipped_steps import SkippedSteps
 
@@ -302,7 +302,7 @@ def start(run: Run) -> None:
 
 
 def finish(run: Run) -> None:
-    """Trains to the end, unless a stop comes; then has the handlers finish."""
+    """Trains to the end unless a stop is requested; then lets the handlers finish."""
     try:
         if run.iteration >= run.total_iterations:
             run.dispatcher.complete_pending(run.trainer)
@@ -320,7 +320,7 @@ def finish(run: Run) -> None:
 
 
 def close(run: Run) -> None:
-    """Brings everything to disk and ends what runs beside the training, each of it whatever else fails."""
+    """Flushes everything to disk and ends the background work; one failure does not prevent the rest."""
     with ExitStack() as ends:
         for stream in run.streams.values():
             ends.callback(stream.close)

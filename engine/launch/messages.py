@@ -1,4 +1,4 @@
-"""What a run says at its start and at its end."""
+"""The messages at the start and at the end of a run."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ logger = logging.getLogger("firebox")
 
 
 def filled(configuration: Configuration, default: Path) -> None:
-    """Says which parts came from the trainer's default configuration."""
+    """Names the parts taken from the trainer's default configuration."""
     for part in configuration.filled:
         named = configuration.data.named if part in ("datamodule", "datagenerator") else getattr(configuration, part)
         logger.info("%s: not given, taken from %s: %s", part, default, named.name)
 
 
 def started(run: Run) -> None:
-    """Says what is about to be trained, and where it goes."""
+    """Announces what is about to be trained, and the run directory."""
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
     where = f"from iteration {run.iteration}" if run.iteration else "from the start"
     logger.info(
@@ -57,12 +57,12 @@ def started(run: Run) -> None:
 
 
 def failed(error: BaseException, configuration: Configuration, estimated_memory: int | None = None) -> str:
-    """Reports what stopped the training; returns it in one line.
+    """Reports the error that stopped the training; returns it in one line.
 
     Args:
-        error: that stopped it.
-        configuration: of the run.
-        estimated_memory: bytes that the run was estimated to take; None if they could not be estimated.
+        error: the error that stopped the training.
+        configuration: the run's configuration.
+        estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
     """
     if _is_out_of_memory(error):
         batch = f"{configuration.data.kind}.batch_size {configuration.data.loading.batch_size}"
@@ -91,7 +91,7 @@ def left(reason: str) -> None:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """torch has an error of its own for accelerators alone; the CPU's allocator raises a RuntimeError."""
+    """Whether memory ran out. torch has an error class for accelerators only; on the CPU it is a RuntimeError."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
@@ -119,7 +119,7 @@ def completed_already(directory: RunDirectory, configuration: Configuration) -> 
 
 
 def decided_anew(directory: RunDirectory) -> None:
-    """Says that a run that a handler had ended is resumed, as its handlers are others now."""
+    """Says that a run that was ended early is resumed because its handlers have changed."""
     status = directory.status()
     logger.info(
         "%s was ended at iteration %d: %s; resuming it with the handlers given now, which decide whether it goes on",
@@ -130,12 +130,12 @@ def decided_anew(directory: RunDirectory) -> None:
 
 
 def damaged(directory: RunDirectory, found: str) -> None:
-    """Says that a completed run is not whole, and what is done about it."""
+    """Says that a completed run is damaged, and what is done about it."""
     logger.warning("%s is completed, but %s; going on from the newest checkpoint that is whole", directory.path, found)
 
 
 def checked(report: Report) -> None:
-    """Shows what was checked."""
+    """Shows the results of the checks."""
     for table in report.tables():
         results.print(table)
 
@@ -151,7 +151,7 @@ def ended(run: Run, state: State, reason: str) -> None:
 
 
 def _metrics(run: Run) -> Table:
-    """A row a split, a column a metric."""
+    """Returns the metrics as a table, one row per split and one column per metric."""
     splits = dict.fromkeys(name.partition("/")[0] for name in run.metrics)
     names = dict.fromkeys(name.partition("/")[2] for name in run.metrics)
     table = Table("split", *names, title=f"after {run.iteration} iterations")

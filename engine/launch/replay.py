@@ -1,4 +1,4 @@
-"""Recomputes any iteration of a run, by itself."""
+"""Recomputes any single iteration of a run."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from firebox.foundation.problems import Problem, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What an iteration did.
+    """The results of a recomputed iteration.
 
     Args:
-        row: its losses and learning rate.
-        recorded: the row that the run itself recorded of it; None: it did not get that far.
+        row: the iteration's losses and learning rate.
+        recorded: the row that the run itself recorded; None if it did not get that far.
         gradient_norms: the norm of all gradients that the optimizer was to step with, by its name.
         non_finite: the losses, and the parameters whose gradients, are NaN or infinite.
-        batch: as the model saw it, augmented.
-        shown: its images in [0, 1].
-        started_from: the iteration of the checkpoint that the replay began at; 0: the initialisation.
+        batch: the augmented batch that the model was given.
+        shown: the batch's images, in [0, 1].
+        started_from: the iteration of the checkpoint that the replay began at; 0 for the initialisation.
     """
 
     row: Row
@@ -57,12 +57,12 @@ class Replayed:
 
 
 def replay(configuration: Configuration, directory: RunDirectory, iteration: int) -> Replayed:
-    """Recomputes an iteration, from the nearest checkpoint before it.
+    """Recomputes an iteration, starting from the nearest checkpoint before it.
 
     Args:
-        configuration: the run's own.
-        directory: the run's.
-        iteration: counted from 1.
+        configuration: the run's configuration.
+        directory: the run's directory.
+        iteration: the iteration to recompute, starting at 1.
 
     Raises:
         Refusal: the run has no such iteration.
@@ -80,7 +80,7 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
 
 
 def _trains(named: Named) -> bool:
-    """Whether a handler may have a part in the training: it does more than observe and write."""
+    """Whether a handler may affect the training: it does more than observe and write."""
     kind: type[Handler] = named.component.target.load()
     return not (kind.observes or kind.writes)
 
@@ -132,7 +132,7 @@ def _replay(run: Run, directory: RunDirectory, iteration: int, started_from: int
 
 
 def recorded_row(directory: RunDirectory, iteration: int) -> dict[str, Any] | None:
-    """Returns what ``losses.jsonl`` has of a training iteration; None: nothing."""
+    """Returns the row of a training iteration in ``losses.jsonl``; None if there is none."""
     if not directory.losses.is_file():
         return None
     with directory.losses.open(encoding="utf-8") as lines:

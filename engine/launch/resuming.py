@@ -1,4 +1,4 @@
-"""Finds the run to resume, holds its configuration against the one given, and loads its newest valid checkpoint."""
+"""Finds the run to resume, compares its configuration with the one given, and loads its newest valid checkpoint."""
 
 from __future__ import annotations
 
@@ -104,18 +104,18 @@ def _started_over(
 
 
 def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) -> Run:
-    """Loads the newest checkpoint that is as it was written, fits the run, and has all before it on the disk.
+    """Loads the newest checkpoint that is undamaged, fits the run, and is preceded by complete records.
 
     A run that has no checkpoint starts over; so does one of whose checkpoints none can be continued because rows of its
     losses are gone, as starting over is what computes them again.
 
     Args:
-        run: that was assembled; it is loaded into.
-        directory: of the run.
-        assemble: assembles another one like it, for when a checkpoint turns out not to fit half-way through.
+        run: the assembled run, which is loaded into.
+        directory: the run's directory.
+        assemble: assembles an identical run, needed if a checkpoint fails to fit while it is being loaded.
 
     Returns:
-        The run that was loaded.
+        The loaded run.
 
     Raises:
         Refusal: there are checkpoints, and none can be used.
@@ -161,7 +161,7 @@ def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) 
 
 
 def lost_before(directory: RunDirectory, state: dict[str, Any], handlers: Mapping[str, type[Handler]]) -> str | None:
-    """Returns what is missing of what the handlers had written when a checkpoint was made; None if nothing is."""
+    """Returns which of the handlers' files from before a checkpoint are incomplete; None if all are complete."""
     states = state.get("handlers")
     for name, kind in handlers.items():
         if isinstance(states, dict) and name in states:
@@ -181,9 +181,9 @@ def ended_early(directory: RunDirectory, epochs: int) -> bool:
 
 
 def damage(directory: RunDirectory, configuration: Configuration) -> str | None:
-    """Returns why a completed run is not whole: its last checkpoint, or what was written before it; None if it is.
+    """Returns what is damaged in a completed run: its last checkpoint, or the records before it; None if nothing is.
 
-    A run that keeps no checkpoints has nothing that could be computed again.
+    A run that keeps no checkpoints has nothing that could be recomputed.
     """
     from firebox.engine.records import checkpoints
     from firebox.engine.training.handler import Handler

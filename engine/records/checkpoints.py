@@ -1,6 +1,7 @@
-"""A checkpoint exists or it doesn't.
+"""Checkpoints that exist whole or not at all.
 
-Written into a temporary sibling, file and folder flushed to disk, the manifest with its SHA-256 last, then renamed.
+A checkpoint is written into a temporary sibling folder and flushed to disk, its manifest with the SHA-256 last; then
+the folder is renamed.
 Reading verifies every byte. Loading never executes anything: ``weights_only=True``.
 """
 
@@ -29,23 +30,23 @@ _TEMPORARY = re.compile(r"\.iteration_\d+\.(writing|replaced)")
 
 
 class SaveError(TrainingFailure):
-    """A checkpoint could not be written; those that were there before are as they were."""
+    """A checkpoint could not be written; earlier ones are unchanged."""
 
 
 class DamagedCheckpoint(ValueError):
-    """A checkpoint whose bytes are not those that were written."""
+    """A checkpoint whose content differs from what was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a checkpoint says of itself.
+    """A checkpoint's description of itself.
 
     Args:
-        iteration: the last completed one.
-        epoch: that it belongs to, counted from 1.
-        metrics: by ``split/name``, those measured at this very iteration.
-        configuration: SHA-256 of the run's configuration.
-        files: by name, {"sha256": ..., "bytes": ...}.
+        iteration: the last completed iteration.
+        epoch: the epoch of that iteration, starting at 1.
+        metrics: the metrics measured at this iteration, by ``split/name``.
+        configuration: the SHA-256 of the run's configuration.
+        files: SHA-256 and size of each file, by name: ``{"sha256": ..., "bytes": ...}``.
     """
 
     iteration: int
@@ -55,18 +56,18 @@ class Manifest:
     files: dict[str, dict[str, Any]]
 
     def text(self) -> str:
-        """The manifest as its file has it, down to the byte: with a digest of itself."""
+        """Returns the text of the manifest's file, which includes its own digest."""
         content = json.dumps(asdict(self), sort_keys=True)
         return json.dumps({**asdict(self), "sha256": _digest(content.encode())}, sort_keys=True, indent=1) + "\n"
 
 
 def path_of(folder: Path, iteration: int) -> Path:
-    """Returns where the checkpoint of an iteration is, in the folder of all checkpoints."""
+    """Returns the path of an iteration's checkpoint in the folder of all checkpoints."""
     return folder / f"iteration_{iteration:08d}"
 
 
 def iterations_in(folder: Path) -> list[int]:
-    """Returns the iterations that have a checkpoint, in order."""
+    """Returns the iterations that have a checkpoint, in ascending order."""
     if not folder.is_dir():
         return []
     return sorted(int(match[1]) for entry in folder.iterdir() if (match := _NAME.fullmatch(entry.name)))
@@ -82,19 +83,19 @@ def save(
     configuration: str,
     read_back: bool = False,
 ) -> Path:
-    """Writes a checkpoint; returns when it is on the disk.
+    """Writes a checkpoint, and returns once it is on the disk.
 
     Args:
-        folder: of all checkpoints of the run.
-        state: tensors, numbers, texts, lists and maps of them.
-        iteration: the last completed one.
-        epoch: that it belongs to.
+        folder: the folder of the run's checkpoints.
+        state: nested dicts and lists of tensors, numbers and texts.
+        iteration: the last completed iteration.
+        epoch: the epoch of that iteration, starting at 1.
         metrics: see ``Manifest``.
         configuration: see ``Manifest``.
         read_back: load what was written and compare it with the state, before the checkpoint exists.
 
     Raises:
-        SaveError: it could not be written, or not be read back. Nothing half-made stays.
+        SaveError: it could not be written or read back; nothing incomplete is left behind.
     """
     import torch
 
@@ -149,7 +150,7 @@ def verify(path: Path) -> Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Reads a checkpoint's manifest and verifies that it is as it was written, and this checkpoint's.
+    """Reads a checkpoint's manifest and verifies that it is undamaged and belongs to this checkpoint.
 
     Raises:
         DamagedCheckpoint: it is not.
@@ -205,7 +206,7 @@ def _refuse_unreadable(file: Path, state: Mapping[str, Any]) -> None:
 
 
 def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
-    """Returns the newest checkpoint that is as it was written, and what is wrong with newer ones."""
+    """Returns the newest undamaged checkpoint, and what is wrong with newer ones."""
     damaged: list[str] = []
     for iteration in reversed(iterations_in(folder)):
         path = path_of(folder, iteration)
@@ -219,7 +220,7 @@ def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
 
 
 def valid_manifests(folder: Path) -> list[Manifest]:
-    """Returns the manifests that are as they were written and whose files have the right size, by iteration.
+    """Returns the undamaged manifests whose files have the right size, ordered by iteration.
 
     The content of the files is not read: ``verify`` does that.
     """
@@ -236,7 +237,7 @@ def valid_manifests(folder: Path) -> list[Manifest]:
 
 
 def clean(folder: Path) -> list[str]:
-    """Removes what a killed write left; a checkpoint that was moved aside for its successor moves back.
+    """Removes the remains of a killed write, and restores a checkpoint that was moved aside for its successor.
 
     Returns:
         The names of what was removed.
@@ -255,7 +256,7 @@ def clean(folder: Path) -> list[str]:
 
 
 def remove(path: Path) -> None:
-    """Removes a checkpoint; one that is half removed is never taken for one."""
+    """Removes a checkpoint in such a way that a partly removed one is never mistaken for a checkpoint."""
     doomed = path.parent / f".{path.name}.replaced"
     path.rename(doomed)
     shutil.rmtree(doomed)

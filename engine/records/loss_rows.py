@@ -32,8 +32,8 @@ def whole_rows(path: Path, last: Mapping[str, int]) -> Rows:
     """Reads a file of rows up to the first one that is torn, doubled, out of order, or later than wanted.
 
     Args:
-        path: of the file; one that does not exist has no rows.
-        last: by split, the last iteration that is wanted; rows of other splits aren't.
+        path: the file; one that does not exist has no rows.
+        last: the last iteration wanted of each split; rows of other splits are not wanted.
     """
     train, evaluations, evaluated, end = 0, 0, 0, 0
     if not path.is_file():
@@ -57,11 +57,11 @@ def whole_rows(path: Path, last: Mapping[str, int]) -> Rows:
 
 
 def truncate(path: Path, last: Mapping[str, int]) -> None:
-    """Cuts a file of rows after the last one to be kept; what is torn, doubled or out of order goes, too.
+    """Cuts a file of rows after the last one to keep, or before the first that is torn, doubled or out of order.
 
     Args:
-        path: of the file; one that does not exist stays so.
-        last: by split, the last iteration to keep; rows of other splits go.
+        path: the file; nothing happens if it does not exist.
+        last: the last iteration to keep of each split; rows of other splits are removed.
     """
     rows = whole_rows(path, last)
     if rows.rest:

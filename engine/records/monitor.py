@@ -1,4 +1,4 @@
-"""Which of a run's checkpoints is the best, as the run's own checkpoint handler has it."""
+"""The choice of a run's best checkpoint, by the criterion of its own checkpoint handler."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """A metric and which of its values is better.
+    """A metric, and whether lower or higher values of it are better.
 
     Args:
-        metric: such as ``validation/loss``.
-        mode: min or max.
+        metric: the metric's name, such as ``validation/loss``.
+        mode: ``min`` if lower values are better, ``max`` if higher ones are.
     """
 
     metric: str
     mode: str
 
     def rank(self, value: float) -> float:
-        """Returns a number that is smaller the better the value is; NaN is worst."""
+        """Returns a sort key: the better the value, the smaller the key; NaN is worst."""
         if math.isnan(value):
             return math.inf
         return value if self.mode == "min" else -value
@@ -62,11 +62,11 @@ def _watched(attributes: Mapping[str, Any], settings: Mapping[str, Any]) -> Moni
 
 
 def ranked(manifests: Iterable[Manifest], monitor: Monitor) -> list[Manifest]:
-    """Returns those that a finite value was measured at, best first; of equal ones the earlier."""
+    """Returns the manifests with a finite value of the metric, best first, and the earlier first among equals."""
     measured = [m for m in manifests if math.isfinite(m.metrics.get(monitor.metric, math.nan))]
     return sorted(measured, key=lambda manifest: monitor.rank(manifest.metrics[monitor.metric]))
 
 
 def best_of(manifests: Iterable[Manifest], monitor: Monitor) -> Manifest | None:
-    """Returns the best of those that a finite value was measured at; None: there is none."""
+    """Returns the best manifest with a finite value of the metric; None if there is none."""
     return next(iter(ranked(manifests, monitor)), None)

@@ -1,4 +1,4 @@
-"""A run's directory: claimed by one process, never half-made."""
+"""A run's directory: its files, its status, and the lock that one process holds."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ State = Literal["running", "completed", "interrupted", "failed"]
 STARTING = ".starting_"
 """How the name of a directory begins that has no version yet."""
 NO_STATUS = "no readable status"
-"""The reason that is given for a status that can't be read."""
+"""The reason given for a status that can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a run is doing, as ``status.json`` has it.
+    """A run's status, as recorded in ``status.json``.
 
     Args:
-        state: running, completed, interrupted or failed.
-        iteration: the last one that was completed when it was written.
-        reason: why it is in this state.
+        state: ``running``, ``completed``, ``interrupted`` or ``failed``.
+        iteration: the last completed iteration at the time of writing.
+        reason: the reason for the state.
     """
 
     state: State
@@ -48,7 +48,7 @@ class RunDirectory:
     """Paths in a run's directory, and the lock that one process holds on it.
 
     Args:
-        path: of the directory.
+        path: the directory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class RunDirectory:
         self._lock.follow(path / ".lock")
 
     def lock(self) -> None:
-        """Takes the directory for this process; the lock ends with the process, however it ends.
+        """Locks the directory for this process; the lock ends with the process, however it ends.
 
         Raises:
             Refusal: another process has it, or its lock can't be opened.
@@ -83,7 +83,7 @@ class RunDirectory:
         self._lock.take()
 
     def unlock(self) -> None:
-        """Gives the directory back."""
+        """Releases the lock."""
         self._lock.give_back()
 
     def in_use(self) -> bool:
@@ -99,21 +99,21 @@ class RunDirectory:
         return Status("running", 0, NO_STATUS)
 
     def recorded_status(self) -> dict[str, Any]:
-        """Returns what ``status.json`` holds; nothing where it can't be read."""
+        """Returns the content of ``status.json``; an empty dict if it can't be read."""
         return _read_json(self.path / "status.json")
 
     def write_status(self, state: State, iteration: int, reason: str) -> None:
-        """Replaces ``status.json`` in one step."""
+        """Replaces ``status.json`` atomically."""
         content = {"status": state, "iteration": iteration, "reason": reason, "updated": _now()}
         write_whole(self.path / "status.json", json.dumps(content, indent=1) + "\n")
 
     def write_configuration(self, configuration: Configuration) -> None:
-        """Writes the resolved configuration; valid as a configuration file."""
+        """Writes the resolved configuration, which is valid as a configuration file."""
         text = write(plain(configuration, self.path))
         write_whole(self.configuration, f"# The resolved configuration of this run\n{text}")
 
     def write_environment(self, environment: dict[str, Any]) -> None:
-        """Writes what the run runs in; of a resumed run, what it ran in before comes after it, under ``earlier``."""
+        """Writes the run's environment; environments from before a resume are kept under ``earlier``."""
         before = self.recorded_environment()
         if before:
             earlier = before.pop("earlier", [])
@@ -123,7 +123,7 @@ class RunDirectory:
         write_whole(self.environment, json.dumps(environment, indent=1) + "\n")
 
     def recorded_environment(self) -> dict[str, Any]:
-        """Returns what the run ran in, as it was recorded; nothing where there is no readable record."""
+        """Returns the recorded environment; an empty dict if there is no readable record."""
         return _read_json(self.environment)
 
     def open_tensorboard(self, iteration: int) -> TensorBoardWriter:
@@ -148,7 +148,7 @@ def is_run(path: Path) -> bool:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Returns the map that a file holds; an empty one where it can't be read, or holds something else."""
+    """Returns the dict that a JSON file holds; an empty one if it can't be read or holds something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -44,9 +44,9 @@ class Unstorable(ValueError):
     """A value that could not be read back from a checkpoint.
 
     Args:
-        keys: that lead to it from the top of the state.
-        found: what it is, such as "a deque".
-        way_out: what to store in its place; empty where there is no general answer.
+        keys: the keys that lead to the value from the top of the state.
+        found: the kind of value, such as "a deque".
+        way_out: what to store instead; empty if there is no general answer.
     """
 
     def __init__(self, keys: tuple[Any, ...], found: str, way_out: str = "") -> None:
@@ -66,7 +66,7 @@ def snapshot(value: Any, keys: tuple[Any, ...] = ()) -> Any:
 
     Args:
         value: the state.
-        keys: that lead to it, for the message.
+        keys: the keys that lead to it, for the message.
 
     Raises:
         Unstorable: names the first value that a checkpoint can't hold, and where it is.

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, written when they are asked to be."""
+"""TensorBoard's event files, written synchronously."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EventFile(FileWriter):
     buffer when the call returns, and what fails raises.
 
     Args:
-        folder: of the event files.
+        folder: the folder of the event files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,8 +86,8 @@ class TensorBoardWriter(SummaryWriter):
     """tensorboardX's writer on an ``EventFile``.
 
     Args:
-        folder: of the event files.
-        purge_step: what earlier files have from this step on is hidden; None: nothing is.
+        folder: the folder of the event files.
+        purge_step: the first step whose points in earlier files are hidden; None to hide nothing.
     """
 
     def __init__(self, folder: Path, *, purge_step: int | None = None) -> None:
@@ -107,7 +107,7 @@ class TensorBoardWriter(SummaryWriter):
         self._file.event_writer.show()
 
     def flush(self) -> None:
-        """Brings to disk all that was added before."""
+        """Flushes everything added so far to disk."""
         self._file.flush()
 
     def close(self) -> None:
@@ -118,8 +118,8 @@ class TensorBoardWriter(SummaryWriter):
         """Adds several scalars as one event.
 
         Args:
-            values: by tag.
-            iteration: that they belong to.
+            values: the scalars by tag.
+            iteration: the iteration that they belong to.
         """
         summary = Summary(
             value=[Summary.Value(tag=printable(tag), simple_value=value) for tag, value in values.items()]
@@ -127,13 +127,13 @@ class TensorBoardWriter(SummaryWriter):
         self._file.add_summary(summary, iteration)
 
     def add_png(self, tag: str, png: bytes, shape: tuple[int, int, int], iteration: int) -> None:
-        """Adds an image that is encoded already.
+        """Adds an encoded image.
 
         Args:
-            tag: of the image.
+            tag: the image's tag.
             png: the encoded image.
-            shape: (C, H, W).
-            iteration: that it belongs to.
+            shape: the image's shape, (C, H, W).
+            iteration: the iteration that it belongs to.
         """
         channels, height, width = shape
         image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
@@ -143,7 +143,7 @@ class TensorBoardWriter(SummaryWriter):
         """Adds this run to the HPARAMS tab.
 
         Args:
-            parameters: numbers, texts and truth values by name.
+            parameters: numbers, strings and booleans by name.
             metrics: the tags of scalars to show beside them.
         """
         from tensorboardX.summary import hparams

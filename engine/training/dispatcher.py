@@ -25,8 +25,8 @@ class Entry:
     """An action and when it is due.
 
     Args:
-        phase: its place in the order; within a phase, the order of registration.
-        period: in iterations; None: whenever an evaluation was made at the iteration.
+        phase: the action's place in the order; within a phase, actions follow the order of registration.
+        period: the interval in iterations; None for every iteration at which an evaluation was made.
         action: returns False where it was abandoned because a stop was requested.
     """
 
@@ -36,11 +36,11 @@ class Entry:
 
 
 class Dispatcher:
-    """Calls the registered actions at the iterations that they are due at, in the order of their phases.
+    """Calls the registered actions at the iterations at which they are due, in the order of their phases.
 
     Args:
-        epoch_length: iterations in an epoch.
-        stop: polled at every iteration.
+        epoch_length: the number of iterations in an epoch.
+        stop: the stop request, polled at every iteration.
     """
 
     def __init__(self, epoch_length: int, stop: StopRequest) -> None:
@@ -81,11 +81,11 @@ class Dispatcher:
 
     @property
     def pending(self) -> bool:
-        """Whether actions of the last iteration are still to be done, because a stop came in between."""
+        """Whether actions of the last iteration are still to be done because a stop was requested meanwhile."""
         return self._pending is not None
 
     def complete_pending(self, trainer: Engine) -> None:
-        """Does what a stop left undone of the last iteration."""
+        """Completes the actions of the last iteration that a stop left undone."""
         if self._pending is not None:
             self._dispatch(trainer, trainer.state.iteration, self._pending)
 

@@ -1,4 +1,4 @@
-"""What a run runs in."""
+"""The environment that a run trains in."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _name_of(device: torch.device) -> str:
 
 
 def version(package: str) -> str | None:
-    """Returns the installed version of a package; None: it is not installed."""
+    """Returns the installed version of a package; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Assembles a run. Reads as the list of what a run is made of."""
+"""Assembles a run from its configuration."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     """Assembles a run from its configuration. Nothing is written; the run has no directory yet.
 
     Args:
-        configuration: what to assemble.
-        stop: polled while the run goes on; None: nothing stops it.
-        data: the datamodule; None: the one that the configuration names.
+        configuration: the run's configuration.
+        stop: the stop request, polled during the run; None if nothing may stop it.
+        data: the datamodule; None for the one that the configuration names.
 
     Raises:
-        Refusal: the data can't be had, or a component can't be constructed.
+        Refusal: the data can't be read, or a component can't be constructed.
     """
     stop = stop or StopRequest()
     device = choose_device(configuration.training.device)
@@ -81,7 +81,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     epoch_length = len(streams["train"])
     trainer.load_state_dict({"iteration": 0, "epoch_length": epoch_length, "max_epochs": training.epochs})
     for engine in (trainer, evaluator):
-        engine.logger.setLevel(logging.CRITICAL)  # what goes wrong is reported once, by the launch
+        engine.logger.setLevel(logging.CRITICAL)  # errors are reported once, by the launch
     run = Run(
         configuration=configuration,
         device=device,
@@ -105,7 +105,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
 
 
 def construct(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
-    """Constructs a component; what goes wrong in its constructor is refused with the place that names it."""
+    """Constructs a component; an error in its constructor is refused with the place that names it."""
     parts = {name: construct(part, f"{key}.{name}") for name, part in named.parts.items()}
     try:
         return named.build(*injected, **injected_by_name, **parts)
@@ -199,7 +199,7 @@ def build_update(configuration: Configuration, module: Module, device: torch.dev
 
 
 def build_augmentation(loading: Loading) -> Augmentation | None:
-    """Makes the random augmentation of training batches, where there is any."""
+    """Makes the random augmentation of training batches; None if there is none."""
     entries: list[tuple[str, dict[str, Any]]] = []
     for entry in loading.augmentations:
         if isinstance(entry, str):

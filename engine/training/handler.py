@@ -1,4 +1,4 @@
-"""What every handler is: behaviour attached to the events of a run's engines."""
+"""The base class of handlers: behaviour attached to the events of a run's engines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Handler(ABC):
         """Called when the run directory exists and any checkpoint has been loaded, before the first iteration."""
 
     def finish(self) -> bool | None:
-        """Called when the training is complete; returns False where a stop came in between."""
+        """Called when the training is complete; returns False if a stop interrupted it."""
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what must survive a restart: tensors, NumPy's arrays and numbers, None, truth values, numbers, texts,
@@ -58,9 +58,9 @@ class Handler(ABC):
         earlier one, at last to its start, and computes again what was lost.
 
         Args:
-            directory: of the run.
-            state: of the handler, in the checkpoint.
-            iteration: of the checkpoint.
+            directory: the run's directory.
+            state: the handler's state in the checkpoint.
+            iteration: the checkpoint's iteration.
 
         Returns:
             None if everything is there.
@@ -68,7 +68,7 @@ class Handler(ABC):
         return None
 
     def flush(self) -> None:
-        """Brings to disk what is buffered. Called before a checkpoint becomes valid and at the end."""
+        """Flushes buffers to disk. Called before a checkpoint becomes valid and at the end."""
 
     def close(self) -> None:
         """Called at the end of the run, however it ended."""

@@ -20,14 +20,14 @@ class TrainingIteration:
     """One iteration: seed, prepare the batch, have the module make its step, keep the losses on the device.
 
     Args:
-        module: makes the step.
-        update: updates the parameters.
-        seeder: addresses the iteration's randomness.
-        preparation: converts and augments the batch, on the device.
-        losses: takes what the step reports.
+        module: the module whose step is made.
+        update: the optimizers' update.
+        seeder: seeds the generators for the iteration.
+        preparation: the conversion and augmentation of the batch, on the device.
+        losses: the record of the reported losses.
         accumulation: microbatches per batch; one optimizer step per batch.
-        precision: dtype of the forward pass.
-        device: that the model is on.
+        precision: the dtype of the forward pass.
+        device: the model's device.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class EvaluationIteration:
     """One batch of an evaluation. What it draws at random is the same at every evaluation.
 
     Args:
-        module: makes the step.
-        preparation: converts the batch, on the device.
-        stop: ends the evaluation where a stop was requested.
-        seed: of the run.
+        module: the module whose step is made.
+        preparation: the conversion of the batch, on the device.
+        stop: the stop request, which ends the evaluation.
+        seed: the run's seed.
     """
 
     def __init__(self, module: Module, *, preparation: Preparation, stop: StopRequest, seed: int) -> None:

@@ -12,12 +12,12 @@ from firebox.engine.training.update import MOST_PENDING
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one iteration reported.
+    """The losses that one iteration reported.
 
     Args:
-        iteration: counted from 1.
-        learning_rate: that the iteration was made with.
-        losses: every term by name.
+        iteration: the iteration, starting at 1.
+        learning_rate: the learning rate of the iteration.
+        losses: all loss terms by name.
         finite: whether the loss and its gradients were; an iteration where they were not took no step.
     """
 
@@ -44,11 +44,11 @@ class LossRecord:
     def add(
         self, iteration: int, learning_rate: float, losses: Mapping[str, torch.Tensor], non_finite: torch.Tensor
     ) -> None:
-        """Takes what an iteration reports.
+        """Adds what an iteration reports.
 
         Args:
-            iteration: counted from 1.
-            learning_rate: that it was made with.
+            iteration: the iteration, starting at 1.
+            learning_rate: the learning rate of the iteration.
             losses: scalars of shape (), detached, on the device.
             non_finite: of shape (), on the device: 1 where a loss or a gradient was not finite, else 0.
         """

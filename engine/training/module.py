@@ -1,4 +1,4 @@
-"""What every module is: the training logic around a model."""
+"""The base class of modules: the training logic around a model."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ OutputKind = Literal["pixels", "pixel_logits", "class_logits"]
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What an evaluation step returns, for metrics to read.
+    """The result of an evaluation step, which metrics read.
 
     Args:
-        losses: every loss term by name, one value a sample, (N,).
+        losses: all loss terms by name, one value per sample, (N,).
         prediction: images in [0, 1] (N, C, H, W), or logits (N, classes).
         target: images in [0, 1] (N, C, H, W), or labels (N,) int64.
     """
@@ -47,7 +47,7 @@ class Module(ABC):
 
     Args:
         model: the network.
-        specification: of the data.
+        specification: the data's specification.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
@@ -65,7 +65,7 @@ class Module(ABC):
 
     @property
     def output_kind(self) -> OutputKind | None:
-        """What it takes the model's output for: that of its pixel loss. None if it does not say."""
+        """How it interprets the model's output: as its pixel loss does. None if undeclared."""
         return self.loss.takes if isinstance(self.loss, PixelLoss) else None
 
     def parameters(self) -> dict[str, list[torch.nn.Parameter]]:
@@ -81,7 +81,7 @@ class Module(ABC):
             update: called with each loss to minimise; knows the iteration.
 
         Returns:
-            Every loss term by name, detached scalars of shape (); the total is ``loss``.
+            All loss terms by name, detached scalars of shape (); the total is ``loss``.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""An optimizer's step without what torch wraps around it."""
+"""An optimizer's step without the wrapper that torch puts around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose a state is: what belongs to a run's state beside the model, and who is named where a state can't be used."""
+"""The owners of a run's state: what belongs to it besides the model, and whom to name if a state can't be used."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class UnstorableState(TrainingFailure):
     """A state that could not be read back from a checkpoint.
 
     Args:
-        owner: the part of the run that it belongs to.
-        error: what was found.
+        owner: the part of the run that the state belongs to.
+        error: the value that was found.
     """
 
     def __init__(self, owner: str, error: Unstorable) -> None:
@@ -70,10 +70,10 @@ def network_state(part: torch.nn.Module | torch.nn.Parameter) -> Any:
 
 
 def load_network(part: torch.nn.Module | torch.nn.Parameter, state: Any) -> None:
-    """Gives a network or a parameter of the module's own its state back.
+    """Restores the state of a network or a parameter of the module's own.
 
     Raises:
-        ValueError: it has another shape.
+        ValueError: the state has another shape.
     """
     if isinstance(part, torch.nn.Module):
         part.load_state_dict(state)
@@ -85,10 +85,10 @@ def load_network(part: torch.nn.Module | torch.nn.Parameter, state: Any) -> None
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Gives an optimizer its state back.
+    """Restores an optimizer's state.
 
     Raises:
-        ValueError: it is of other parameters; torch itself looks at their number alone.
+        ValueError: the state is of other parameters; torch itself compares only their number.
     """
     optimizer.load_state_dict(state)
     if not type(optimizer).__module__.startswith("torch.optim."):
@@ -129,12 +129,12 @@ def _tensors(state: Any) -> Iterator[torch.Tensor]:
 
 @contextmanager
 def restoring(owner: str, state: Any, *keys: str) -> Iterator[None]:
-    """Turns whatever goes wrong in the block into a StateMismatch that says whose state it is and what differs.
+    """Turns an error in the block into a StateMismatch that says whose state it is and what differs.
 
     Args:
-        owner: whose state is being given back.
-        state: of the run.
-        keys: that lead to the owner's part of it.
+        owner: the part of the run whose state is being restored.
+        state: the run's state.
+        keys: the keys that lead to the owner's part of the state.
     """
     part = state
     for key in keys:

@@ -1,4 +1,4 @@
-"""What every pixel loss is: how far a model's output is from the images it should give."""
+"""The base class of pixel losses: how far a model's output is from its target images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PixelLoss(ABC):
         """Returns the loss that a module was given, which may be its name where it is constructed in Python.
 
         Raises:
-            ValueError: it is no pixel loss.
+            ValueError: it is not a pixel loss.
         """
         loss = built("loss", given)
         if not isinstance(loss, PixelLoss):
@@ -48,7 +48,7 @@ class PixelLoss(ABC):
 
         Args:
             output: the model's output, (N, C, H, W).
-            images: what it should be, (N, C, H, W) in one of the ranges in ``targets``.
+            images: the target images, (N, C, H, W), in one of the ranges in ``targets``.
         """
 
     def per_image(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Ignite's engine, silent where nobody listens."""
+"""Ignite's engine without the cost of messages and events that nobody uses."""
 
 from __future__ import annotations
 

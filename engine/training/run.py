@@ -1,4 +1,4 @@
-"""A run: everything that one training is made of."""
+"""A run: all parts of one training."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ logger = logging.getLogger("firebox")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """What the factory assembled, for handlers to work with. What changes is read from properties.
+    """The assembled parts of a training, for handlers to use. Properties give what changes.
 
     Args:
-        configuration: that all of it was assembled from.
-        device: that the run trains on.
+        configuration: the run's configuration.
+        device: the run's device.
         data: the datamodule or datagenerator.
         streams: the batches of each split that exists.
-        preparation: takes an evaluation batch from the stream to the device.
+        preparation: the conversion of an evaluation batch, on the device.
         model: the network.
         module: the training logic around it.
-        update: the optimizers and how they step.
-        training: what the trainer engine does with a batch.
+        update: the optimizers' update.
+        training: the function that the trainer engine calls with a batch.
         trainer: the engine that trains.
         evaluator: the engine that evaluates.
-        dispatcher: who acts after which iteration.
-        losses: the losses of every iteration.
-        stop: whether a signal asked to stop.
-        background: the thread that writes.
-        handlers: by name, in the order of their phases.
+        dispatcher: the schedule of the handlers' actions.
+        losses: the record of every iteration's losses.
+        stop: the stop request that signals set.
+        background: the writing thread.
+        handlers: the handlers by name, in the order of their phases.
     """
 
     configuration: Configuration
@@ -91,12 +91,12 @@ class Run:
 
     @property
     def iteration(self) -> int:
-        """The last completed iteration, counted from 1."""
+        """The last completed iteration, starting at 1; 0 before the first."""
         return int(self.trainer.state.iteration)
 
     @property
     def epoch(self) -> int:
-        """The epoch of the last completed iteration, counted from 1."""
+        """The epoch of the last completed iteration, starting at 1; 0 before the first."""
         return -(-self.iteration // self.epoch_length)
 
     @property
@@ -162,15 +162,15 @@ class Run:
         self._state.directory = directory
 
     def average(self, model: torch.nn.Module) -> None:
-        """Has another model evaluated, shown and archived instead of the trained one: the average of its weights."""
+        """Sets the model that is evaluated, shown and archived instead of the trained one: its averaged weights."""
         self._state.averaged_model = model
 
     def record_evaluation(self, split: Split, values: Mapping[str, Any]) -> None:
-        """Takes the metrics of an evaluation made at the last iteration.
+        """Records the metrics of an evaluation made at the last iteration.
 
         Args:
-            split: that was evaluated; what is due after an evaluation follows one of the validation split.
-            values: by the metrics' names; what is no single number becomes a table.
+            split: the evaluated split; actions due after an evaluation follow that of the validation split.
+            values: the metrics by name; one that is not a single number becomes a table.
         """
         for name, value in values.items():
             if is_number(value):
@@ -182,7 +182,7 @@ class Run:
 
     @contextmanager
     def evaluating(self) -> Iterator[torch.nn.Module]:
-        """Puts the evaluated model into the module, in evaluation mode, for as long as the block lasts."""
+        """Puts the evaluated model into the module, in evaluation mode, for the duration of the block."""
         trained, evaluated = self.model, self.evaluated_model
         self.module.model = evaluated
         try:
@@ -202,15 +202,15 @@ class Run:
             self._state.writer.close()
 
     def every(self, interval: str, action: Action, phase: Phase) -> None:
-        """Has ``action`` called at an interval such as ``1 epoch`` or ``100 iterations``."""
+        """Schedules ``action`` at an interval such as ``1 epoch`` or ``100 iterations``."""
         self.dispatcher.add(phase, iterations(interval, self.epoch_length), action)
 
     def after_evaluation(self, action: Action, phase: Phase) -> None:
-        """Has ``action`` called at the iterations at which an evaluation was made."""
+        """Schedules ``action`` for the iterations at which an evaluation was made."""
         self.dispatcher.add(phase, None, action)
 
     def on_stop(self, action: Action) -> None:
-        """Has ``action`` called before the training ends because a stop was requested."""
+        """Schedules ``action`` for the moment before the training ends because a stop was requested."""
         self.dispatcher.save_on_stop = action
 
     def state_dict(self) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class Run:
         return taken
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts the run where a checkpoint left it.
+        """Restores the run to the state of a checkpoint.
 
         Raises:
             StateMismatch: a part of the state is missing or does not fit. The run is then half loaded and of no

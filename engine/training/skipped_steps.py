@@ -1,4 +1,4 @@
-"""Says that steps were left out because a loss or gradients were not finite."""
+"""Warnings of steps that were skipped because a loss or a gradient was not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes while a run goes on."""
+"""The mutable state of a run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class State:
-    """What changes while a run goes on. It belongs to the run: nothing but the run's own methods writes it.
+    """The mutable state of a run, written by the run's own methods only.
 
     Args:
-        directory: of the run; None before it begins.
-        writer: of TensorBoard's events; None before its first use.
+        directory: the run's directory; None before the run begins.
+        writer: the TensorBoard writer; None before its first use.
         resumed_at: the iteration of the checkpoint that was loaded; 0 if none was.
         metrics: the latest value of each metric, by ``split/name``.
         tables: the latest evaluations' metrics that are not scalars, by ``split/name``.

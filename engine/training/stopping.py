@@ -1,4 +1,4 @@
-"""Stopping on a signal: finish the step, save, leave."""
+"""Stopping on a signal: the step is finished, a checkpoint is saved, and the process exits."""
 
 from __future__ import annotations
 

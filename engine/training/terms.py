@@ -20,7 +20,7 @@ class UnusableModule(TrainingFailure):
     """A module whose steps give nothing that a run can train by or record.
 
     Args:
-        faults: what is wrong, each with what is expected.
+        faults: the faults, each with what is expected.
     """
 
     def __init__(self, faults: Iterable[str]) -> None:

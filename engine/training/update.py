@@ -19,10 +19,10 @@ class Update:
     ``update(loss)`` serves a module with one optimizer; one that owns several names which: ``update(loss, "critic")``.
 
     Args:
-        optimizers: by the name that the module gave their parameters.
-        device: that the losses are on.
-        gradient_clip_norm: largest norm of an optimizer's gradients; None: no limit.
-        scaler: scales the loss, for float16; None: no scaling.
+        optimizers: the optimizers, by the name that the module gave their parameters.
+        device: the losses' device.
+        gradient_clip_norm: the largest norm of an optimizer's gradients; None for no limit.
+        scaler: the gradient scaler for float16; None for no scaling.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Update:
         """Says which microbatch of an accumulated batch comes next.
 
         Args:
-            share: its share of the batch's samples, in (0, 1].
-            last: whether the optimizer's step is due after it.
+            share: the microbatch's share of the batch's samples, in (0, 1].
+            last: whether the optimizer steps after it.
         """
         self._share = share
         self._last = last
@@ -96,7 +96,7 @@ class Update:
 
         Args:
             loss: scalar of shape ().
-            name: of the optimizer.
+            name: the optimizer's name.
         """
         optimizer = self.optimizers[name]
         # Not detach(): what is watched is written to, and a graph may hold the loss at the version that it has.
