@@ -120,7 +120,8 @@ def digest_of(configuration: Configuration) -> str:
             text = str(settings.pop(name, ""))
             if key != configuration.data.kind:
                 settings[name] = Path(text).name
-    content.pop("handlers")
+    for name in ("handlers", "scheduler"):
+        content.pop(name)
     for name in ("epochs", "device"):
         content["training"].pop(name)
     for name in ("workers", "timeout", "placement"):

@@ -119,3 +119,13 @@ def _said_of(target: Target) -> Mapping[str, Any]:
         return {} if definition is None else attributes(definition)
     except (SyntaxError, ValueError, OSError, ImportError, RecursionError, MemoryError):
         return {}
+
+
+def recorded_epochs(path: Path) -> int:
+    """Returns the number of epochs that a run's configuration file has; 0 if it can't be read."""
+    try:
+        training = recorded_values(path).get("training")
+    except Unreadable:
+        return 0
+    epochs = training.get("epochs") if isinstance(training, dict) else None
+    return epochs if isinstance(epochs, int) else 0

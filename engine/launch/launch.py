@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,11 +13,10 @@ from typing import TYPE_CHECKING
 from firebox.engine.checks.guard import attach_guards
 from firebox.engine.configuration import Configuration, plain, read
 from firebox.engine.configuration.trainer import Trainer
-from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.launch import messages
 from firebox.engine.launch.circumstances import refuse_other_circumstances
-from firebox.engine.launch.continuity import differing
-from firebox.engine.launch.processes import refuse_several
+from firebox.engine.launch.completion import completed, ended_early
+from firebox.engine.launch.processes import refuse_second_import, refuse_several
 from firebox.engine.records.claiming import claim, renew
 from firebox.engine.records.own_code import code_of, keep
 from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State
@@ -27,7 +24,7 @@ from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
-from firebox.foundation.problems import Interrupted, Mark, Problem, Refusal
+from firebox.foundation.problems import Interrupted, Refusal
 
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
@@ -89,10 +86,11 @@ def launch_with(request: Request, stop: StopRequest) -> int:
     refuse_second_import()
     refuse_several()
     configuration, resumed = configure(request)
-    if resumed is not None and completed(resumed, configuration):
-        messages.completed_already(resumed, configuration)
-        return COMPLETED
     if resumed is not None:
+        if completed(resumed, configuration):
+            early = ended_early(resumed, configuration.training.epochs)
+            messages.completed_already(resumed, configuration, early=early)
+            return COMPLETED
         refuse_other_circumstances(resumed, configuration, request.allowed_changes)
     from firebox.engine.checks.report import preflight
 
@@ -101,21 +99,6 @@ def launch_with(request: Request, stop: StopRequest) -> int:
         messages.checked(report)
         return COMPLETED
     return stop.exit_code if stop.requested else train(configuration, resumed, stop, report.estimated_memory)
-
-
-def refuse_second_import() -> None:
-    """Refuses to train in a process that multiprocessing has begun by importing the user's script once more.
-
-    Raises:
-        Refusal: this is one.
-    """
-    # As multiprocessing itself recognises it.
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        message = (
-            "multiprocessing imports this script again in each process that it starts, which would train it again; "
-            'expected the call that trains below: if __name__ == "__main__":'
-        )
-        raise Refusal([Problem("", message, Mark(str(sys.argv[0])))])
 
 
 def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
@@ -134,36 +117,6 @@ def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
     return find_run(
         trainer, request.path, request.assignments, wanted=request.resume, allowed_changes=request.allowed_changes
     )
-
-
-def completed(directory: RunDirectory, configuration: Configuration) -> bool:
-    """Whether a run has been trained for as many epochs as it is now to be, and what it left is whole.
-
-    One that a handler ended early is not, where its handlers have changed: they decide anew whether it goes on.
-    """
-    epochs = _recorded_epochs(directory)
-    if directory.status().state != "completed" or configuration.training.epochs > epochs:
-        return False
-    from firebox.engine.launch.resuming import damage, ended_early
-
-    changed = [found.key for found in differing(directory, configuration, ())]
-    if ended_early(directory, epochs) and any(key.startswith("handlers") for key in changed):
-        messages.decided_anew(directory)
-        return False
-    found = damage(directory, configuration)
-    if found is not None:
-        messages.damaged(directory, found)
-    return found is None
-
-
-def _recorded_epochs(directory: RunDirectory) -> int:
-    """How many epochs a run was to be trained for when it ended; 0 if that can't be read."""
-    try:
-        training = recorded_values(directory.configuration).get("training")
-    except Unreadable:
-        return 0
-    epochs = training.get("epochs") if isinstance(training, dict) else None
-    return epochs if isinstance(epochs, int) else 0
 
 
 def train(

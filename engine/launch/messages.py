@@ -97,14 +97,18 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def completed_already(directory: RunDirectory, configuration: Configuration) -> None:
-    """Says that there is nothing to resume, and how to go on all the same."""
-    from firebox.engine.launch.resuming import ended_early
+def completed_already(directory: RunDirectory, configuration: Configuration, *, early: bool) -> None:
+    """Says that there is nothing to resume, and how to train longer.
 
+    Args:
+        directory: the run's directory.
+        configuration: the run's configuration.
+        early: whether a handler ended the run before its last epoch.
+    """
     status = directory.status()
     logger.info("%s is completed: %s, iteration %d", directory.path, status.reason, status.iteration)
     key, value, allowed = "training.epochs", 2 * configuration.training.epochs, "training.epochs"
-    if ended_early(directory, configuration.training.epochs):
+    if early:
         patient = [named for named in configuration.handlers if isinstance(named.parameters.get("patience"), int)]
         if patient:
             key, value = f"handlers.{patient[0].written}.patience", 2 * patient[0].parameters["patience"] + 1

@@ -1,13 +1,30 @@
-"""The processes that a launcher such as torchrun starts: training in several together is not supported."""
+"""The processes in which nothing is trained: multiprocessing's own, and those that a launcher starts together."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 
-from firebox.foundation.problems import Problem, Refusal
+from firebox.foundation.problems import Mark, Problem, Refusal
 
 LAUNCHERS = (("WORLD_SIZE", "RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"), ("PMI_SIZE", "PMI_RANK"))
 """The variables by which torchrun, mpirun and mpiexec tell a process how many there are, and which of them it is."""
+
+
+def refuse_second_import() -> None:
+    """Refuses to train in a process that multiprocessing has begun by importing the user's script once more.
+
+    Raises:
+        Refusal: this is one.
+    """
+    # As multiprocessing itself recognises it.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        message = (
+            "multiprocessing imports this script again in each process that it starts, which would train it again; "
+            'expected the call that trains below: if __name__ == "__main__":'
+        )
+        raise Refusal([Problem("", message, Mark(str(sys.argv[0])))])
 
 
 def refuse_several() -> None:

@@ -174,12 +174,6 @@ def lost_before(directory: RunDirectory, state: dict[str, Any], handlers: Mappin
     return None
 
 
-def ended_early(directory: RunDirectory, epochs: int) -> bool:
-    """Whether a completed run was ended by one of its handlers before the last of its epochs."""
-    epoch_length = directory.recorded_environment().get("epoch_length")
-    return type(epoch_length) is int and directory.status().iteration < epochs * epoch_length
-
-
 def damage(directory: RunDirectory, configuration: Configuration) -> str | None:
     """Returns what is damaged in a completed run: its last checkpoint, or the records before it; None if nothing is.
 

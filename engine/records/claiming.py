@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -15,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from firebox.engine.configuration import Configuration
-from firebox.engine.configuration.identity import digest_of
+from firebox.engine.configuration import Configuration, plain
+from firebox.engine.configuration.identity import comparable
 from firebox.engine.records.run_directory import STARTING, RunDirectory, is_run
 from firebox.foundation.files import sync_folder, write_whole
 from firebox.foundation.problems import Problem, Refusal
@@ -174,7 +175,9 @@ def _record(directory: RunDirectory, record: Claim) -> None:
 
 
 def _short(configuration: Configuration) -> str:
-    return digest_of(configuration)[:16]
+    """The beginning of a digest of all of a configuration but where its output goes: of what may change, too."""
+    content = json.dumps(comparable(plain(configuration)), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _left_behind(parent: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.engine.configuration import read_recorded
+from firebox.engine.configuration.values import recorded_epochs
 from firebox.engine.training.run import Run
 from firebox.foundation.problems import Problem, setting
 from firebox.handlers.schedules.schedule import Schedule
@@ -52,8 +52,8 @@ class ResumedSchedule(Guard):
         manifests = checkpoints.valid_manifests(preflight.resumed.checkpoints)
         if not manifests or manifests[-1].iteration >= preflight.total_iterations:
             return
-        before, now = read_recorded(preflight.resumed.configuration).training.epochs, preflight.run
-        if before != now.configuration.training.epochs:
+        before, now = recorded_epochs(preflight.resumed.configuration), preflight.run
+        if before and before != now.configuration.training.epochs:
             for attached in preflight.handlers_of(Schedule):
                 schedules = preflight.built(attached), preflight.built(attached)
                 if isinstance(schedules[0], Schedule) and isinstance(schedules[1], Schedule):

@@ -10,9 +10,10 @@ import pytest
 
 from firebox.engine.commands.command_line import main
 from firebox.engine.configuration import read, read_recorded
+from firebox.engine.configuration.identity import digest_of
 from firebox.engine.launch import finding, launch
+from firebox.engine.launch.continuity import CHANGEABLE
 from firebox.engine.launch.launch import Request, configure
-from firebox.engine.launch.resuming import CHANGEABLE
 from firebox.engine.records.claiming import claim, claim_of
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
@@ -309,7 +310,7 @@ def test_a_start_killed_before_its_configuration_was_written_is_started_over_the
     path = half_claimed(project, *files)
     assert launch.launch(request(project, resume=path)) == COMPLETED, capfd.readouterr().err
     assert capfd.readouterr().out.strip() == str(path)
-    assert read_recorded(path / "config.yaml").digest == given(project).digest
+    assert digest_of(read_recorded(path / "config.yaml")) == digest_of(given(project))
     assert claim_of(path).name == "version_1"
 
 

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from firebox.engine.configuration import read, read_recorded
+from firebox.engine.configuration.identity import digest_of
 from firebox.engine.records import claiming, run_directory
 from firebox.engine.records.claiming import STARTING, claim, claim_of, copies, killed_while_claiming, renew
 from firebox.engine.records.run_directory import RunDirectory, is_run
@@ -77,7 +78,7 @@ def test_a_process_killed_at_any_step_leaves_a_whole_run_or_none(tmp_path, step)
         (run,) = visible
         assert is_run(run)
         assert claim_of(run).name == "version_0"
-        assert read_recorded(run / "config.yaml").digest == settings.digest
+        assert digest_of(read_recorded(run / "config.yaml")) == digest_of(settings)
         assert not killed_while_claiming(settings)
         return
     assert visible == []
@@ -85,6 +86,7 @@ def test_a_process_killed_at_any_step_leaves_a_whole_run_or_none(tmp_path, step)
     # Before the lock is held there is nothing that tells whose the folder is.
     assert killed_while_claiming(settings) is (step not in ("lock", "move to the digest"))
     assert not killed_while_claiming(configuration(tmp_path, "seed=8"))
+    assert not killed_while_claiming(configuration(tmp_path, "training.epochs=8"))
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step not in ("lock", "move to the digest")])
