@@ -10,8 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from firebox.data.specification import ImageSpecification
-from firebox.engine.archives.loading import SCHEMA_VERSION, TOLERANCE, self_check, signature
+from firebox.engine.archives.loading import TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import PART, evaluation_split, reconstruction_errors
+from firebox.engine.archives.verification import SCHEMA_VERSION
 from firebox.engine.configuration import Named
 from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, monitor_of

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,11 @@ from safetensors.torch import save_file
 
 from firebox.data.datamodule import Split
 from firebox.engine.archives.card import card
-from firebox.engine.archives.loading import (
-    CONFIGURATION,
-    EXPERIMENTS,
-    METRICS,
-    SUMMARY,
-    WEIGHTS,
-    evaluation_only,
-    loaded,
-    number_of,
-    verified,
-)
+from firebox.engine.archives.loading import evaluation_only, loaded, number_of
 from firebox.engine.archives.measurement import evaluation_split, measure
 from firebox.engine.archives.module_state import load_module_state, save_module_state
 from firebox.engine.archives.sealing import CARD, sealed
+from firebox.engine.archives.verification import CONFIGURATION, EXPERIMENTS, METRICS, SUMMARY, WEIGHTS, verified
 from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.core_schema import write
 from firebox.engine.records import checkpoints
@@ -105,10 +97,9 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
         # As the archive has it: its parts are in its own folder, and relative paths are seen from there.
         values = plain(moved(configuration, unpacked, temporary), temporary)
         _write(temporary, run, directory, manifest, metrics, values)
-        title = f"{parent.name}/{name}"
-        content = card(
-            run, directory, name=title, manifest=manifest, wanted=wanted, metrics=metrics, values=values
-        ) | _files(temporary, run, kind)
+        named = partial(card, run, directory, name=f"{parent.name}/{name}")
+        content = named(manifest=manifest, wanted=wanted, metrics=metrics, values=values)
+        content |= _files(temporary, run, kind)
         _write_json(temporary / CARD, sealed(_finite(content)))
         loaded(temporary, verified(temporary), trust_code=True)
         _make_read_only(temporary)
