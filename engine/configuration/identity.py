@@ -120,10 +120,9 @@ def digest_of(configuration: Configuration) -> str:
             text = str(settings.pop(name, ""))
             if key != configuration.data.kind:
                 settings[name] = Path(text).name
-    for name in ("handlers", "scheduler"):
-        content.pop(name)
-    for name in ("epochs", "device"):
-        content["training"].pop(name)
-    for name in ("workers", "timeout", "placement"):
-        content[configuration.data.kind].pop(name, None)
+    for key in CHANGEABLE:
+        first, _, name = key.rpartition(".")
+        # Those without a section are sections themselves, or settings of the data's.
+        for place in (content[first],) if first else (content, content[configuration.data.kind]):
+            place.pop(name, None)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

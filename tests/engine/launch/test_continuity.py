@@ -157,6 +157,18 @@ def test_an_edit_is_noticed_by_the_checkpoints_too(project, capfd):
     resumed(capfd, "--resume", run, *LONGER)
 
 
+@pytest.mark.parametrize(
+    "setting", ["scheduler={name: cosine}", "handlers.ema={decay: 0.5}", "datagenerator.workers=1"]
+)
+def test_what_was_changed_by_consent_is_no_edit_to_the_checkpoints(project, capfd, setting):
+    run = trained(project, capfd)
+    key = setting.partition("=")[0]
+    change = ["--set", setting, "--allow-change", "handlers" if key.startswith("handlers") else key]
+    resumed(capfd, "--resume", run, *LONGER, *change)
+    longest = ["--set", "training.epochs=3", "--allow-change", "training.epochs"]
+    resumed(capfd, "--resume", run, *longest)
+
+
 def test_an_edit_of_what_may_change_is_allowed_by_its_key(project, capfd):
     run = trained(project, capfd)
     text = (run / "config.yaml").read_text()
