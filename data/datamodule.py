@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from firebox.data.data_error import DataError as DataError
 from firebox.data.specification import ImageSpecification
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from firebox.data.data_error import DataError
 from firebox.data.datamodule import EMBEDDED, DataModule, Samples, Split, held_out_length, hold_out
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.foundation.paths import FilePath
+from firebox.foundation.problems import in_one_line
 
 if TYPE_CHECKING:
     import torch
@@ -154,8 +155,11 @@ class ImageFiles:
                 if image.mode.startswith("I"):  # 16 bits: Pillow's conversion would cut them at 255
                     image = Image.fromarray((numpy.asarray(image) >> 8).astype(numpy.uint8))
                 fitted = ImageOps.fit(image.convert(self._mode), (width, height), Image.Resampling.BILINEAR)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"image_folder: {path} can't be read as an image: {error}") from error
+        except Image.DecompressionBombError as error:
+            raise DataError(f"image_folder: {path} is too large: {_told(error)}") from error
+        except Exception as error:  # a decoder may raise anything where a file is torn
+            why = f"can't be read as an image: {in_one_line(error)}"
+            raise DataError(f"image_folder: {path} {why}; replace the file, or move it out of the folder") from error
         pixels = torch.from_numpy(numpy.array(fitted))
         return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
@@ -219,6 +223,15 @@ def _images(place: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(place, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(folder, name) for name in names if _is_image(name))
+
+
+def _told(error: BaseException) -> str:
+    """Says which limit an image exceeds."""
+    from PIL import Image
+
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    what = f"Pillow refuses images of more than {limit:,} pixels, which may be made to exhaust the memory"
+    return f"{what} ({in_one_line(error)}); scale the file down, or move it out of the folder"
 
 
 def _is_image(name: str) -> bool:

@@ -20,10 +20,12 @@ from typing import Any, cast
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from firebox.data.data_error import DataError
 from firebox.data.source import ImageSource
 from firebox.foundation.exit_codes import STOPPED_BY
 from firebox.foundation.own_modules import Served
-from firebox.foundation.problems import Interrupted, TrainingFailure
+from firebox.foundation.places import own_place
+from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line
 
 POLL_SECONDS = 0.5
 """How often a stop is looked for while a batch is awaited."""
@@ -91,6 +93,7 @@ class ReadAhead:
         Raises:
             Interrupted: a stop was requested while it was awaited.
             TrainingFailure: a worker died, the batch took too long, or there is no shared memory left for it.
+            DataError: samples of the batch can't be read.
         """
         began = time.monotonic()
         while (batch := self._arrived()) is None:
@@ -107,12 +110,14 @@ class ReadAhead:
                 )
         if isinstance(batch, _NoSharedMemory):
             raise TrainingFailure(batch.message)
+        if isinstance(batch, _Unread):
+            raise DataError(batch.message)
         return batch
 
-    def _arrived(self) -> Gathered | _NoSharedMemory | None:
+    def _arrived(self) -> Gathered | _NoSharedMemory | _Unread | None:
         """Returns the next batch; None if it has not arrived. A worker's own exceptions are raised."""
         try:
-            return cast("Gathered | _NoSharedMemory", next(self._iterator[0]))
+            return cast("Gathered | _NoSharedMemory | _Unread", next(self._iterator[0]))
         except RuntimeError as error:
             # No cause to raise from: torch's frames would keep the iterator, and so its workers.
             if not str(error).startswith(("DataLoader timed out", "DataLoader worker")):
@@ -126,6 +131,16 @@ class ReadAhead:
 
 class _NoSharedMemory:
     """What a worker hands over in place of a batch that there is no shared memory for."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+
+class _Unread:
+    """What a worker hands over in place of a batch that can't be read.
+
+    An exception would arrive as the text of the worker's whole stack.
+    """
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -146,9 +161,16 @@ class _InSharedMemory(Dataset[Any]):
         # A worker that was not forked must know where the user's own modules are before it unpickles a source from one.
         return _in_shared_memory, (Served(), self._source, self._seed)
 
-    def __getitem__(self, address: tuple[int, torch.Tensor]) -> Gathered | _NoSharedMemory:
+    def __getitem__(self, address: tuple[int, torch.Tensor]) -> Gathered | _NoSharedMemory | _Unread:
         epoch, indices = address
-        images, labels = self._source.gather(indices, seed=self._seed, epoch=epoch)
+        try:
+            images, labels = self._source.gather(indices, seed=self._seed, epoch=epoch)
+        except DataError as error:
+            return _Unread(str(error))
+        except (Exception, SystemExit) as error:  # of a source of the user's own
+            place = own_place(error)
+            at = "" if place is None else f" ({place})"
+            return _Unread(f"a worker that reads the data: {in_one_line(error)}{at}")
         try:
             images.share_memory_()
             if labels is not None:

@@ -6,8 +6,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from firebox.data.data_error import DataError
 from firebox.data.samples import faults_of_labels
-from firebox.foundation.problems import TrainingFailure, shown
+from firebox.foundation.places import own_place
+from firebox.foundation.problems import in_one_line, shown
 from firebox.foundation.randomness import mix, seed_sample
 
 TOGETHER = 256
@@ -32,6 +34,9 @@ class ImageSource(Protocol):
 
         Returns:
             Images (n, C, H, W), uint8 in 0..255 or float32 in [0, 1], and labels (n,) int64 (None: no labels).
+
+        Raises:
+            DataError: samples can't be read; says which, and why.
         """
         ...
 
@@ -114,14 +119,27 @@ class DatasetImages:
         samples = []
         for index in indices.tolist():
             seed_sample(mix(seed, "sample", epoch, index))
-            samples.append(self._dataset[index])
-        if isinstance(samples[0], torch.Tensor):
-            return torch.stack(samples), None
-        images, labels = zip(*samples, strict=True)
-        read = torch.tensor(labels, dtype=torch.int64)
+            try:
+                samples.append(self._dataset[index])
+            except DataError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise DataError(self._told(f"sample {index}", error)) from error
+        try:
+            if isinstance(samples[0], torch.Tensor):
+                return torch.stack(samples), None
+            pixels, labels = zip(*samples, strict=True)
+            images, read = torch.stack(pixels), torch.tensor(labels, dtype=torch.int64)
+        except Exception as error:
+            raise DataError(self._told(f"samples {shown(indices.tolist())} make no batch", error)) from error
         for fault in faults_of_labels(read, self.classes):
-            raise TrainingFailure(f"{fault}; the samples are among {shown(indices.tolist())}")
-        return torch.stack(images), read
+            raise DataError(f"{fault}; the samples are among {shown(indices.tolist())}")
+        return images, read
+
+    def _told(self, what: str, error: BaseException) -> str:
+        place = own_place(error)
+        at = "" if place is None else f" ({place})"
+        return f"the data set {type(self._dataset).__name__}: {what}: {in_one_line(error)}{at}"
 
 
 class RememberedImages:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from firebox.foundation.observing import for_the_training, observed
 from firebox.foundation.problems import TrainingFailure
 
 QUEUE_LENGTH = 64
@@ -20,7 +21,8 @@ POLL_SECONDS = 0.5
 
 
 class Background:
-    """Does jobs in order on a thread of its own. A job that fails stops the run at the next call.
+    """Does jobs in order on a thread of its own. A job that fails stops the run at the next call, unless it is an
+    observer's.
 
     Args:
         stopping: whether a stop was requested; then a job that does not end is not awaited for ever.
@@ -52,7 +54,7 @@ class Background:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="firebox-background", daemon=True)
             self._thread.start()
-        self._jobs.put((job, arguments))
+        self._jobs.put((observed(job), arguments))
         self._submitted += 1
         return self._submitted
 
@@ -100,7 +102,8 @@ class Background:
     def _raise(self) -> None:
         error, self._error = self._error, None
         if error is not None:
-            raise error
+            with for_the_training():
+                raise error
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

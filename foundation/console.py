@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from firebox.foundation import streams
 from firebox.foundation.problems import Refusal, printable_lines
 
 logger = logging.getLogger("firebox")
@@ -34,6 +37,10 @@ class _Lines(logging.Formatter):
         return printable_lines(super().format(record)).replace("\n", "\n    ")
 
 
+_lost: list[str] = []
+"""What the console lost, in one line each, for log.txt to say."""
+
+
 class _Messages(logging.Handler):
     """Shows log records above a progress bar, if there is one."""
 
@@ -42,8 +49,38 @@ class _Messages(logging.Handler):
         messages.print(self.format(record), style=style, markup=False)
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a run outlives: what can't be written is lost, which the console says once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self._told = 0
+        self._complete = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for text in _lost[self._told :]:
+            self._told += 1
+            super().emit(logger.makeRecord(logger.name, logging.WARNING, __file__, 0, text, (), None))
+        super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's own name
+        if self._complete:
+            self._complete = False
+            _say_incomplete(Path(self.baseFilename), sys.exception())
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
+def outlive() -> None:
+    """Has everything that is printed from now on stop nothing, whatever becomes of the console."""
+    streams.outlive(_lost.append)
+
+
 def start(*, quiet: bool) -> None:
     """Sets up the messages. Quiet: only warnings, errors and the run directory."""
+    outlive()
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     for handler in list(logger.handlers):
@@ -63,9 +100,19 @@ def draws_progress() -> bool:
 
 def log_to(path: Path) -> None:
     """Keeps everything that is said in a file, too; appended to what earlier runs of the directory said."""
-    file = logging.FileHandler(path, encoding="utf-8")
+    try:
+        file = _LogFile(path)
+    except OSError as error:
+        _say_incomplete(path, error)
+        return
     file.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s"))
     logger.addHandler(file)
+
+
+def _say_incomplete(path: Path, error: BaseException | None) -> None:
+    reason = getattr(error, "strerror", None) or error
+    text = f"{path} can't be written to ({reason}): the run goes on, without all that is said in it"
+    messages.print(text, style="yellow", markup=False)
 
 
 def tabulate(table: Table) -> None:

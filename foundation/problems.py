@@ -108,11 +108,19 @@ def printable_lines(text: str) -> str:
 def in_one_line(error: BaseException) -> str:
     """Returns what an error says, on one line: a ValueError's text speaks to the user, others are named."""
     # What torch's C++ raises carries its own stack along.
-    text = " ".join(str(error).partition("Exception raised from")[0].split())
+    text = printable(" ".join(text_of(error).partition("Exception raised from")[0].split()))
     text = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
     if isinstance(error, ValueError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """Returns the text of an error, even of one whose text can't be had."""
+    try:
+        return str(error)
+    except Exception as another:
+        return f"its text can't be had, which raises {type(another).__name__}"
 
 
 class TrainingFailure(RuntimeError):

@@ -19,6 +19,7 @@ from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.foundation.files import naming
 from firebox.foundation.intervals import Interval
 
 WRITE_SECONDS = 0.2
@@ -63,9 +64,9 @@ class LossLog(Handler):
         run.evaluator.add_event_handler(Events.COMPLETED, self._continue_clock)
 
     def start(self, run: Run) -> None:
-        path = run.directory.losses
-        truncate(path, {"train": run.iteration, "validation": self._logged_evaluation})
-        self._file = path.open("ab")
+        self._path = run.directory.losses
+        truncate(self._path, {"train": run.iteration, "validation": self._logged_evaluation})
+        self._file = self._path.open("ab")
         self._writer = run.tensorboard
         self._pointed = run.iteration
 
@@ -161,23 +162,26 @@ class LossLog(Handler):
         for row in rows:
             values = {**row.losses, "learning_rate": row.learning_rate}
             lines.append(line(row.iteration, -(-row.iteration // length), "train", values))
-        self._file.write("".join(lines).encode())
-        self._file.flush()
+        with naming(self._path):
+            self._file.write("".join(lines).encode())
+            self._file.flush()
         for point, iteration in points:
             self._writer.add_values(point, iteration)
         self._writer.show()
 
     def _write_metrics(self, split: str, metrics: dict[str, float], iteration: int, epoch: int) -> None:
         assert self._file is not None
-        self._file.write(line(iteration, epoch, split, metrics).encode())
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(line(iteration, epoch, split, metrics).encode())
+            self._file.flush()
         self._writer.add_values({f"{split}/{name}": value for name, value in metrics.items()}, iteration)
         self._writer.show()
 
     def _sync(self) -> None:
         assert self._file is not None
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self._writer.flush()
 
     def _start_clock(self) -> None:

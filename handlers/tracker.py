@@ -16,7 +16,6 @@ from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval
-from firebox.foundation.problems import TrainingFailure
 from firebox.handlers.loss_log import metrics_of
 
 PACKAGES = {
@@ -109,16 +108,13 @@ class Tracker(Handler):
             self._run.background.submit(self._fire, split, values, self._run.iteration)
 
     def _start(self) -> None:
-        try:
-            self._open = getattr(ignite.handlers, self.logger)(**self.parameters)
-        except Exception as error:  # whatever a tracker raises, that it can't be had is all there is to say
-            raise TrainingFailure(f"handlers.tracker: {self.logger} can't be started: {error}") from error
-        assert self._open is not None
+        opened: BaseLogger = getattr(ignite.handlers, self.logger)(**self.parameters)
+        self._open = opened
         splits: tuple[Split, ...] = ("train", "validation", "test")
         for split in splits:
             # Ignite's loggers are told by an engine's events; this one never runs, its event is fired for each message.
             source = Engine(lambda *_: None)
-            self._open.attach_output_handler(
+            opened.attach_output_handler(
                 source,
                 Events.ITERATION_COMPLETED,
                 tag=split,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from firebox.data.data_error import DataError
 from firebox.data.samples import faults_of_labels, faults_of_samples
 from firebox.engine.training.run import Run
-from firebox.foundation.problems import Problem, Refusal, TrainingFailure, in_one_line
+from firebox.foundation.problems import Problem, Refusal, in_one_line
 
 LOOKED_AT = 8
 
@@ -21,7 +21,7 @@ def require_first_samples(run: Run) -> None:
     for split, stream in run.streams.items():
         try:
             batch = stream.first(LOOKED_AT)
-        except (DataError, TrainingFailure) as error:
+        except DataError as error:
             raise Refusal([Problem(kind, str(error), mark)]) from None
         except Exception as error:  # of a user's own data set
             raise Refusal([Problem(kind, f"its {split} split: {in_one_line(error)}", mark)]) from error

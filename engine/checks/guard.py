@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from firebox.engine.checks.preflight import Preflight, Unavailable
 from firebox.engine.components.targets import Target
@@ -30,6 +30,9 @@ class Guard(Handler):
     """
 
     phase = Phase.STEP
+    looks_at_machine: ClassVar[bool] = False
+    """Whether it looks at what differs from one machine to another. A replay is of a run that all guards have passed:
+    these alone check it."""
 
     @abstractmethod
     def check(self, preflight: Preflight) -> Iterator[Problem]:

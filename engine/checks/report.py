@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from firebox.engine.checks.guard import built_in, concern, findings, own_guards
+from firebox.engine.checks.guard import Guard, built_in, concern, findings, own_guards
 from firebox.engine.checks.preflight import Preflight, Unavailable
 from firebox.engine.configuration import Configuration
 from firebox.engine.configuration.trainer import Trainer
@@ -83,10 +84,31 @@ def preflight(configuration: Configuration, trainer: Trainer, resumed: RunDirect
     Raises:
         Refusal: the combination can't work.
     """
-    looked_at = Preflight(configuration, trainer, resumed=resumed)
+    results, costs = _checked(Preflight(configuration, trainer, resumed=resumed), built_in())
+    from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory
+
+    kept = checkpoints_kept(configuration)
+    return Report(configuration, results, costs, kept, free_memory(configuration), free_disk(configuration.directory))
+
+
+def preflight_of_replay(configuration: Configuration) -> None:
+    """Runs the guards that look at the machine, of which a replay may be made on another one than the run was.
+
+    Raises:
+        Refusal: the combination can't work here.
+    """
+    _checked(Preflight(configuration), {name: guard for name, guard in built_in().items() if guard.looks_at_machine})
+
+
+def _checked(looked_at: Preflight, guards: Mapping[str, Guard]) -> tuple[dict[str, tuple[Result, str]], Costs | None]:
+    """Returns what guards, and those that the configuration lists, found, and what the run takes.
+
+    Raises:
+        Refusal: with all that can't work.
+    """
     problems: list[Problem] = []
     results: dict[str, tuple[Result, str]] = {}
-    for name, guard in [*built_in().items(), *own_guards(looked_at)]:
+    for name, guard in [*guards.items(), *own_guards(looked_at)]:
         found, complete = findings(guard, looked_at)
         problems += found
         result: Result = "refused" if found else "passed" if complete else "not checked"
@@ -97,10 +119,7 @@ def preflight(configuration: Configuration, trainer: Trainer, resumed: RunDirect
         # A failing step is often a consequence of what a guard has found.
         problems += looked_at.step_failures
     refuse(in_order(problems))
-    from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory
-
-    kept = checkpoints_kept(configuration)
-    return Report(configuration, results, costs, kept, free_memory(configuration), free_disk(configuration.directory))
+    return results, costs
 
 
 def _costs(preflight: Preflight) -> Costs | None:

@@ -11,10 +11,12 @@ from typing import Any, NoReturn
 from firebox.engine.commands import CATALOGUE
 from firebox.engine.commands.train import add_training_options, run_training
 from firebox.engine.configuration.trainer import Trainer
+from firebox.foundation import console
 
 
 def run_trainer(trainer: Trainer) -> NoReturn:
     """Runs a trainer script with the arguments of the command line, and exits."""
+    console.outlive()
     sys.exit(train_script(trainer, sys.argv[1:]))
 
 
@@ -27,6 +29,7 @@ def train_script(trainer: Trainer, arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs ``firebox``; returns its exit code."""
+    console.outlive()
     parser = argparse.ArgumentParser(prog="firebox", description="An event-driven training engine.")
     parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands: dict[str, Any] = {name: importlib.import_module(module) for name, module in CATALOGUE.items()}

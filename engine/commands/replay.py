@@ -26,7 +26,11 @@ def run(options: argparse.Namespace) -> int:
         return _replay(options.run, options.iteration, dump=options.dump)
     except Refusal as refusal:
         console.refused(refusal)
-        return REFUSED
+    except (Exception, SystemExit) as error:
+        from firebox.engine.launch.messages import refusal_of
+
+        console.refused(refusal_of(error))
+    return REFUSED
 
 
 def _replay(path: Path, iteration: int, *, dump: bool) -> int:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("firebox")
 
+RAISED = (Exception, SystemExit, KeyboardInterrupt)
+"""What a user's own code may raise. Its interrupts come from no keyboard: the signal is taken over."""
 END_SECONDS = 900.0
 """What all of the end may take together."""
 STATES: dict[int, State] = {COMPLETED: "completed", FAILED: "failed"}
@@ -75,6 +77,9 @@ def launch(request: Request) -> int:
             assert stop.requested
             messages.stopped_while_starting(str(error))
             return stop.exit_code
+        except RAISED as error:
+            console.refused(messages.refusal_of(error))
+            return REFUSED
 
 
 def launch_with(request: Request, stop: StopRequest) -> int:
@@ -157,12 +162,12 @@ def train(
         code, reason = COMPLETED, run.finished or f"trained for {configuration.training.epochs} epochs"
         if stop.requested:
             code, reason = stop.exit_code, stopped(stop)
-    except (Exception, Interrupted) as error:
+    except (*RAISED, Interrupted) as error:
         code, reason = outcome(error, run, estimated_memory)
     with stop.limit("the end of the run", END_SECONDS):
         try:
             close(run)
-        except Exception as error:
+        except RAISED as error:
             code, reason = outcome(error, run, estimated_memory)
         try:
             run.directory.write_status(STATES.get(code, "interrupted"), run.iteration, reason)
@@ -229,7 +234,7 @@ def take_up(run: Run, directory: RunDirectory) -> Run:
         logger.warning("%s can't be read: written anew", directory.path / "status.json")
     try:
         run = load_newest(run, directory, lambda: assemble(run.configuration, run.stop))
-    except Refusal:
+    except BaseException:
         directory.unlock()
         raise
     run.begin(directory)
@@ -248,8 +253,8 @@ def start(run: Run) -> None:
     keep(code_of(run.configuration), directory.path, plain(run.configuration, directory.path), run.iteration)
     directory.write_environment(environment(run))
     directory.write_status("running", run.iteration, "training")
-    for handler in run.handlers.values():
-        handler.start(run)
+    for name, handler in run.handlers.items():
+        run.act(name, handler.start, run)
     SkippedSteps(run.losses)
     messages.started(run)
 
@@ -262,8 +267,8 @@ def finish(run: Run) -> None:
         elif run.finished is None and not run.stop.requested:
             run.trainer.run(run.streams["train"])
         run.losses.settle()
-        for handler in run.handlers.values():
-            if run.stop.requested or handler.finish() is False:
+        for name, handler in run.handlers.items():
+            if run.stop.requested or (run.act(name, handler.finish) is False and name not in run.observers):
                 break
     except Interrupted:
         # The stop came while a batch was awaited: between two iterations.
@@ -280,8 +285,10 @@ def close(run: Run) -> None:
         ends.callback(within_limit, run, "TensorBoard's file", run.close_tensorboard)
         ends.callback(run.background.close)
         for name, handler in reversed(run.handlers.items()):
-            ends.callback(within_limit, run, f"handlers.{name}: close", handler.close)
-            ends.callback(within_limit, run, f"handlers.{name}: flush", handler.flush)
+            ends.callback(
+                within_limit, run, f"handlers.{name}: close", partial(run.act, name, handler.close, even_off=True)
+            )
+            ends.callback(within_limit, run, f"handlers.{name}: flush", partial(run.act, name, handler.flush))
 
 
 def within_limit(run: Run, what: str, action: Callable[[], object]) -> None:

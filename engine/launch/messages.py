@@ -5,17 +5,27 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from firebox.data.data_error import DataError
 from firebox.engine.configuration import Configuration
+from firebox.engine.launch import culprits
 from firebox.engine.records.run_directory import RunDirectory, State
 from firebox.engine.training.memory_format import overrunning
 from firebox.foundation.console import results, size
-from firebox.foundation.problems import TrainingFailure, setting
+from firebox.foundation.places import own_place
+from firebox.foundation.problems import (
+    Problem,
+    Refusal,
+    TrainingFailure,
+    in_one_line,
+    printable,
+    setting,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from firebox.engine.checks.report import Report
@@ -64,20 +74,37 @@ def failed(error: BaseException, configuration: Configuration, estimated_memory:
         configuration: the run's configuration.
         estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
     """
+    own = culprits.told(error, configuration)
     if _is_out_of_memory(error):
         batch = f"{configuration.data.kind}.batch_size {configuration.data.loading.batch_size}"
         takes = "" if estimated_memory is None else f", where the run was estimated to take {size(estimated_memory)}"
         way_out = "lower it, or raise training.accumulation"
-        reason = f"out of memory at {batch}{takes}; {way_out}: {str(error).splitlines()[0]}"
-    elif isinstance(error, TrainingFailure):
-        reason = str(error)
+        reason = f"out of memory at {batch}{takes}; {way_out}: {in_one_line(error)}"
+    elif isinstance(error, TrainingFailure | DataError):
+        reason = text_of(error)
+    elif own is not None:
+        reason = own
     elif isinstance(error, OSError):
-        reason = f"can't write: {error}"
+        reason = f"can't write: {text_of(error)}"
     else:
-        reason = f"{type(error).__name__}: {error}"
-        logger.error("%s", "".join(traceback.format_exception(error)).rstrip())
+        reason = in_one_line(error)
+        logger.error("nothing of yours is in what led to this: it may be a fault of Firebox's", exc_info=error)
+    logger.debug("the training failed", exc_info=error)
     logger.error("%s", reason)
-    return reason.splitlines()[0] if reason else type(error).__name__
+    return printable(reason.splitlines()[0]) if reason else type(error).__name__
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """Returns an error that a user's own code raised before the training as a refusal in one line.
+
+    Raises:
+        BaseException: the error itself, if it came through none of a user's own code.
+    """
+    logger.debug("a user's own code fails", exc_info=error)
+    place = own_place(error)
+    if place is None:
+        raise error
+    return Refusal([Problem("", f"{place}: {in_one_line(error)}")])
 
 
 def stopped_while_starting(reason: str) -> None:
@@ -94,7 +121,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out. torch has an error class for accelerators only; on the CPU it is a RuntimeError."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text_of(error)
 
 
 def completed_already(directory: RunDirectory, configuration: Configuration, *, early: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import tempfile
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from firebox.data.batch import Batch
+from firebox.engine.checks.report import preflight_of_replay
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
@@ -23,6 +25,8 @@ from firebox.engine.training.losses import Row
 from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
 from firebox.foundation.problems import Problem, Refusal
+
+logger = logging.getLogger("firebox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,42 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
         iteration: the iteration to recompute, starting at 1.
 
     Raises:
-        Refusal: the run has no such iteration.
+        Refusal: the run has no such iteration, or can't be made here.
     """
-    run = build(dataclasses.replace(configuration, handlers=tuple(filter(_trains, configuration.handlers))))
+    configuration = dataclasses.replace(configuration, handlers=tuple(filter(_trains, configuration.handlers)))
+    preflight_of_replay(configuration)
+    run = build(configuration)
     if not 1 <= iteration <= run.total_iterations:
         message = f"got {iteration}, expected 1 to {run.total_iterations}: the run's iterations"
         raise Refusal([Problem("", f"--iteration: {message}")])
+    _compare_devices(run, directory, iteration)
     started_from = _load_before(run, directory, iteration)
     with tempfile.TemporaryDirectory() as elsewhere:
         run.begin(RunDirectory(Path(elsewhere)))
         for handler in run.handlers.values():
             handler.start(run)
         return _replay(run, directory, iteration, started_from)
+
+
+def _compare_devices(run: Run, directory: RunDirectory, iteration: int) -> None:
+    """Says where an iteration was recorded if it was on another kind of device."""
+    try:
+        newest = json.loads(directory.environment.read_text())
+        # Of a run that was resumed, the newest comes first; each goes on from where the one before it was left.
+        made = next(each for each in [newest, *newest.get("earlier", [])] if each["resumed_at"] < iteration)
+        device, name = str(made["device"]), str(made["device_name"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
+        return
+    if device.partition(":")[0] != run.device.type:
+        logger.warning(
+            "iteration %d was recorded on %s (%s) and is recomputed on %s: the last bits may differ; "
+            "expected equal losses on %s alone",
+            iteration,
+            device,
+            name,
+            run.device,
+            device,
+        )
 
 
 def _trains(named: Named) -> bool:

@@ -16,6 +16,7 @@ from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 from tensorboardX.record_writer import RecordWriter
 from tensorboardX.writer import FileWriter
 
+from firebox.foundation.observing import Observer
 from firebox.foundation.problems import printable
 
 NAME = re.compile(r"events\.out\.tfevents\.(\d+)\.")
@@ -27,17 +28,28 @@ class EventFile(FileWriter):
 
     tensorboardX hands each event through a pipe to a thread that writes it: ``flush`` then misses what is under way, a
     full disk kills the thread without a word, and an event costs four times as much. Here an event is in the file's
-    buffer when the call returns, and what fails raises.
+    buffer when the call returns. What fails is said once, and then no more is written: a run needs no event files.
 
     Args:
         folder: the folder of the event files.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._default_metadata: dict[str, Any] = {}
-        self.event_writer: Any = _Direct(folder)
+        self.observer = Observer("TensorBoard")
+        self.event_writer: Any = self.observer.call(_Direct, folder) or _Nothing()
+
+    def add_event(self, event: Any, step: int | None = None, walltime: float | None = None) -> None:
+        if not self.observer.off:
+            self.observer.call(super().add_event, event, step, walltime)
+
+    def flush(self) -> None:
+        if not self.observer.off:
+            self.observer.call(super().flush)
+
+    def close(self) -> None:
+        self.observer.call(super().close)
 
     def get_logdir(self) -> str:
         return str(self._folder)
@@ -52,6 +64,7 @@ class _Direct:
     """
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         before = [path for path in folder.iterdir() if NAME.match(path.name)]
         named = max((int(NAME.match(path.name)[1]) for path in before), default=-1)  # type: ignore[index]
         self._latest = max([time.time(), named + 1, *(path.stat().st_mtime for path in before)])
@@ -78,8 +91,20 @@ class _Direct:
 
     def close(self) -> None:
         with self._lock:
-            self._file.flush()
-            self._file.close()
+            try:
+                self._file.flush()
+            finally:
+                self._file.close()
+
+
+class _Nothing:
+    """Stands for a file that could not be made."""
+
+    def add_event(self, event: Any) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class TensorBoardWriter(SummaryWriter):
@@ -95,7 +120,7 @@ class TensorBoardWriter(SummaryWriter):
         super().__init__(str(folder))
         if purge_step is not None:
             for event in Event(file_version="brain.Event:2"), Event(session_log=SessionLog(status=SessionLog.START)):
-                self._file.add_event(event, purge_step)  # type: ignore[no-untyped-call]
+                self._file.add_event(event, purge_step)
 
     def _get_file_writer(self) -> Any:
         self.file_writer = self._file
@@ -121,6 +146,9 @@ class TensorBoardWriter(SummaryWriter):
             values: the scalars by tag.
             iteration: the iteration that they belong to.
         """
+        self._file.observer.call(self._add_values, values, iteration)
+
+    def _add_values(self, values: dict[str, float], iteration: int) -> None:
         summary = Summary(
             value=[Summary.Value(tag=printable(tag), simple_value=value) for tag, value in values.items()]
         )
@@ -146,6 +174,9 @@ class TensorBoardWriter(SummaryWriter):
             parameters: numbers, strings and booleans by name.
             metrics: the tags of scalars to show beside them.
         """
+        self._file.observer.call(self._add_hyper_parameters, parameters, metrics)
+
+    def _add_hyper_parameters(self, parameters: dict[str, Any], metrics: list[str]) -> None:
         from tensorboardX.summary import hparams
 
         texts = {printable(k): printable(v) if isinstance(v, str) else v for k, v in parameters.items()}

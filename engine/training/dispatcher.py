@@ -16,6 +16,7 @@ from ignite.engine import Engine, Events
 
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.stopping import StopRequest
+from firebox.foundation.observing import observed
 
 Action = Callable[[], Any]
 
@@ -54,7 +55,7 @@ class Dispatcher:
 
     def add(self, phase: Phase, period: int | None, action: Action) -> None:
         """Registers an action; see ``Entry``."""
-        self._entries.append(Entry(phase, period, action))
+        self._entries.append(Entry(phase, period, observed(action)))
         self._entries.sort(key=lambda entry: entry.phase)
 
     def attach(self, trainer: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import ignite.distributed as idist
@@ -31,6 +32,7 @@ from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.update import Update
 from firebox.foundation.background import Background
+from firebox.foundation.observing import Observer
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
 
@@ -79,6 +81,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     for name, metric in module.metrics(device).items():
         metric.attach(evaluator, name)
     epoch_length = len(streams["train"])
+    handlers = build_handlers(configuration)
     trainer.load_state_dict({"iteration": 0, "epoch_length": epoch_length, "max_epochs": training.epochs})
     for engine in (trainer, evaluator):
         engine.logger.setLevel(logging.CRITICAL)  # errors are reported once, by the launch
@@ -98,7 +101,8 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
         losses=losses,
         stop=stop,
         background=Background(lambda: stop.requested),
-        handlers=build_handlers(configuration),
+        handlers=handlers,
+        observers=build_observers(configuration, handlers),
     )
     attach_handlers(run)
     return run
@@ -224,13 +228,20 @@ def build_handlers(configuration: Configuration) -> dict[str, Handler]:
     return dict(sorted(handlers.items(), key=lambda item: item[1].phase))
 
 
+def build_observers(configuration: Configuration, handlers: Mapping[str, Handler]) -> dict[str, Observer]:
+    """Makes an observer of each handler that only reports: what fails in one never stops the run."""
+    parts = handler_parts(configuration)
+    return {name: Observer(parts[name][0]) for name, handler in handlers.items() if handler.observes}
+
+
 def attach_handlers(run: Run) -> None:
     """Attaches the handlers in the order of their phases, the dispatcher last."""
     parts = handler_parts(run.configuration)
     for name, handler in run.handlers.items():
         key, part = parts[name]
         try:
-            handler.attach(run)
+            with run.observers[name].acting() if name in run.observers else nullcontext():
+                handler.attach(run)
         except Exception as error:
             raise Refusal([Problem(key, in_one_line(error), part.mark)]) from error
     run.dispatcher.attach(run.trainer)

@@ -25,7 +25,8 @@ class Handler(ABC):
     writes: ClassVar[tuple[str, ...]] = ()
     """Files and folders below the run's directory that it alone writes."""
     observes: ClassVar[bool] = False
-    """Whether it only reports: the training is the same without it. A replay leaves out what observes or writes."""
+    """Whether it only reports: the training is the same without it. What fails in it is said and switches it off, and
+    never stops the run. A replay leaves out what observes or writes."""
     watches: ClassVar[tuple[str, str] | None] = None
     """The names of its settings for the metric that it watches and for which way is better, min or max."""
     keeps: ClassVar[tuple[str, ...]] = ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from firebox.engine.training.update import MOST_PENDING
+from firebox.foundation.observing import for_the_training, observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class LossRecord:
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Registers a function that is given the rows that ``settle`` reads, in the order of the iterations."""
-        self._subscribers.append(subscriber)
+        self._subscribers.append(observed(subscriber))
 
     def add(
         self, iteration: int, learning_rate: float, losses: Mapping[str, torch.Tensor], non_finite: torch.Tensor
@@ -60,8 +61,11 @@ class LossRecord:
     def settle(self) -> None:
         """Reads what is pending and hands it on. The one place where training waits for the device."""
         pending, self._pending = self._pending, []
-        if not pending:
-            return
+        if pending:
+            with for_the_training():
+                self._hand_on(pending)
+
+    def _hand_on(self, pending: list[tuple[int, float, Mapping[str, torch.Tensor], torch.Tensor]]) -> None:
         scalars = [scalar for _, _, losses, non_finite in pending for scalar in (*losses.values(), non_finite)]
         values = iter(torch.stack(scalars).tolist())
         rows = [

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ignite.engine import Engine
+from ignite.engine.events import RemovableEventHandle
+
+from firebox.foundation.observing import observed
 
 
 class QuietEngine(Engine):
@@ -15,6 +18,11 @@ class QuietEngine(Engine):
     Ignite writes a debug message for every event that it fires, whatever the log level, and makes a generator after
     each to see whether it is to end: together that is more than half of what its loop costs.
     """
+
+    def add_event_handler(
+        self, event_name: Any, handler: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> RemovableEventHandle:
+        return super().add_event_handler(event_name, observed(handler), *args, **kwargs)
 
     def _fire_event(self, event_name: Any, *event_args: Any, **event_kwargs: Any) -> None:
         self.last_event_name = event_name

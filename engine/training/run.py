@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from ignite.engine import Engine
@@ -40,12 +40,15 @@ from firebox.engine.training.terms import is_number
 from firebox.engine.training.update import Update
 from firebox.foundation.background import Background
 from firebox.foundation.intervals import iterations
+from firebox.foundation.observing import Observer, observed
 
 if TYPE_CHECKING:
     from firebox.engine.records.tensorboard import TensorBoardWriter
 
 
 logger = logging.getLogger("firebox")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,6 +72,7 @@ class Run:
         stop: the stop request that signals set.
         background: the writing thread.
         handlers: the handlers by name, in the order of their phases.
+        observers: the observers of the handlers that only report, by the handlers' names.
     """
 
     configuration: Configuration
@@ -87,6 +91,7 @@ class Run:
     stop: StopRequest
     background: Background
     handlers: dict[str, Handler]
+    observers: dict[str, Observer]
     _state: State = field(default_factory=State, init=False, repr=False)
 
     @property
@@ -161,6 +166,23 @@ class Run:
         """Gives the run the directory that it writes to."""
         self._state.directory = directory
 
+    def act(self, name: str, action: Callable[..., T], *arguments: Any, even_off: bool = False) -> T | None:
+        """Has a handler do something. One that observes raises nothing: a failure switches it off.
+
+        Args:
+            name: of the handler.
+            action: a method of the handler.
+            arguments: of the action.
+            even_off: also have an observer act that was switched off.
+
+        Returns:
+            What the action returns; None if the handler failed, or was switched off.
+        """
+        observer = self.observers.get(name)
+        if observer is None:
+            return action(*arguments)
+        return observer.call(action, *arguments) if even_off or not observer.off else None
+
     def average(self, model: torch.nn.Module) -> None:
         """Sets the model that is evaluated, shown and archived instead of the trained one: its averaged weights."""
         self._state.averaged_model = model
@@ -211,7 +233,7 @@ class Run:
 
     def on_stop(self, action: Action) -> None:
         """Schedules ``action`` for the moment before the training ends because a stop was requested."""
-        self.dispatcher.save_on_stop = action
+        self.dispatcher.save_on_stop = observed(action)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything that a resumed run needs, as it is: not copied and not checked; see ``snapshot``."""
@@ -226,8 +248,13 @@ class Run:
             "epoch_length": self.epoch_length,
             "metrics": dict(self.metrics),
             "dispatcher": self.dispatcher.state_dict(),
-            "handlers": {name: handler.state_dict() for name, handler in self.handlers.items()},
+            "handlers": self._handler_states(),
         }
+
+    def _handler_states(self) -> dict[str, Any]:
+        """Returns the states by name, without those of observers that fail to give theirs."""
+        states = {name: self.act(name, handler.state_dict, even_off=True) for name, handler in self.handlers.items()}
+        return {name: state for name, state in states.items() if state is not None or name not in self.observers}
 
     def snapshot(self) -> dict[str, Any]:
         """Returns a copy of the state on the CPU that loads with ``weights_only=True``.
@@ -275,7 +302,7 @@ class Run:
             who = owner(("handlers", name), self.configuration)
             if name in states:
                 with restoring(who, state, "handlers", name):
-                    handler.load_state_dict(states[name])
+                    self.act(name, handler.load_state_dict, states[name])
             elif type(handler).state_dict is not Handler.state_dict:
                 logger.warning("the checkpoint has no state of %s, which starts anew", who)
         with restoring("the run", state):

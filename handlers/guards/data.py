@@ -14,6 +14,8 @@ from firebox.foundation.problems import Problem, suggestion
 class DataFiles(Guard):
     """Refuses data whose files are not there."""
 
+    looks_at_machine = True
+
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         if preflight.assembled:
             return

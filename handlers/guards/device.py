@@ -22,6 +22,8 @@ COMPILERS = ("g++", "clang++", "c++")
 class Device(Guard):
     """Refuses a device that this machine does not have."""
 
+    looks_at_machine = True
+
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         name = preflight.configuration.training.device
         if absent(name):
@@ -61,6 +63,8 @@ class Precision(Guard):
 
 class Compiler(Guard):
     """Refuses to compile the model where there is no compiler."""
+
+    looks_at_machine = True
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         training = preflight.configuration.training

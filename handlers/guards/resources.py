@@ -16,6 +16,8 @@ WORKERS_PER_PROCESSOR = 8
 class Workers(Guard):
     """Refuses many more worker processes than there are processors."""
 
+    looks_at_machine = True
+
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         data = preflight.configuration.data
         most = WORKERS_PER_PROCESSOR * processors()
@@ -26,6 +28,8 @@ class Workers(Guard):
 
 class Memory(Guard):
     """Refuses a run that does not fit into the free memory of its device."""
+
+    looks_at_machine = True
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         configuration, costs = preflight.configuration, preflight.costs

@@ -1,0 +1,56 @@
+"""Who raised an error: which part of a run, and where in the user's own code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firebox.engine.configuration import Configuration
+from firebox.foundation.places import frames_of, is_own, own_place
+from firebox.foundation.problems import in_one_line
+
+
+def told(error: BaseException, configuration: Configuration) -> str | None:
+    """Returns an error of a user's own code on one line: the part of the run, what it raised, and where.
+
+    Returns:
+        The line; None if the error came through none of a user's own code.
+    """
+    place = own_place(error)
+    if place is None:
+        return None
+    who = _part(error, configuration)
+    return f"{who + ': ' if who else ''}{in_one_line(error)} ({place})"
+
+
+def _part(error: BaseException, configuration: Configuration) -> str | None:
+    """The part whose method the innermost of the user's own code is, or was called by; None if it is none's."""
+    found, candidate = None, None
+    for frame, _ in frames_of(error):
+        if frame.f_code.co_qualname == "Background._work":
+            candidate = None  # what came before only waited for the thread that writes
+        candidate = _named(frame.f_locals.get("self"), configuration) or candidate
+        if is_own(frame):
+            found = candidate
+    return found
+
+
+def _named(owner: Any, configuration: Configuration) -> str | None:
+    import torch
+    from ignite.metrics import Metric
+
+    from firebox.engine.training.handler import Handler
+    from firebox.engine.training.module import Module
+
+    if isinstance(owner, Handler):
+        return next((f"handlers.{n.written}" for n in configuration.handlers if _is(n, owner)), "scheduler")
+    if isinstance(owner, Metric):
+        return f"the metric {type(owner).__name__}"
+    if isinstance(owner, Module):
+        return f"module {configuration.module.written}"
+    if isinstance(owner, torch.optim.Optimizer):
+        return f"optimizer {configuration.optimizer.written}"
+    return f"model {configuration.model.written}" if isinstance(owner, torch.nn.Module) else None
+
+
+def _is(named: Any, owner: object) -> bool:
+    return named.component.target.load() is type(owner)
