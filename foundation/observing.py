@@ -77,6 +77,27 @@ class Observer:
         logger.debug("%s fails", self.name, exc_info=error)
 
 
+class Observers(dict[str, Observer]):
+    """The observers among handlers, by the handlers' names."""
+
+    def act(self, name: str, action: Callable[..., T], *arguments: Any, even_off: bool = False) -> T | None:
+        """Has a handler do something. One that observes raises nothing: a failure switches it off.
+
+        Args:
+            name: the handler's name.
+            action: a method of the handler.
+            arguments: the action's arguments.
+            even_off: also have an observer act that was switched off.
+
+        Returns:
+            What the action returns; None if the handler failed, or was switched off.
+        """
+        observer = self.get(name)
+        if observer is None:
+            return action(*arguments)
+        return observer.call(action, *arguments) if even_off or not observer.off else None
+
+
 class Observed:
     """A function that an observer registered. It returns nothing, and does nothing once the observer is off.
 

@@ -96,7 +96,7 @@ class Checkpoint(Handler):
         # What was written before must be on disk before the checkpoint is: resuming cuts the logs at its iteration.
         for name, handler in run.handlers.items():
             with run.stop.limit(f"handlers.{name}: flush"):
-                run.act(name, handler.flush)
+                run.observers.act(name, handler.flush)
         metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if run.evaluated else {}
         run.background.wait(self._writing)
         state = run.snapshot()

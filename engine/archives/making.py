@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
-import os
 import re
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,9 +18,10 @@ from safetensors.torch import save_file
 
 from firebox.data.datamodule import Split
 from firebox.engine.archives.card import card
-from firebox.engine.archives.loading import evaluation_only, loaded, number_of
+from firebox.engine.archives.loading import evaluation_only, loaded
 from firebox.engine.archives.measurement import evaluation_split, measure
 from firebox.engine.archives.module_state import load_module_state, save_module_state
+from firebox.engine.archives.placing import claimed, make_read_only
 from firebox.engine.archives.sealing import CARD, sealed
 from firebox.engine.archives.verification import CONFIGURATION, EXPERIMENTS, METRICS, SUMMARY, WEIGHTS, verified
 from firebox.engine.configuration import Configuration, plain
@@ -47,7 +44,6 @@ from firebox.foundation.randomness import mix, seed_everything
 logger = logging.getLogger("firebox")
 
 SAMPLES = 16
-_WRITING = re.compile(r"\.archived_v.+\.writing")
 _ITERATION = re.compile(r"iteration_(\d+)")
 
 
@@ -88,7 +84,7 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
     splits: tuple[Split, ...] = ("validation", "test")
     metrics: dict[str, dict[str, Any]] = {split: measure(run, split) for split in splits if split in run.streams}
     parent = _parent(directory, configuration)
-    with _claimed(parent) as (temporary, name):
+    with claimed(parent) as (temporary, name):
         # Copies: safetensors takes no tensors that share memory or are laid out otherwise.
         save_file({key: value.contiguous().clone() for key, value in weights.items()}, temporary / WEIGHTS)
         save_module_state(temporary, state)
@@ -102,7 +98,7 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
         content |= _files(temporary, run, kind)
         _write_json(temporary / CARD, sealed(_finite(content)))
         loaded(temporary, verified(temporary), trust_code=True)
-        _make_read_only(temporary)
+        make_read_only(temporary)
         final = parent / name
         temporary.rename(final)
         sync_folder(parent)
@@ -190,32 +186,6 @@ def _parent(directory: RunDirectory, configuration: Configuration) -> Path:
     return around if around.name == name else configuration.output_root / name
 
 
-@contextmanager
-def _claimed(parent: Path) -> Iterator[tuple[Path, str]]:
-    """Gives a hidden folder to build the archive in, and the archive's name. What is left of the folder is removed.
-
-    One process at a time archives below a datamodule; the lock ends with the process, however it ends.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(parent, os.O_RDONLY)
-    temporary = None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        entries = list(parent.iterdir())
-        for entry in entries:
-            if _WRITING.fullmatch(entry.name):
-                _remove(entry)
-        number = max(map(number_of, entries), default=0) + 1
-        name = f"archived_v{number}_{time.strftime('%Y-%m-%d')}"
-        temporary = parent / f".{name}.writing"
-        temporary.mkdir()
-        yield temporary, name
-    finally:
-        if temporary is not None and temporary.exists():
-            _remove(temporary)
-        os.close(descriptor)
-
-
 def _write(
     folder: Path,
     run: Run,
@@ -275,27 +245,6 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     except TypeError as error:
         raise _refusal(f"{path.name} can't hold all that the run remembers: {error}") from None
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _make_read_only(folder: Path) -> None:
-    """Flushes everything to disk and takes the right to write from all but the folder of the experiments."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            sync_folder(path)
-            path.chmod(0o755 if path == folder / EXPERIMENTS else 0o555)
-            continue
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        path.chmod(0o444)
-    sync_folder(folder)
-    folder.chmod(0o555)
-
-
-def _remove(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        if path.is_dir():
-            path.chmod(0o755)
-    shutil.rmtree(folder)
 
 
 def _refusal(message: str) -> Refusal:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from firebox.data.epoch import batches_in_epoch
+from firebox.engine.checks.attached import Attached
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.records.run_directory import RunDirectory
@@ -27,21 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("firebox")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Attached:
-    """A handler, or the learning-rate schedule, that the configuration names.
-
-    Args:
-        path: the keys that lead to its section, such as ``"handlers", "checkpoint"``.
-        named: the component and its settings.
-        kind: the component's class.
-    """
-
-    path: tuple[str, ...]
-    named: Named
-    kind: type[Handler]
 
 
 class Unavailable(Exception):

@@ -254,7 +254,7 @@ def start(run: Run) -> None:
     directory.write_environment(environment(run))
     directory.write_status("running", run.iteration, "training")
     for name, handler in run.handlers.items():
-        run.act(name, handler.start, run)
+        run.observers.act(name, handler.start, run)
     SkippedSteps(run.losses)
     messages.started(run)
 
@@ -268,7 +268,7 @@ def finish(run: Run) -> None:
             run.trainer.run(run.streams["train"])
         run.losses.settle()
         for name, handler in run.handlers.items():
-            if run.stop.requested or (run.act(name, handler.finish) is False and name not in run.observers):
+            if run.stop.requested or (run.observers.act(name, handler.finish) is False and name not in run.observers):
                 break
     except Interrupted:
         # The stop came while a batch was awaited: between two iterations.
@@ -286,9 +286,12 @@ def close(run: Run) -> None:
         ends.callback(run.background.close)
         for name, handler in reversed(run.handlers.items()):
             ends.callback(
-                within_limit, run, f"handlers.{name}: close", partial(run.act, name, handler.close, even_off=True)
+                within_limit,
+                run,
+                f"handlers.{name}: close",
+                partial(run.observers.act, name, handler.close, even_off=True),
             )
-            ends.callback(within_limit, run, f"handlers.{name}: flush", partial(run.act, name, handler.flush))
+            ends.callback(within_limit, run, f"handlers.{name}: flush", partial(run.observers.act, name, handler.flush))
 
 
 def within_limit(run: Run, what: str, action: Callable[[], object]) -> None:

@@ -32,7 +32,7 @@ from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.update import Update
 from firebox.foundation.background import Background
-from firebox.foundation.observing import Observer
+from firebox.foundation.observing import Observer, Observers
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
 
@@ -54,6 +54,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     device = choose_device(configuration.training.device)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32
+        torch.backends.cudnn.deterministic = True  # so that a run done again, or resumed, is equal to the bit
     data = data or construct(configuration.data.named, configuration.data.kind)
     specification = data.specification
     loading, training = configuration.data.loading, configuration.training
@@ -228,10 +229,10 @@ def build_handlers(configuration: Configuration) -> dict[str, Handler]:
     return dict(sorted(handlers.items(), key=lambda item: item[1].phase))
 
 
-def build_observers(configuration: Configuration, handlers: Mapping[str, Handler]) -> dict[str, Observer]:
+def build_observers(configuration: Configuration, handlers: Mapping[str, Handler]) -> Observers:
     """Makes an observer of each handler that only reports: what fails in one never stops the run."""
     parts = handler_parts(configuration)
-    return {name: Observer(parts[name][0]) for name, handler in handlers.items() if handler.observes}
+    return Observers({name: Observer(parts[name][0]) for name, handler in handlers.items() if handler.observes})
 
 
 def attach_handlers(run: Run) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ignite.engine import Engine
@@ -40,15 +40,13 @@ from firebox.engine.training.terms import is_number
 from firebox.engine.training.update import Update
 from firebox.foundation.background import Background
 from firebox.foundation.intervals import iterations
-from firebox.foundation.observing import Observer, observed
+from firebox.foundation.observing import Observers, observed
 
 if TYPE_CHECKING:
     from firebox.engine.records.tensorboard import TensorBoardWriter
 
 
 logger = logging.getLogger("firebox")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,7 +89,7 @@ class Run:
     stop: StopRequest
     background: Background
     handlers: dict[str, Handler]
-    observers: dict[str, Observer]
+    observers: Observers
     _state: State = field(default_factory=State, init=False, repr=False)
 
     @property
@@ -166,23 +164,6 @@ class Run:
         """Gives the run the directory that it writes to."""
         self._state.directory = directory
 
-    def act(self, name: str, action: Callable[..., T], *arguments: Any, even_off: bool = False) -> T | None:
-        """Has a handler do something. One that observes raises nothing: a failure switches it off.
-
-        Args:
-            name: of the handler.
-            action: a method of the handler.
-            arguments: of the action.
-            even_off: also have an observer act that was switched off.
-
-        Returns:
-            What the action returns; None if the handler failed, or was switched off.
-        """
-        observer = self.observers.get(name)
-        if observer is None:
-            return action(*arguments)
-        return observer.call(action, *arguments) if even_off or not observer.off else None
-
     def average(self, model: torch.nn.Module) -> None:
         """Sets the model that is evaluated, shown and archived instead of the trained one: its averaged weights."""
         self._state.averaged_model = model
@@ -253,7 +234,9 @@ class Run:
 
     def _handler_states(self) -> dict[str, Any]:
         """Returns the states by name, without those of observers that fail to give theirs."""
-        states = {name: self.act(name, handler.state_dict, even_off=True) for name, handler in self.handlers.items()}
+        states = {
+            name: self.observers.act(name, handler.state_dict, even_off=True) for name, handler in self.handlers.items()
+        }
         return {name: state for name, state in states.items() if state is not None or name not in self.observers}
 
     def snapshot(self) -> dict[str, Any]:
@@ -302,7 +285,7 @@ class Run:
             who = owner(("handlers", name), self.configuration)
             if name in states:
                 with restoring(who, state, "handlers", name):
-                    self.act(name, handler.load_state_dict, states[name])
+                    self.observers.act(name, handler.load_state_dict, states[name])
             elif type(handler).state_dict is not Handler.state_dict:
                 logger.warning("the checkpoint has no state of %s, which starts anew", who)
         with restoring("the run", state):

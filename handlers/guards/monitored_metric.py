@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from firebox.engine.checks.attached import Attached
 from firebox.engine.checks.guard import Guard
-from firebox.engine.checks.preflight import Attached, Preflight
+from firebox.engine.checks.preflight import Preflight
 from firebox.engine.training.handler import Handler
 from firebox.foundation.problems import Problem, suggestion
 from firebox.handlers.checkpoint import Checkpoint
