@@ -44,6 +44,10 @@ class EventFile(FileWriter):
         if not self.observer.off:
             self.observer.call(super().add_event, event, step, walltime)
 
+    def show(self) -> None:
+        if not self.observer.off:
+            self.observer.call(self.event_writer.show)
+
     def flush(self) -> None:
         if not self.observer.off:
             self.observer.call(super().flush)
@@ -129,7 +133,7 @@ class TensorBoardWriter(SummaryWriter):
 
     def show(self) -> None:
         """Lets readers see all that was added before, without waiting for the disk."""
-        self._file.event_writer.show()
+        self._file.show()
 
     def flush(self) -> None:
         """Flushes everything added so far to disk."""
