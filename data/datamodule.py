@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -71,6 +72,43 @@ def hold_out(length: int, fraction: float, split_seed: int) -> tuple[torch.Tenso
     order = torch.randperm(length, generator=generator(split_seed, "hold_out", length))
     held_out = held_out_length(length, fraction)
     return order[held_out:].sort().values, order[:held_out].sort().values
+
+
+def stratified_hold_out(
+    labels: Sequence[int], classes: Sequence[str], fraction: float, split_seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Divides labelled training samples class by class, each by a fixed, seeded draw.
+
+    Args:
+        labels: the label of each sample, in [0, len(classes)).
+        classes: the names of the classes. A name is part of its class's draw: a class that is added changes no other.
+        fraction: the share of each class to hold out, in [0, 1); see ``stratified_length``.
+        split_seed: selects the draws. It belongs to the data set, not to the run.
+
+    Returns:
+        Indices to train on and indices held out for validation, int64, each sorted.
+    """
+    import torch
+
+    from firebox.foundation.randomness import generator
+
+    known = torch.tensor(labels, dtype=torch.int64)
+    kept, held_out = [], []
+    for label, name in enumerate(classes):
+        own = (known == label).nonzero().flatten()
+        order = torch.randperm(len(own), generator=generator(split_seed, "hold_out", name, len(own)))
+        length = stratified_length(len(own), fraction)
+        held_out.append(own[order[:length]])
+        kept.append(own[order[length:]])
+    return torch.cat(kept).sort().values, torch.cat(held_out).sort().values
+
+
+def stratified_length(length: int, fraction: float) -> int:
+    """Returns how many of a class's ``length`` samples ``stratified_hold_out`` holds out.
+
+    Where there are two samples or more, at least one is held out and at least one stays to train on.
+    """
+    return min(max(round(length * fraction), 1), max(length - 1, 0)) if fraction else 0
 
 
 def held_out_length(length: int, fraction: float) -> int:

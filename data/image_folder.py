@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from firebox.data.data_error import DataError
-from firebox.data.datamodule import EMBEDDED, DataModule, Samples, Split, held_out_length, hold_out
+from firebox.data.datamodule import (
+    EMBEDDED,
+    DataModule,
+    Samples,
+    Split,
+    held_out_length,
+    hold_out,
+    stratified_hold_out,
+    stratified_length,
+)
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import in_one_line
@@ -31,7 +41,8 @@ class ImageFolder(DataModule):
 
     Where all sub-folders are called ``train``, ``validation`` (or ``val``) and ``test``, and ``train`` is among them,
     they are the splits. Otherwise everything is for training. Without a folder for validation a seeded share of the
-    training images is held out. Files are taken in the order of their names; hidden ones are left out.
+    training images is held out, of each class by itself: at least one image of a class that has two or more, and never
+    all of them. Files are taken in the order of their names; hidden ones are left out.
 
     An image is scaled until it just covers ``image_size`` (bilinear, antialiased) and its center is cut out;
     transparency is dropped. "standardised" means (x - 0.5) / 0.5 here: the pixels are not known beforehand.
@@ -74,7 +85,7 @@ class ImageFolder(DataModule):
     def split_lengths(self) -> dict[Split, int]:
         lengths: dict[Split, int] = {split: len(files) for split, files in self._listing.files.items()}
         if "validation" not in lengths:
-            held_out = held_out_length(lengths["train"], self._validation_fraction)
+            held_out = self._held_out_length()
             lengths["train"], lengths["validation"] = lengths["train"] - held_out, held_out
         return lengths
 
@@ -93,8 +104,20 @@ class ImageFolder(DataModule):
         listing = self._listing
         if split == "test" or "validation" in listing.files:
             return DatasetImages(self._files(split), fixed=True)
-        kept, held_out = hold_out(len(listing.files["train"]), self._validation_fraction, self._split_seed)
+        kept, held_out = self._hold_out()
         return DatasetImages(self._files("train"), kept if split == "train" else held_out, fixed=True)
+
+    def _held_out_length(self) -> int:
+        listing, fraction = self._listing, self._validation_fraction
+        if not listing.classes:
+            return held_out_length(len(listing.files["train"]), fraction)
+        return sum(stratified_length(length, fraction) for length in Counter(listing.labels["train"]).values())
+
+    def _hold_out(self) -> tuple[torch.Tensor, torch.Tensor]:
+        listing, fraction, split_seed = self._listing, self._validation_fraction, self._split_seed
+        if not listing.classes:
+            return hold_out(len(listing.files["train"]), fraction, split_seed)
+        return stratified_hold_out(listing.labels["train"], listing.classes, fraction, split_seed)
 
     def _files(self, split: Split) -> ImageFiles:
         return ImageFiles(
@@ -127,7 +150,7 @@ class ImageFiles:
     ) -> None:
         self._root = root
         self._paths = files
-        self._labels = labels
+        self.targets = labels
         self._image_size = image_size
         self._mode = "RGB" if color == "rgb" else "L"
 
@@ -141,7 +164,7 @@ class ImageFiles:
             DataError: the file can't be decoded; the message names it.
         """
         image = self._decode(self._root / self._paths[index])
-        return (image, self._labels[index]) if self._labels else image
+        return (image, self.targets[index]) if self.targets else image
 
     def _decode(self, path: Path) -> torch.Tensor:
         import numpy

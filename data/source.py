@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from firebox.data.data_error import DataError
+from firebox.data.examples import integers
 from firebox.data.samples import faults_of_labels
 from firebox.foundation.places import own_place
 from firebox.foundation.problems import in_one_line, shown
@@ -96,7 +97,8 @@ class DatasetImages:
     wherever it is read: they are seeded from (seed, epoch, index).
 
     Args:
-        dataset: image k is uint8 (C, H, W), or float32 (C, H, W) in [0, 1]; label k is an integer.
+        dataset: image k is uint8 (C, H, W), or float32 (C, H, W) in [0, 1]; label k is an integer. Where it has all
+            labels at hand, as torchvision's data sets do in ``targets``, pictures show all classes.
         indices: int64 of shape (n,): the part of the data set to show; None: all of it.
         fixed: sample k is the same uint8 image whenever it is read; then it need not be read twice.
     """
@@ -107,6 +109,12 @@ class DatasetImages:
         self.fixed = fixed
         self.classes = 0
         """Of the labels, each of which is then checked as it is read; 0 if unknown."""
+
+    @property
+    def labels(self) -> torch.Tensor | None:
+        """All samples' labels, int64 of shape (N,), read without the images; None if they are not at hand."""
+        labels = integers(getattr(self._dataset, "targets", None), len(self._dataset))
+        return labels if labels is None or self._indices is None else labels[self._indices]
 
     def __len__(self) -> int:
         return len(self._dataset) if self._indices is None else len(self._indices)
@@ -153,6 +161,11 @@ class RememberedImages:
         self._source = source
         self._known = torch.zeros(len(source), dtype=torch.bool)
         self._held: ResidentImages | None = None
+
+    @property
+    def labels(self) -> torch.Tensor | None:
+        """All samples' labels, as the source knows them."""
+        return self._source.labels
 
     def __len__(self) -> int:
         return len(self._source)

@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 
 from firebox.data.batch import Batch
 from firebox.data.epoch import batches_in_epoch
+from firebox.data.examples import balanced
 from firebox.data.placement import Placement, choose_placement, hold, samples_of
 from firebox.data.read_ahead import ReadAhead
 from firebox.data.source import ImageSource, ResidentImages
@@ -110,6 +111,18 @@ class BatchStream:
         """Reads the first samples of the split in their own order, as epoch 0 has them; the stream stays in place."""
         (batch,) = self.in_order(count, count)
         return batch
+
+    def examples(self, count: int) -> Batch:
+        """Reads samples to show: of every class in turn where the labels are at hand, else the first of the split.
+
+        They are the same ones each time, as epoch 0 has them; the stream stays in place.
+        """
+        labels = getattr(self._source, "labels", None)
+        if not isinstance(labels, torch.Tensor):
+            return self.first(count)
+        indices = balanced(labels, count)
+        images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
+        return Batch(images, labels, indices)
 
     def in_order(self, count: int, size: int) -> Iterator[Batch]:
         """Reads as ``first`` does, ``size`` samples at a time."""

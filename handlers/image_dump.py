@@ -25,7 +25,10 @@ _NAME = re.compile(r"\.?iteration_(\d{8,})_.+\.png(\.writing)?")
 
 
 class ImageDump(Handler):
-    """Shows what the module makes of a fixed set of images, the first of each split, always in the same scale.
+    """Shows what the module makes of a fixed set of images of each split, always in the same scale.
+
+    Where the labels are known before the images are read, each class is shown in turn: the first image of each, then
+    the second. Otherwise the first images of the split are shown.
 
     Training waits for the model alone: drawing, tiling, encoding and writing are done beside it. The test split is
     shown once, at the end.
@@ -83,7 +86,7 @@ class ImageDump(Handler):
 
     def _batch(self, split: Split) -> Batch:
         if split not in self._batches:
-            self._batches[split] = self._run.preparation(self._run.streams[split].first(self.count))
+            self._batches[split] = self._run.preparation(self._run.streams[split].examples(self.count))
         return self._batches[split]
 
     def _write_grid(self, iteration: int, split: Split, name: str, pictures: tuple[torch.Tensor, ...]) -> None:

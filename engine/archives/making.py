@@ -207,7 +207,7 @@ def _write(
         if at is None or int(at[1]) <= manifest.iteration:
             (folder / relative).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(image, folder / relative)
-    batch = run.preparation(run.streams[evaluation_split(run)].first(SAMPLES))
+    batch = run.preparation(run.streams[evaluation_split(run)].examples(SAMPLES))
     seed_everything(mix(run.configuration.seed, "archive"))
     with torch.inference_mode():
         for name, rows in run.module.images(batch).items():

@@ -9,7 +9,13 @@ import numpy
 import pytest
 import torch
 
-from firebox.data.datamodule import held_out_length, hold_out, require_files
+from firebox.data.datamodule import (
+    held_out_length,
+    hold_out,
+    require_files,
+    stratified_hold_out,
+    stratified_length,
+)
 from firebox.data.source import DatasetImages
 
 
@@ -38,6 +44,36 @@ def test_hold_out_draws_without_regard_to_order() -> None:
     _, held_out = hold_out(10_000, 0.1, 0)
 
     assert torch.histc(held_out.float(), 10, 0, 10_000).sub(100).abs().max() < 40
+
+
+@pytest.mark.parametrize(
+    ("length", "fraction", "expected"),
+    [(1, 0.5, 0), (2, 0.01, 1), (2, 0.99, 1), (10, 0.3, 3), (100, 0.1, 10), (4, 0.99, 3), (9, 0.0, 0)],
+)
+def test_a_class_of_two_or_more_is_in_both_parts(length: int, fraction: float, expected: int) -> None:
+    assert stratified_length(length, fraction) == expected
+
+
+def test_a_stratified_hold_out_takes_its_share_of_every_class() -> None:
+    labels = [0] * 100 + [1] * 10 + [2] * 2 + [3]
+    kept, held_out = stratified_hold_out(labels, ("a", "b", "c", "d"), 0.2, 0)
+    classes = torch.tensor(labels)
+
+    assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(113))
+    assert classes[held_out].bincount(minlength=4).tolist() == [20, 2, 1, 0]
+    assert classes[kept].bincount(minlength=4).tolist() == [80, 8, 1, 1]
+    # The control: the draw without regard to classes leaves the small ones out.
+    assert classes[hold_out(113, 0.2, 0)[1]].bincount(minlength=4).tolist() != [20, 2, 1, 0]
+
+
+def test_a_class_that_is_added_changes_no_others_hold_out() -> None:
+    _, before = stratified_hold_out([0] * 20 + [1] * 20, ("ant", "cat"), 0.3, 0)
+    _, after = stratified_hold_out([0] * 20 + [1] * 5 + [2] * 20, ("ant", "bee", "cat"), 0.3, 0)
+    _, other = stratified_hold_out([0] * 20 + [1] * 20, ("ant", "cat"), 0.3, 1)
+
+    assert before[before < 20].tolist() == after[after < 20].tolist()
+    assert (before[before >= 20] + 5).tolist() == after[after >= 25].tolist()
+    assert not torch.equal(before, other)
 
 
 def test_required_files_that_are_absent_are_named(tmp_path: Path) -> None:

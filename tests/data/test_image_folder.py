@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from firebox.data.data_error import DataError
+from firebox.data.datamodule import hold_out
 from firebox.data.image_folder import ImageFolder
 
 
@@ -54,6 +55,30 @@ def test_a_seeded_share_is_held_out_and_there_is_no_test_split(classes: Path) ->
     assert len(values["train"] | values["validation"]) == 20
     with pytest.raises(DataError, match="has no test split"):
         datamodule.read("test")
+
+
+def test_every_class_that_has_two_images_is_trained_on_and_validated_on(tmp_path: Path) -> None:
+    for name, count in (("ant", 30), ("bee", 2), ("cat", 1)):
+        for number in range(count):
+            _write(tmp_path / name / f"{number}.png", number)
+    datamodule = ImageFolder(root=str(tmp_path), image_size=(8, 8))
+    lengths = datamodule.split_lengths
+    labels = {split: datamodule.read(split).gather(torch.arange(lengths[split]))[1] for split in lengths}
+
+    assert lengths == {"train": 29, "validation": 4}
+    assert {split: len(datamodule.read(split)) for split in lengths} == lengths
+    assert all(own is not None for own in labels.values())
+    assert labels["train"].bincount(minlength=3).tolist() == [27, 1, 1]  # type: ignore[union-attr]
+    assert labels["validation"].bincount(minlength=3).tolist() == [3, 1, 0]  # type: ignore[union-attr]
+
+
+def test_without_classes_the_same_images_are_held_out_as_ever(tmp_path: Path) -> None:
+    for number in range(20):
+        _write(tmp_path / f"{number:02d}.png", number)
+    source = ImageFolder(root=str(tmp_path), image_size=(8, 8), validation_fraction=0.2).read("validation")
+    held_out = source.gather(torch.arange(4))[0][:, 0, 0, 0]
+
+    assert held_out.tolist() == hold_out(20, 0.2, 0)[1].tolist()
 
 
 def test_images_without_sub_folders_have_no_labels(tmp_path: Path) -> None:

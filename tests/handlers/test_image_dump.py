@@ -185,3 +185,30 @@ def draw():
     for name, shade in (("at_once", 100), ("later", 200)):
         picture = Image.open(run.directory.images / f"validation/iteration_00000009_{name}.png")
         assert np.asarray(picture).tolist() == [[shade] * 4] * 4
+
+
+def sorted_by_class(folder, classes=4, images=10):
+    """Writes a folder of grey images, sorted by class: each class has its own brightness."""
+    for label in range(classes):
+        for number in range(images):
+            path = folder / f"class_{label}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), 60 * label + number, np.uint8)).save(path)
+    return {"name": "image_folder", "root": str(folder), "image_size": [8, 8], "color": "grayscale", "batch_size": 6}
+
+
+@pytest.mark.parametrize("placement", ["auto", "memory", "stream"])
+def test_images_sorted_by_class_are_shown_a_class_in_turn(placement, tmp_path):
+    folder = {**sorted_by_class(tmp_path / "images"), "placement": placement}
+    sections = {"datagenerator": None, "datamodule": folder, "training": {"epochs": 2, "device": "cpu"}}
+    run = trained(configured(tmp_path, {"image_dump": {"count": 6}}, **sections))
+    shown = {
+        name: np.asarray(Image.open(io.BytesIO(content)))[BORDER, BORDER :: 8 + BORDER][:6] // 60
+        for name, content in pictures_of(run).items()
+    }
+
+    assert len(shown) == 4
+    for name, classes in shown.items():
+        expected = [0, 1, 2, 3, 0, 1] if name.startswith("train") else [0, 1, 2, 3]
+        assert classes[: len(expected)].tolist() == expected, name
+    assert run.streams["train"].first(6).labels.tolist() == [0] * 6, "the control: the first are all of one class"
