@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import torch
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
-    FakeTensorMode,
     UnsupportedFakeTensorException,
     UnsupportedOperatorException,
 )
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
-from torch.overrides import TorchFunctionMode
 
 from firebox.data.batch import Batch
 from firebox.data.datamodule import Samples, Split
@@ -27,12 +25,14 @@ from firebox.data.placement import choose_placement
 from firebox.data.specification import ImageSpecification
 from firebox.engine.checks.costs import Costs, bytes_in, largest_output, saved_bytes
 from firebox.engine.checks.fake_data import FakeData
+from firebox.engine.checks.fake_tensors import Copying, fake_tensor_mode
 from firebox.engine.checks.output import Output, last_activation
 from firebox.engine.checks.states import states, unstorable
 from firebox.engine.configuration import Configuration
 from firebox.engine.training.devices import choose_device
 from firebox.engine.training.factory import build
 from firebox.engine.training.module import Evaluated
+from firebox.engine.training.optimizer_step import unmarked_step
 from firebox.engine.training.run import Run
 from firebox.engine.training.terms import UnusableModule, faults_of_evaluated, require_usable
 
@@ -98,9 +98,7 @@ class Rehearsal:
         self._device = choose_device(training.device)
         self._accumulation = training.accumulation
         self._data = FakeData(specification, split_lengths)
-        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
-        # The mode's memo holds parameters weakly, and a parameter with a weak reference can't be moved by Module.to.
-        self._mode.fake_tensor_converter.meta_converter.tensor_memo = {}  # type: ignore[assignment]
+        self._mode = fake_tensor_mode()
         with self._faking():
             self.run: Run = build(self._configuration, data=self._data)
 
@@ -182,16 +180,20 @@ class Rehearsal:
         """Collects the names of the optimizers that make no step in the block."""
         optimizers = self.run.update.optimizers
         idle = set(optimizers)
-        hooks = [
-            optimizer.register_step_post_hook(lambda *_, name=name: idle.discard(name))
-            for name, optimizer in optimizers.items()
-        ]
+
+        def note(name: str, step: Callable[..., object], *arguments: object, **named: object) -> object:
+            idle.discard(name)
+            return step(*arguments, **named)
+
+        # Not a hook: with one, a step is torch's own, which imports its compiler.
+        for name, optimizer in optimizers.items():
+            optimizer.step = partial(note, name, unmarked_step(optimizer))  # type: ignore[method-assign, assignment]
         try:
             yield idle
         finally:
             self.run.trainer.state.iteration = 0
-            for hook in hooks:
-                hook.remove()
+            for optimizer in optimizers.values():
+                del optimizer.step
 
     def _costs(self, activations: int, evaluation: int) -> Costs:
         run = self.run
@@ -234,7 +236,7 @@ class Rehearsal:
         level = log.level
         log.setLevel(logging.CRITICAL + 1)
         try:
-            with warnings.catch_warnings(), self._mode, _Copying():
+            with warnings.catch_warnings(), self._mode, Copying():
                 warnings.simplefilter("ignore")
                 yield
         finally:
@@ -251,21 +253,6 @@ class Rehearsal:
             except Exception as of_model:
                 raise StepFailure(step, of_model=True) from of_model
             raise StepFailure(step, of_model=False) from error
-
-
-class _Copying(TorchFunctionMode):
-    """Copies fake tensors: torch copies the storage, which they have none of."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not torch.Tensor.__deepcopy__:
-            return func(*args, **(kwargs or {}))
-        tensor, memo = args
-        if id(tensor) not in memo:
-            copied = tensor.detach().clone()
-            if isinstance(tensor, torch.nn.Parameter):
-                copied = torch.nn.Parameter(copied, tensor.requires_grad)
-            memo[id(tensor)] = copied
-        return memo[id(tensor)]
 
 
 def counted(images: int) -> str:

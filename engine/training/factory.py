@@ -22,6 +22,7 @@ from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.sections import Loading
 from firebox.engine.training.devices import choose_device
 from firebox.engine.training.dispatcher import Dispatcher
+from firebox.engine.training.dormant_compiler import keep_compiler_dormant
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import DTYPES, EvaluationIteration, TrainingIteration
 from firebox.engine.training.losses import LossRecord
@@ -181,6 +182,7 @@ def build_model(
 
 def build_update(configuration: Configuration, module: Module, device: torch.device) -> Update:
     """Makes an optimizer for each part of the module that has one of its own."""
+    keep_compiler_dormant()
     training = configuration.training
     parameters = module.parameters()
     if not all(parameters.values()):

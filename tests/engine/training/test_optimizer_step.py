@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import _use_grad_for_differentiable, register_optimizer_step_pre_hook
 
 from firebox.engine.training.optimizer_step import unmarked_step
 from firebox.engine.training.update import Update
@@ -58,8 +58,35 @@ def test_torch_wraps_a_step_in_its_mark_and_in_hooks_and_in_nothing_else():
 def test_the_step_of_every_optimizer_is_unwrapped_until_something_hooks_into_it(name):
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = getattr(torch.optim, name)([parameter], lr=0.1)
-    assert unmarked_step(optimizer).func is type(optimizer).step.__wrapped__
+    assert unmarked_step(optimizer) != optimizer.step
     hook = optimizer.register_step_pre_hook(lambda *_: None)
     assert unmarked_step(optimizer) == optimizer.step
     hook.remove()
-    assert unmarked_step(optimizer).func is type(optimizer).step.__wrapped__
+    assert unmarked_step(optimizer) != optimizer.step
+
+
+def test_torch_wraps_a_step_in_the_mode_of_autograd_and_in_nothing_else():
+    wrapper = torch.optim.Adam.step.__wrapped__
+    assert wrapper.__code__.co_name == "_use_grad"
+    assert wrapper.__wrapped__.__qualname__ == "Adam.step"
+    what_it_does = {"defaults", "is_grad_enabled", "set_grad_enabled", "graph_break", "torch._dynamo", "_dynamo"}
+    assert set(wrapper.__code__.co_names) == what_it_does | {"cast", "Optimizer"}
+    assert wrapper.__code__.co_freevars == ("func",)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("differentiable", [True, False])
+def test_a_step_has_the_mode_of_autograd_that_torch_gives_it_and_leaves_the_callers(differentiable, enabled):
+    class Noting(torch.optim.SGD):
+        @_use_grad_for_differentiable
+        def step(self, closure=None):
+            modes.append(torch.is_grad_enabled())
+
+    modes = []
+    optimizer = Noting([torch.nn.Parameter(torch.ones(3))], lr=0.1, differentiable=differentiable)
+    with torch.set_grad_enabled(enabled):
+        unmarked_step(optimizer)()
+        optimizer.step()
+        assert torch.is_grad_enabled() == enabled
+
+    assert modes == [differentiable, differentiable]
