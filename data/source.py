@@ -10,7 +10,7 @@ from firebox.data.data_error import DataError
 from firebox.data.examples import integers
 from firebox.data.samples import faults_of_labels
 from firebox.foundation.places import own_place
-from firebox.foundation.problems import in_one_line, shown
+from firebox.foundation.problems import TrainingFailure, in_one_line, shown
 from firebox.foundation.randomness import mix, seed_sample
 
 TOGETHER = 256
@@ -129,7 +129,7 @@ class DatasetImages:
             seed_sample(mix(seed, "sample", epoch, index))
             try:
                 samples.append(self._dataset[index])
-            except DataError:
+            except (DataError, TrainingFailure):
                 raise
             except (Exception, SystemExit) as error:
                 raise DataError(self._told(f"sample {index}", error)) from error

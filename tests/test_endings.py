@@ -197,7 +197,7 @@ def test_a_hang_up_stops_a_run_and_under_nohup_does_not(tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stop_does_not_wait_for_a_data_set_that_blocks(tmp_path, workers):
-    configuration = write(tmp_path, block_at=7, workers=workers)
+    configuration = write(tmp_path, block_at=17, workers=workers)
 
     def prepare():
         watch.READING_SECONDS = 0.5
@@ -212,7 +212,7 @@ def test_a_stop_does_not_wait_for_a_data_set_that_blocks(tmp_path, workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_data_set_that_blocks_fails_the_run_at_the_time_limit_and_is_named(tmp_path, workers):
-    configuration = write(tmp_path, block_at=7, workers=workers, timeout=2.0)
+    configuration = write(tmp_path, block_at=17, workers=workers, timeout=2.0)
 
     def prepare():
         watch.LOOK_SECONDS = 0.5
@@ -223,6 +223,17 @@ def test_a_data_set_that_blocks_fails_the_run_at_the_time_limit_and_is_named(tmp
     assert "longer timeout" in reason
     assert workers or "__getitem__" in reason
     assert "Traceback" not in output(configuration)
+
+
+def test_a_data_set_that_blocks_at_its_first_samples_is_refused_at_the_time_limit(tmp_path):
+    configuration = write(tmp_path, block_at=2, timeout=1.0)
+
+    def prepare():
+        watch.LOOK_SECONDS = 0.5
+
+    assert Forked(str(configuration), prepare=prepare).wait() == 2, output(configuration)
+    assert "its train split: no batch within 1 s" in output(configuration)
+    assert not (tmp_path / "runs").exists()
 
 
 def hanging(where, deaf=False):

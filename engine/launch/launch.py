@@ -144,6 +144,7 @@ def train(
     from firebox.engine.checks.first_samples import require_first_samples
 
     run = assemble(configuration, stop)
+    stop.watch_reading(configuration.data.loading.timeout)
     require_first_samples(run)
     if stop.requested:
         return stop.exit_code
@@ -151,7 +152,6 @@ def train(
         run.begin(claim(configuration))
     else:
         run = take_up(run, resumed)
-    stop.watch_reading(configuration.data.loading.timeout)
     stop.before_leaving(partial(left, run))
     code, reason = FAILED, "failed while starting"
     try:

@@ -38,8 +38,8 @@ POLL_SECONDS = 0.5
 SAME_SECONDS = 0.5
 """What follows a stop's request so soon is the same one: ``timeout`` signals its child and then the child's group."""
 
-READING = ("firebox.data.stream", "BatchStream.read")
-"""Module and name of the function that reads a batch in this process. Between two iterations, so it can be given up."""
+READING = ("firebox.data.stream", ("BatchStream.read", "BatchStream.in_order"))
+"""Module and names of the functions that read a batch in this process. Between iterations, so it can be given up."""
 
 
 class Overdue(TrainingFailure):
@@ -194,7 +194,7 @@ def insists(number: int, seconds: float) -> bool:
 def _reading(frame: FrameType | None) -> FrameType | None:
     """Returns the frame that reads a batch among those that led to one, if there is one."""
     while frame is not None:
-        if frame.f_code.co_qualname == READING[1] and frame.f_globals.get("__name__") == READING[0]:
+        if frame.f_code.co_qualname in READING[1] and frame.f_globals.get("__name__") == READING[0]:
             return frame
         frame = frame.f_back
     return None
