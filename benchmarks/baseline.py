@@ -1,4 +1,4 @@
-"""The baseline job, written by hand: a small convolutional autoencoder on Fashion-MNIST, batch 128, Adam."""
+"""The baseline job in plain torch: a small convolutional autoencoder on Fashion-MNIST, batch size 128, Adam."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATA = ("fashion_mnist", "fashion_mini")
 
 
 def network() -> nn.Sequential:
-    """Returns the network in the plain layers of torch: what cae_baseline computes with channels 16 and 32."""
+    """Returns the network in plain layers of torch, equivalent to cae_baseline with channels 16 and 32."""
     torch.manual_seed(0)
     return nn.Sequential(
         *(nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Flatten()),
@@ -25,7 +25,7 @@ def network() -> nn.Sequential:
 
 
 def copy_weights(network: nn.Sequential, model: nn.Module) -> None:
-    """Gives the network the weights of a cae_baseline, which flattens (H, W, C) where nn.Flatten does (C, H, W)."""
+    """Copies the weights of a cae_baseline, which flattens in the order (H, W, C), where nn.Flatten uses (C, H, W)."""
     state = {name: value.clone() for name, value in model.state_dict().items()}
     shapes = {
         "encoder.linear.weight": ((64, 7, 7, 32), (0, 3, 1, 2)),
@@ -42,7 +42,7 @@ def adam(model: nn.Module, **settings: Any) -> torch.optim.Optimizer:
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor) -> torch.Tensor:
-    """Makes a step of a bare loop: reconstructs images float32 (N, C, H, W); returns the loss."""
+    """Makes one step of a bare loop on images, float32 (N, C, H, W), and returns the loss."""
     optimizer.zero_grad()
     loss = mse_loss(model(images), images)
     loss.backward()
@@ -51,11 +51,11 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tenso
 
 
 def training_images(name: str, count: int | None = None) -> torch.Tensor:
-    """Reads the training images uint8 (N, 1, 28, 28) from Debian's package or from the embedded part.
+    """Reads the training images, uint8 (N, 1, 28, 28), from Debian's package or from the embedded data set.
 
     Args:
         name: fashion_mnist or fashion_mini.
-        count: of images, from the first on; None: all.
+        count: number of images, starting with the first; None for all.
     """
     from firebox.data.fashion_mini import FashionMini
     from firebox.data.fashion_mnist import FashionMNIST
@@ -65,7 +65,7 @@ def training_images(name: str, count: int | None = None) -> torch.Tensor:
 
 
 def floor(images: torch.Tensor) -> float:
-    """Returns the seconds of an epoch of a bare loop over float images that are in memory already, in their order."""
+    """Returns the seconds per epoch of a bare loop over float images that are already in memory, in order."""
     model = network()
     optimizer = adam(model)
     floats = images.float() / 255
@@ -76,7 +76,7 @@ def floor(images: torch.Tensor) -> float:
 
 
 def resident(images: torch.Tensor) -> float:
-    """Returns the seconds of an epoch of a bare loop that shuffles and converts bytes, with a fused optimizer."""
+    """Returns the seconds per epoch of a bare loop that shuffles and converts bytes, with a fused optimizer."""
     model = network()
     optimizer = adam(model, fused=True)
     began = time.perf_counter()
@@ -87,11 +87,11 @@ def resident(images: torch.Tensor) -> float:
 
 
 def configuration(name: str, **training: Any) -> dict[str, Any]:
-    """Returns the content of Firebox's configuration of the same job, all else left to the defaults.
+    """Returns Firebox's configuration of the same job, with defaults for everything else.
 
     Args:
-        name: of the datamodule.
-        training: what the section ``training`` says beside one epoch on the CPU.
+        name: name of the datamodule.
+        training: settings of the section ``training`` in addition to one epoch on the CPU.
     """
     return {
         "datamodule": {"name": name, "batch_size": BATCH_SIZE, "validation_fraction": 0.0},

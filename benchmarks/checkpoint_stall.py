@@ -1,4 +1,4 @@
-"""Milliseconds that a checkpoint of 100 MB holds the training up, beside the time to clone its tensors.
+"""Milliseconds that training waits for a checkpoint of 100 MB, compared with the time to clone its tensors.
 
 Training goes on while the checkpoint is written; what counts here is the call that the training thread waits for, the
 flushing of the other handlers included. All default handlers are on.

@@ -1,4 +1,4 @@
-"""Images a second of the batch stream, prepared for the model; and what a batch costs as the data grows.
+"""Images per second of the batch stream, prepared for the model, and the cost of a batch as the data grows.
 
 Random bytes in the shape of Fashion-MNIST. Memory gathers batches from one tensor; stream has DataLoader workers
 gather them; "a sample at a time" is the same data as a map-style data set. The cost of a batch from memory is measured
@@ -27,12 +27,12 @@ SHAPE = (1, 28, 28)
 BATCH_SIZES = (32, 128, 1024)
 GROWTH = (1, 4, 16, 64)
 WARM_UP = 32
-"""Batches until the workers are all there."""
+"""Batches until all workers have started."""
 POSITIONS = (10, 10_000_000)
 
 
 class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """The same images, a sample at a time."""
+    """The same images, one sample at a time."""
 
     def __init__(self, images: torch.Tensor) -> None:
         self._images = images
@@ -51,7 +51,7 @@ def stream(
 
 
 def images_per_second(batches: BatchStream, batch_size: int, count: int) -> float:
-    """Returns the rate at which an epoch's batches come prepared, once the first are there."""
+    """Returns the images per second of an epoch's prepared batches, after the first ones."""
     prepare = Preparation(ImageSpecification(SHAPE), torch.device("cpu"), channels_last=True)
     for batch in itertools.islice(batches, WARM_UP):
         prepare(batch)

@@ -1,4 +1,4 @@
-"""Microseconds that an engine takes beside the work: each iteration of a trivial step, over a bare loop.
+"""Overhead of an engine in microseconds: the time of each iteration of a trivial step, over that of a bare loop.
 
 The work, the same for all: gather 4 images (1, 2, 4) and their labels by a shuffled index from uint8 tensors in memory,
 convert the images to float32 in [0, 1], one linear layer, mean squared error, backward, a fused SGD step, and no
@@ -34,10 +34,10 @@ Stretch = Callable[[], None]
 
 
 class Turns:
-    """Measures the stretches of a system, each beside one of the bare loop.
+    """Measures stretches of a system, each next to one of the bare loop.
 
     Args:
-        stretches: to measure, after one that does not count.
+        stretches: number of stretches to measure, after one that does not count.
     """
 
     def __init__(self, stretches: int) -> None:
@@ -48,7 +48,7 @@ class Turns:
         self.beside: list[float] = []
 
     def __call__(self) -> bool:
-        """Called by a system after each stretch; returns whether there were enough."""
+        """Ends a stretch, called by the system; returns whether there have been enough."""
         now = time.perf_counter()
         if self._since is not None:
             self.system.append((now - self._since) / STRETCH * 1e6)
@@ -61,19 +61,19 @@ class Turns:
 
     @property
     def overhead(self) -> float:
-        """Microseconds an iteration, the median over the stretches."""
+        """Microseconds per iteration, the median over the stretches."""
         return statistics.median(own - other for own, other in zip(self.system, self.beside, strict=True))
 
 
 def images_and_labels() -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns what the hand-written batches of a stretch are gathered from."""
+    """Returns the data from which the hand-written batches of a stretch are gathered."""
     source = random_images(BATCH_SIZE * STRETCH, HEIGHT, WIDTH)
     assert source.labels is not None
     return source.images, source.labels
 
 
 def bare() -> Stretch:
-    """Returns a stretch of the loop that a good engineer writes by hand."""
+    """Returns a stretch of a loop as a good engineer would write it by hand."""
     pixels, labels = images_and_labels()
     order = torch.randperm(len(pixels))
     model = OneLayer()
@@ -92,7 +92,7 @@ def bare() -> Stretch:
 
 
 class Batches:
-    """The bare loop's batches for an engine that takes an iterable; ends when there were enough stretches."""
+    """The bare loop's batches for an engine that takes an iterable, until there have been enough stretches."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
@@ -117,7 +117,7 @@ def parts() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 
 
 def bare_beside_bare(turns: Turns) -> None:
-    """What the method itself shows where there is no engine."""
+    """The measurement without any engine, which shows the error of the method."""
     stretch = bare()
     while True:
         stretch()
@@ -225,7 +225,7 @@ def monai_trainer(turns: Turns) -> None:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """What is printed goes nowhere."""
+    """Discards everything that is printed."""
     with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
         yield
 

@@ -1,4 +1,4 @@
-"""Seconds of an epoch of the baseline job: the same network, data, batch size and optimizer under each system.
+"""Seconds per epoch of the baseline job, with the same network, data, batch size and optimizer for each system.
 
 Everything is in its idiomatic form; Firebox has its default configuration. The floor is a bare loop over float images
 that are in memory already: no shuffling, no conversion, no logging. What is timed is the training of one epoch;
@@ -31,7 +31,7 @@ from firebox.benchmarks.measuring import Cells, begin, firebox, installed, inter
 
 
 class AsTorchvision(Dataset[tuple[torch.Tensor, int]]):
-    """Fashion-MNIST as torchvision's class and ``ToTensor`` give it, a sample at a time."""
+    """Fashion-MNIST as returned by torchvision's class and ``ToTensor``, one sample at a time."""
 
     def __init__(self, images: torch.Tensor) -> None:
         self._images = images[:, 0]
@@ -161,8 +161,8 @@ class Firebox:
     """An epoch of Firebox.
 
     Args:
-        name: of the datamodule.
-        training: what the section ``training`` says beside the defaults.
+        name: name of the datamodule.
+        training: settings of the section ``training`` that differ from the defaults.
     """
 
     def __init__(self, name: str, **training: Any) -> None:
@@ -183,16 +183,16 @@ class Firebox:
 
 
 def by_hand(model: nn.Module, batches: Iterable[torch.Tensor]) -> list[float]:
-    """Trains a model over batches uint8 (N, 1, 28, 28) by a bare loop; returns the loss of every iteration."""
+    """Trains a model on batches, uint8 (N, 1, 28, 28), in a bare loop; returns the loss of every iteration."""
     optimizer = baseline.adam(model, fused=True)
     return [baseline.step(model, optimizer, batch.float().div_(255)).item() for batch in batches]
 
 
 def differences(name: str) -> dict[str, float]:
-    """Trains an epoch by Firebox and by hand, from the same weights over the same batches; compares the losses.
+    """Trains an epoch with Firebox and in a bare loop, with equal weights and batches, and compares the losses.
 
     Args:
-        name: of the datamodule.
+        name: name of the datamodule.
 
     Returns:
         The largest relative difference of two losses of an iteration: with the same kernels, and to the floor's plain

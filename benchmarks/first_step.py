@@ -13,10 +13,10 @@ from firebox.engine.training.run import Run
 
 
 class FirstStep(Handler):
-    """Notes when the first optimizer step is done, and leaves.
+    """Records when the first optimizer step is done, and ends the process.
 
     Args:
-        into: file that takes the seconds on the system's monotonic clock.
+        into: file to which the time is written, in seconds of the system's monotonic clock.
     """
 
     def __init__(self, *, into: str) -> None:

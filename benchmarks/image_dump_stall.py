@@ -1,4 +1,4 @@
-"""Milliseconds that an image dump holds the training up, beyond the model's forward on the shown images.
+"""Milliseconds that training waits for an image dump, beyond the forward pass on the images shown.
 
 The baseline job with all default handlers on; the images of two splits are tiled, encoded and written beside the
 training.

@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, interleaved rounds, the table, the file of results, a run of Firebox."""
+"""Code shared by the benchmarks: options, interleaved rounds, the table, the results file, a run of Firebox."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Cells = Mapping[str, str | float | None]
 
 
 def options(description: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
-    """Returns a parser of what every benchmark takes."""
+    """Returns a parser for the options of every benchmark."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"after one that does not count; default {rounds}")
     parser.add_argument("--threads", type=int, default=1, help="that torch computes with; default 1")
@@ -42,7 +42,7 @@ def options(description: str | None, *, rounds: int = 5) -> argparse.ArgumentPar
 
 
 def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parses the options and sets the threads, of this process and of those that it starts."""
+    """Parses the options and sets the number of threads of this process and its children."""
     chosen = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(chosen.threads)
     warnings.filterwarnings("ignore")
@@ -53,11 +53,11 @@ def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def interleaved(systems: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Measures every system once a round, in turn, so that what slows the machine down slows all of them.
+    """Measures every system once per round, in turn, so that other load on the machine affects all of them.
 
     Args:
-        systems: by name, what to call; returns what it measured.
-        rounds: that count, after one that does not.
+        systems: functions that measure and return a value, by name of the system.
+        rounds: number of rounds that count, after one that does not.
 
     Returns:
         What each system measured, a value a round.
@@ -79,18 +79,18 @@ def median_ratio(values: Sequence[float], base: Sequence[float]) -> float:
 
 
 def installed(*names: str) -> bool:
-    """Whether all packages that a comparison needs are there."""
+    """Whether all packages that a comparison needs are installed."""
     return all(find_spec(name) for name in names)
 
 
 def report(title: str, rows: Sequence[Cells], chosen: argparse.Namespace, **details: Any) -> None:
-    """Prints the table and writes the file of results, with all that is needed to repeat them.
+    """Prints the table and writes the results file, with everything needed to repeat the measurement.
 
     Args:
-        title: of the table.
-        rows: each by column; numbers as measured.
-        chosen: the options.
-        details: what else belongs into the file.
+        title: title of the table.
+        rows: cells of each row by column; numbers as measured.
+        chosen: options of the benchmark.
+        details: further content of the results file.
     """
     table = Table(title=title)
     columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -117,7 +117,7 @@ def report(title: str, rows: Sequence[Cells], chosen: argparse.Namespace, **deta
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the measurements were made on, and how busy it was."""
+    """Returns a description of the machine, and of its load."""
     import torch
 
     cpu = platform.processor() or platform.machine()
@@ -144,7 +144,7 @@ def firebox(content: Mapping[str, Any]) -> Iterator[Run]:
     It lives in a temporary folder. Its progress bar is drawn as on a terminal, into nothing.
 
     Args:
-        content: of the configuration; where its output goes is added.
+        content: content of the configuration; the output folder is added.
     """
     from firebox.engine.configuration import read
     from firebox.engine.launch import launch
@@ -170,7 +170,7 @@ def firebox(content: Mapping[str, Any]) -> Iterator[Run]:
 
 
 def no_handlers() -> list[dict[str, bool]]:
-    """Returns the section ``handlers`` that switches all default handlers off."""
+    """Returns a section ``handlers`` that switches off all default handlers."""
     from firebox.handlers import DEFAULTS
 
     return [{name: False} for name in DEFAULTS]

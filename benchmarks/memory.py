@@ -1,4 +1,4 @@
-"""Peak memory of the baseline run, all default handlers on, beside that of a bare loop; each in its own process.
+"""Peak memory of the baseline run with all default handlers, compared with a bare loop, each in its own process.
 
 Both train two epochs. The bare loop holds the images as bytes, as Firebox does; the floor of ``epoch.py`` holds them as
 floats.

@@ -1,4 +1,4 @@
-"""Random grey images in memory, of any size: where what they show does not matter."""
+"""Random grey images in memory, of any size, for benchmarks in which the content does not matter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLASSES = tuple("0123456789")
 
 
 def random_images(length: int, height: int, width: int) -> ResidentImages:
-    """Returns ``length`` images of one channel with labels of ten classes, the same ones each time."""
+    """Returns ``length`` single-channel images with labels of ten classes, the same ones each time."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (length, 1, height, width), generator=generator, dtype=torch.uint8)
     return ResidentImages(pixels, torch.randint(0, len(CLASSES), (length,), generator=generator))
@@ -22,9 +22,9 @@ class RandomImages(DataModule):
     """Random grey images in memory.
 
     Args:
-        length: of the training split; there is no other.
-        height: of an image.
-        width: of an image.
+        length: number of images in the training split, the only split.
+        height: height of an image in pixels.
+        width: width of an image in pixels.
     """
 
     name = "random_images"

@@ -1,4 +1,4 @@
-"""Seconds until a trainer's command answers, each in a process of its own.
+"""Seconds until a trainer's command responds, each in a process of its own.
 
 The first optimizer step is compared with ``import torch, torchvision`` and reading the data, which any training does.
 """
@@ -21,10 +21,10 @@ BASE = READ + "[data.read(split) for split in ('train', 'validation', 'test')]"
 
 
 def seconds(command: Sequence[str], code: int = 0) -> float:
-    """Returns how long a command takes.
+    """Returns the seconds that a command takes.
 
     Raises:
-        RuntimeError: it ended with another exit code.
+        RuntimeError: the command ended with another exit code.
     """
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Images a second of whole training steps on a device: Firebox with all default handlers, beside a bare loop.
+"""Images per second of whole training steps on a device: Firebox with all default handlers, and a bare loop.
 
 The bare loop does the same work with the same kernels: bytes held on the device and gathered by a shuffled index,
 channels_last, a fused Adam, autocast where the precision asks for it; it never looks at a loss. Two models: the
@@ -27,11 +27,11 @@ SHAPE = (1, 28, 28)
 BATCH_SIZES = (128, 1024)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WARM = 10
-"""Iterations that do not count."""
+"""Warm-up iterations, which do not count."""
 
 
 class ResNet18(ResNet):
-    """ResNet-18 without its first pooling and with a first stride of 1, as for CIFAR: 11 million parameters."""
+    """ResNet-18 as for CIFAR, without its first pooling and with a first stride of 1: 11 million parameters."""
 
     output_activation = "linear"
 
@@ -65,14 +65,14 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Loss, dict[str, Any]]] = {
 
 
 def wait(device: torch.device) -> float:
-    """Returns the time, once the device has done all that it was given."""
+    """Returns the time once the device has finished all of its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def bare(name: str, precision: str, batch_size: int, iterations: int, device: torch.device) -> float:
-    """Returns the images a second of the loop that a good engineer writes by hand."""
+    """Returns the images per second of a loop as a good engineer would write it by hand."""
     make, loss_of, _ = MODELS[name]
     source = random_images(batch_size * (WARM + iterations), *SHAPE[1:]).to(device)
     pixels, labels = source.images, source.labels
@@ -95,7 +95,7 @@ def bare(name: str, precision: str, batch_size: int, iterations: int, device: to
 
 
 def engine(name: str, precision: str, batch_size: int, iterations: int, device: torch.device) -> float:
-    """Returns the images a second of Firebox."""
+    """Returns the images per second of Firebox."""
     content = {
         "datamodule": {
             "name": "firebox.benchmarks.random_images:RandomImages",

@@ -1,15 +1,15 @@
-"""A model that costs next to nothing to train, so that what is left is the engine; and a large one."""
+"""A model that costs almost nothing to train, so that the engine's time remains; and a large model."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 HEIGHT, WIDTH = 2, 4
-"""Of the images that both take."""
+"""Shape of the images that both models take."""
 
 
 class OneLayer(nn.Module):
-    """One linear layer over all pixels."""
+    """A model of one linear layer over all pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Large(nn.Module):
     """Three linear layers; with their Adam moments they take a state of 12 * (width**2 + 18 * width) bytes, roughly.
 
     Args:
-        width: of the middle layer.
+        width: width of the middle layer.
     """
 
     def __init__(self, *, width: int = 2880) -> None:

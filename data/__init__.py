@@ -1,4 +1,4 @@
-"""Datamodules and datagenerators, and the way from samples to batches.
+"""Datamodules and datagenerators, and how samples become batches.
 
 Imports foundation alone. Add a data set in a file of its own, with a line in the catalogue here: short name ->
 "module:Class".

@@ -1,4 +1,4 @@
-"""Random augmentation of whole batches, each image with a draw of its own, by kornia."""
+"""Random augmentation of whole batches by kornia, drawn for each image separately."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     import torch
 
 EXCLUDED = frozenset({"RandomDissolving", "RandomFisheye"})
-"""One downloads a diffusion model, the other takes tensors, which a configuration can't hold."""
+"""The first downloads a diffusion model; the second takes tensors, which a configuration can't hold."""
 
 
 class Augmentation:
-    """Applies kornia's random augmentations one after another; the result is cut to [0, 1].
+    """Applies kornia's random augmentations one after another and clamps the result to [0, 1].
 
-    All that it draws comes from torch's default generators.
+    All random numbers come from torch's default generators.
 
     Args:
-        entries: pairs of a name, which is kornia's class name in snake case, and keyword arguments for that class;
-            lists among them become tuples.
+        entries: pairs of a name (kornia's class name in snake case) and the keyword arguments of that class, in which
+            lists become tuples.
 
     Raises:
-        ValueError: an unknown name, or arguments that the class does not take.
+        ValueError: a name is unknown, or the class does not accept the arguments.
     """
 
     def __init__(self, entries: tuple[tuple[str, dict[str, Any]], ...]) -> None:
@@ -44,13 +44,13 @@ class Augmentation:
             return images.clamp(0, 1)
 
     def check(self, shape: tuple[int, int, int]) -> None:
-        """Runs every augmentation on a few images, whatever its probability; leaves torch's generators as they were.
+        """Runs every augmentation on a few images with probability 1; torch's generators are left unchanged.
 
         Args:
-            shape: (C, H, W) of the images that will come.
+            shape: (C, H, W) of the images to augment.
 
         Raises:
-            ValueError: an augmentation can't take such images, or changes their shape.
+            ValueError: an augmentation can't process such images, or changes their shape.
         """
         import torch
 
@@ -77,7 +77,7 @@ def names() -> tuple[str, ...]:
 
 
 def _classes() -> dict[str, type]:
-    """Kornia's random augmentations that take images (N, C, H, W) alone and leave labels be."""
+    """Returns kornia's random augmentations that take images (N, C, H, W) alone and don't affect labels."""
     import kornia.augmentation
     from kornia.augmentation._2d.base import AugmentationBase2D
 

@@ -1,4 +1,4 @@
-"""Batches: what a module's steps are given."""
+"""Batches, the input of a module's steps, and their preparation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Batch:
 
     Args:
         images: (N, C, H, W), uint8 as read, or float32 in the data set's pixel range once prepared.
-        labels: (N,) int64, or None where the data has none.
-        indices: (N,) int64 on the CPU: which samples of the split these are.
+        labels: (N,) int64; None if the data has no labels.
+        indices: (N,) int64 on the CPU, the samples' positions in the split.
     """
 
     images: torch.Tensor
@@ -28,20 +28,20 @@ class Batch:
         return len(self.images)
 
     def chunk(self, microbatches: int) -> list[Batch]:
-        """Divides the batch into at most as many microbatches of equal size, the last one possibly smaller."""
+        """Divides the batch into at most so many microbatches of equal size; the last one may be smaller."""
         images, indices = self.images.chunk(microbatches), self.indices.chunk(microbatches)
         labels = [None] * len(images) if self.labels is None else self.labels.chunk(microbatches)
         return [Batch(*microbatch) for microbatch in zip(images, labels, indices, strict=True)]
 
 
 class Preparation:
-    """Takes a batch from what was read to what the model sees, on the device, a whole batch at a time.
+    """Turns a batch as it was read into the model's input, on the device and a whole batch at a time.
 
     Args:
-        specification: of the data; gives the pixel range.
-        device: that the model is on.
-        augmentation: applied in [0, 1], before the pixel range; None for evaluation.
-        channels_last: gives the images the memory format that convolutions are fastest in.
+        specification: specification of the data, which gives the pixel range.
+        device: device that the model is on.
+        augmentation: augmentation of images in [0, 1], before they are brought to the pixel range; None for evaluation.
+        channels_last: whether to use the memory format in which convolutions are fastest.
     """
 
     def __init__(

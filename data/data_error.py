@@ -1,7 +1,7 @@
-"""What is raised where data can't be had."""
+"""The error raised for data that is unavailable."""
 
 from __future__ import annotations
 
 
 class DataError(ValueError):
-    """Data that can't be had: what is missing, where to put it, what needs none."""
+    """Data is unavailable; the message says what is missing, where to put it, and which data set needs no files."""

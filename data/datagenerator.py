@@ -1,4 +1,4 @@
-"""The same face over synthetic, unbounded data."""
+"""The interface of a data set over synthetic, unbounded data."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class DataGenerator(DataModule):
     """Synthetic data: sample i of a split is a pure function of (seed, split, i), for any i.
 
     Args:
-        train_length: how many samples an epoch trains on; each epoch draws new ones.
-        validation_length: how many samples validation sees, the same ones each time.
-        test_length: how many samples the test sees.
-        seed: selects the data; it belongs to the data, not to the run.
+        train_length: number of training samples per epoch; each epoch draws new ones.
+        validation_length: number of validation samples, the same ones each time.
+        test_length: number of test samples.
+        seed: seed of the data; a property of the data, not of the run.
     """
 
     reads: ClassVar[Samples] = "changing"
@@ -42,11 +42,11 @@ class DataGenerator(DataModule):
         """Draws samples by index.
 
         Args:
-            split: part of the seed: splits never share samples.
-            indices: int64 of shape (n,), any values from 0.
+            split: part of the seed, so that splits never share samples.
+            indices: int64 of shape (n,), any non-negative values.
 
         Returns:
-            Images (n, C, H, W) uint8 and labels (n,) int64 (None: no labels).
+            Images (n, C, H, W) uint8, and labels (n,) int64 or None if there are no labels.
         """
 
     def read(self, split: Split) -> ImageSource:
@@ -56,7 +56,8 @@ class DataGenerator(DataModule):
 class GeneratedImages:
     """The samples of one split of a datagenerator.
 
-    Training never sees a sample twice: index i of epoch e is sample ``e * length + i``. Other splits stay the same.
+    Training never sees a sample twice: index i of epoch e is sample ``e * length + i``. The other splits are the
+    same in every epoch.
     """
 
     def __init__(self, generator: DataGenerator, split: Split) -> None:

@@ -1,4 +1,4 @@
-"""The face that every finite data set shows to the engine."""
+"""The interface that every finite data set offers to the engine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 Split = Literal["train", "validation", "test"]
 
 Samples = Literal["resident", "fixed", "changing"]
-"""Of a split that was read: in memory already, the same whenever they are read, or possibly drawn anew each epoch."""
+"""The samples of a split: already in memory, read but always the same, or possibly different in each epoch."""
 
 
 class DataModule(ABC):
     """A finite data set, its splits and its preprocessing.
 
-    The keyword parameters of a subclass's constructor are its settings in a configuration. Constructing one reads
-    nothing: ``specification`` and ``split_lengths`` answer from what is known beforehand.
+    The keyword parameters of a subclass's constructor are its settings in a configuration. The constructor reads no
+    data: ``specification`` and ``split_lengths`` answer from what is known beforehand.
     """
 
     reads: ClassVar[Samples] = "fixed"
-    """What ``read`` gives; the memory that a run takes is estimated from it, before anything is read."""
+    """The kind of samples that ``read`` returns; the memory of a run is estimated from it before anything is read."""
 
     @property
     @abstractmethod
@@ -39,28 +39,28 @@ class DataModule(ABC):
     @property
     @abstractmethod
     def split_lengths(self) -> dict[Split, int]:
-        """How many samples each split has. A split that is absent or 0 does not exist."""
+        """Number of samples in each split. A split that is absent or has length 0 does not exist."""
 
     @abstractmethod
     def read(self, split: Split) -> ImageSource:
         """Reads a split.
 
         Raises:
-            DataError: the files are not there; the message says which, where to put them, and what needs none.
+            DataError: files are missing; the message names them, where to put them, and a data set that needs none.
         """
 
     def missing(self) -> str | None:
-        """Says in one text which files are missing and where to put them; None: everything is there."""
+        """Returns a text that says which files are missing and where to put them; None if none is missing."""
         return None
 
 
 def hold_out(length: int, fraction: float, split_seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Divides ``length`` training samples by a fixed, seeded draw.
+    """Divides training samples into those to train on and those held out, by a fixed, seeded draw.
 
     Args:
-        length: how many training samples there are.
-        fraction: the share to hold out, in [0, 1).
-        split_seed: selects the draw. It belongs to the data set, not to the run: every run holds out the same samples.
+        length: number of training samples.
+        fraction: fraction of the samples to hold out, in [0, 1).
+        split_seed: seed of the draw. It is a property of the data set: every run holds out the same samples.
 
     Returns:
         Indices to train on and indices held out for validation, int64, each sorted.
@@ -77,13 +77,13 @@ def hold_out(length: int, fraction: float, split_seed: int) -> tuple[torch.Tenso
 def stratified_hold_out(
     labels: Sequence[int], classes: Sequence[str], fraction: float, split_seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Divides labelled training samples class by class, each by a fixed, seeded draw.
+    """Divides labelled training samples by a stratified draw: each class by a fixed, seeded draw of its own.
 
     Args:
         labels: the label of each sample, in [0, len(classes)).
-        classes: the names of the classes. A name is part of its class's draw: a class that is added changes no other.
-        fraction: the share of each class to hold out, in [0, 1); see ``stratified_length``.
-        split_seed: selects the draws. It belongs to the data set, not to the run.
+        classes: names of the classes. The name seeds the class's draw, so adding a class does not affect the others.
+        fraction: fraction of each class to hold out, in [0, 1); see ``stratified_length``.
+        split_seed: seed of the draws; a property of the data set, not of the run.
 
     Returns:
         Indices to train on and indices held out for validation, int64, each sorted.
@@ -104,30 +104,30 @@ def stratified_hold_out(
 
 
 def stratified_length(length: int, fraction: float) -> int:
-    """Returns how many of a class's ``length`` samples ``stratified_hold_out`` holds out.
+    """Returns the number of samples that ``stratified_hold_out`` holds out of a class of ``length`` samples.
 
-    Where there are two samples or more, at least one is held out and at least one stays to train on.
+    If the class has at least two samples, at least one is held out and at least one remains to train on.
     """
     return min(max(round(length * fraction), 1), max(length - 1, 0)) if fraction else 0
 
 
 def held_out_length(length: int, fraction: float) -> int:
-    """Returns how many of ``length`` samples ``hold_out`` holds out; at least one stays to train on."""
+    """Returns the number of samples that ``hold_out`` holds out of ``length``; at least one remains to train on."""
     return min(round(length * fraction), max(length - 1, 0))
 
 
 EMBEDDED = "The data set fashion_mini is embedded and needs no files: --set 'datamodule={name: fashion_mini}'"
-"""The way out where a data set's files are missing; the whole section, as others have other parameters."""
+"""The remedy for missing files. It replaces the whole section, because other data sets have other parameters."""
 
 
 def require_files(root: Path, names: list[str], *, name: str, source: str) -> str | None:
-    """Returns a text that names the missing files under ``root``, or None where all are there.
+    """Returns a text that names the missing files below ``root``; None if none is missing.
 
     Args:
-        root: the folder that they belong in.
-        names: file names below it.
-        name: the data set's short name.
-        source: one line on where the files can be had.
+        root: folder that the files belong in.
+        names: file names below that folder.
+        name: short name of the data set.
+        source: one line that says where to get the files.
     """
     absent = [file for file in names if not (root / file).is_file()]
     if not absent:

@@ -1,15 +1,15 @@
-"""How an epoch is divided into batches, and a batch into microbatches."""
+"""The sizes of batches and microbatches."""
 
 from __future__ import annotations
 
 
 def batch_sizes(length: int, batch_size: int, *, drop_last: bool = False) -> list[int]:
-    """Returns the different sizes that the batches of an epoch have, the ordinary one first.
+    """Returns the distinct batch sizes of an epoch, the regular size first.
 
     Args:
-        length: samples in the split.
-        batch_size: samples in a batch.
-        drop_last: leave out the last batch where it is smaller.
+        length: number of samples in the split.
+        batch_size: number of samples in a batch.
+        drop_last: whether to leave out a smaller last batch.
     """
     whole, rest = divmod(length, batch_size)
     return [batch_size] * (whole > 0) + [rest] * (rest > 0 and not drop_last)
@@ -21,10 +21,10 @@ def batches_in_epoch(length: int, batch_size: int, *, drop_last: bool = False) -
 
 
 def microbatch_sizes(batch: int, accumulation: int) -> list[int]:
-    """Returns the different sizes of the microbatches of a batch, the larger one first, as ``torch.chunk`` makes them.
+    """Returns the distinct microbatch sizes of a batch, the larger size first, as made by ``torch.chunk``.
 
     Args:
-        batch: samples in the batch.
+        batch: number of samples in the batch.
         accumulation: microbatches per batch; a small batch may have fewer.
     """
     largest = -(-batch // accumulation)

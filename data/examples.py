@@ -1,4 +1,4 @@
-"""Which samples of a split are shown in pictures."""
+"""The choice of samples that are shown in pictures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 def balanced(labels: torch.Tensor, count: int) -> torch.Tensor:
     """Chooses samples of every class in turn: the first of each class, then the second of each, and so on.
 
-    Where files are sorted by class, the first samples of a split are all of one class. The choice is a function of the
-    labels alone, so that every picture of a run shows the same samples.
+    In a data set that is sorted by class, the first samples of a split all belong to one class. The choice depends on
+    the labels alone, so that every picture of a run shows the same samples.
 
     Args:
         labels: int64 of shape (n,), one per sample.

@@ -26,9 +26,9 @@ class FashionMini(PublishedImages):
     Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017.
 
     Args:
-        validation_fraction: the share of the training images that is held out for validation, in [0, 1).
-        split_seed: selects which ones; it belongs to the data, not to the run.
-        pixel_range: the range of the pixels that a model sees.
+        validation_fraction: fraction of the training images held out for validation, in [0, 1).
+        split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        pixel_range: range of the pixels that the model sees.
     """
 
     name = "fashion_mini"

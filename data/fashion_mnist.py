@@ -1,4 +1,4 @@
-"""Fashion-MNIST, all of it."""
+"""The complete Fashion-MNIST."""
 
 from __future__ import annotations
 

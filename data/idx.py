@@ -1,4 +1,4 @@
-"""The idx format of MNIST and its relatives: a header, then the bytes; as it is or as gzip.
+"""The idx format of MNIST and similar data sets: a header followed by bytes, uncompressed or as gzip.
 
 The format is described at the end of http://yann.lecun.com/exdb/mnist/.
 """
@@ -21,21 +21,21 @@ Part = Literal["train", "test"]
 UINT8 = 0x08
 _PREFIXES: dict[Part, str] = {"train": "train", "test": "t10k"}
 FILES = tuple(f"{prefix}-{kind}-ubyte.gz" for prefix in _PREFIXES.values() for kind in ("images-idx3", "labels-idx1"))
-"""The four files of a data set; each may also lie unpacked, without ``.gz``."""
+"""The four files of a data set; each may also be uncompressed, without ``.gz``."""
 
 
 def read_labelled(folder: Path, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
     """Reads the images and labels of one part of a data set.
 
     Args:
-        folder: holds the part's two files, packed or not.
+        folder: folder that holds the part's two files, compressed or not.
         part: "train", or "test" (files called ``t10k``).
 
     Returns:
         Images uint8 (N, 1, H, W) and labels int64 (N,).
 
     Raises:
-        DataError: a file is torn, or the two don't belong together.
+        DataError: a file is truncated, or the two files don't belong together.
     """
     import torch
 
@@ -52,7 +52,7 @@ def read_idx(path: Path) -> numpy.ndarray:
     """Reads an idx file of bytes as a uint8 array.
 
     Raises:
-        DataError: the file can't be read, is torn, or holds something else.
+        DataError: the file can't be read, is truncated, or holds something else.
     """
     import numpy
 
@@ -73,7 +73,7 @@ def read_idx(path: Path) -> numpy.ndarray:
 
 
 def write_idx(path: Path, array: numpy.ndarray) -> None:
-    """Writes a uint8 array as an idx file, the same bytes each time; as gzip where the name ends in ``.gz``."""
+    """Writes a uint8 array as an idx file, as gzip if the name ends in ``.gz``; the same bytes each time."""
     header = bytes((0, 0, UINT8, array.ndim)) + b"".join(length.to_bytes(4, "big") for length in array.shape)
     content = header + array.astype("uint8").tobytes()
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)

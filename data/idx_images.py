@@ -1,4 +1,4 @@
-"""Data sets published in the form of MNIST: four idx files of 28 x 28 grey pixels."""
+"""Data sets published in the format of MNIST: four idx files of 28 x 28 grey pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any folder of images as a data set."""
+"""A folder of images as a data set."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation",
 
 
 class ImageFolder(DataModule):
-    """The images below a folder (png, jpg, jpeg, bmp, webp); sub-folders are classes or splits, if there are any.
+    """The images below a folder (png, jpg, jpeg, bmp, webp), whose sub-folders are classes or splits.
 
-    Where all sub-folders are called ``train``, ``validation`` (or ``val``) and ``test``, and ``train`` is among them,
-    they are the splits. Otherwise everything is for training. Without a folder for validation a seeded share of the
-    training images is held out, of each class by itself: at least one image of a class that has two or more, and never
-    all of them. Files are taken in the order of their names; hidden ones are left out.
+    If all sub-folders are called ``train``, ``validation`` (or ``val``) or ``test``, and ``train`` is among them, they
+    are the splits. Otherwise all images are for training. Without a validation folder, a seeded, stratified fraction of
+    the training images is held out: at least one image of each class that has two or more, and never all of them.
+    Files are taken in the order of their names; hidden files are left out.
 
-    An image is scaled until it just covers ``image_size`` (bilinear, antialiased) and its center is cut out;
-    transparency is dropped. "standardised" means (x - 0.5) / 0.5 here: the pixels are not known beforehand.
+    Each image is scaled to just cover ``image_size`` (bilinear, antialiased) and cropped to it at the center;
+    transparency is dropped. "standardised" means (x - 0.5) / 0.5 here, because the pixels are not known beforehand.
 
     Args:
-        root: the folder that holds the images.
-        image_size: height and width that every image is brought to.
-        color: channels of the images: rgb has three, grayscale one.
-        validation_fraction: the share of the training images that is held out for validation, in [0, 1).
-        split_seed: selects which ones; it belongs to the data, not to the run.
-        pixel_range: the range of the pixels that a model sees.
+        root: folder that holds the images.
+        image_size: height and width that every image is scaled to, in pixels.
+        color: colour mode of the images: rgb (three channels) or grayscale (one channel).
+        validation_fraction: fraction of the training images held out for validation, in [0, 1).
+        split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        pixel_range: range of the pixels that the model sees.
     """
 
     reads: ClassVar[Samples] = "fixed"
@@ -133,9 +133,9 @@ class ImageFiles:
     """A map-style data set that decodes an image file each time it is asked for one.
 
     Args:
-        root: the folder that ``files`` are below.
-        files: their paths below it.
-        labels: the label of each; empty where there are none.
+        root: folder that ``files`` are below.
+        files: paths of the images below the root.
+        labels: label of each image; empty if there are no labels.
         image_size: (H, W) of the images.
         color: "rgb" (three channels) or "grayscale" (one).
     """
@@ -158,7 +158,7 @@ class ImageFiles:
         return len(self._paths)
 
     def __getitem__(self, index: int) -> Any:
-        """Reads image uint8 (C, H, W) and its label; the image alone where there are no labels.
+        """Reads an image, uint8 (C, H, W), and its label; the image alone if there are no labels.
 
         Raises:
             DataError: the file can't be decoded; the message names it.
@@ -189,7 +189,7 @@ class ImageFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """What a folder holds: class names, and per split the files (paths below the root) and their labels."""
+    """The content of a folder: class names and, per split, the files (paths below the root) and their labels."""
 
     classes: tuple[str, ...]
     files: dict[Split, list[str]]
@@ -225,7 +225,7 @@ def _listing(root: Path) -> _Listing:
 
 
 def _images_by_class(place: Path) -> dict[str, list[Path]]:
-    """The images of each class folder that has any; under the name "" all of them, where there are no class folders."""
+    """Returns the images of each class folder that has any; without class folders, all images under the name ""."""
     classes = {name: images for name in _folders(place) if (images := sorted(_images(place / name)))}
     loose = sorted(path for path in place.iterdir() if _is_image(path.name))
     if classes and loose:

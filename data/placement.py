@@ -1,4 +1,4 @@
-"""Where the samples of a split are held: on the device, in memory, or nowhere."""
+"""The placement of a split's samples: on the device, in memory, or read as they are needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from firebox.data.source import DatasetImages, ImageSource, RememberedImages, Re
 Placement = Literal["auto", "device", "memory", "stream"]
 
 MEMORY_BUDGET = 2 << 30
-"""Bytes of images that are held, in memory or on a device, without being asked for."""
+"""Bytes of images that placement auto holds at most, in memory or on a device."""
 
 
 def choose_placement(
@@ -23,15 +23,15 @@ def choose_placement(
     """Decides where the samples of a split are held.
 
     Args:
-        asked: what the configuration says; only ``auto`` leaves anything to decide.
-        samples: what the data set reads.
-        all_bytes: returns the bytes that the images of all splits take, which share the budget; called only where the
-            decision depends on it, as a sample may have to be read for it.
-        workers: worker processes that are to read ahead.
-        device: the device that the batches will be moved to.
+        asked: placement in the configuration; only ``auto`` leaves anything to decide.
+        samples: kind of samples that the data set reads.
+        all_bytes: function that returns the bytes of the images of all splits, which share the budget; called only if
+            the decision depends on it, because a sample may have to be read for it.
+        workers: number of worker processes that read ahead.
+        device: device that the batches will be moved to.
 
     Returns:
-        Any placement but ``auto``, and why.
+        A placement other than ``auto``, and the reason for it.
     """
     if asked != "auto":
         return asked, "as configured"
@@ -50,20 +50,20 @@ def choose_placement(
 
 
 def samples_of(source: ImageSource) -> Samples:
-    """Returns what a data set has read."""
+    """Returns the kind of samples that a source holds."""
     if isinstance(source, ResidentImages):
         return "resident"
     return "fixed" if isinstance(source, DatasetImages) and source.fixed else "changing"
 
 
 def hold(source: ImageSource, placement: Placement, device: torch.device, *, at_once: bool) -> ImageSource:
-    """Puts the samples of a split where they are to be held.
+    """Puts the samples of a split where its placement says.
 
     Args:
-        source: the samples.
-        placement: as ``choose_placement`` decides.
-        device: the device that ``device`` means.
-        at_once: read now what is to be held in memory; otherwise, each sample is kept when it is first read.
+        source: source of the samples.
+        placement: placement as decided by ``choose_placement``.
+        device: device that the placement ``device`` refers to.
+        at_once: whether to read samples that are to be held in memory now; otherwise each is kept once it is read.
 
     Returns:
         The source to gather from.

@@ -1,4 +1,4 @@
-"""Published data sets of labelled images that fit into memory: what is known of them, and where their files lie."""
+"""Published data sets of labelled images that fit into memory: their properties and the location of their files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class PublishedImages(DataModule):
-    """A published training and test part; a seeded share of the training part is held out for validation.
+    """A published training and test part; a seeded fraction of the training part is held out for validation.
 
     Args:
-        validation_fraction: the share of the training images that is held out for validation, in [0, 1).
-        split_seed: selects which ones; it belongs to the data, not to the run.
-        pixel_range: the range of the pixels that a model sees.
+        validation_fraction: fraction of the training images held out for validation, in [0, 1).
+        split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        pixel_range: range of the pixels that the model sees.
     """
 
     reads: ClassVar[Samples] = "resident"
@@ -75,28 +75,28 @@ class PublishedImages(DataModule):
 
     @abstractmethod
     def _read_part(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reads images uint8 (N, C, H, W) and labels int64 (N,); raises DataError where the files are not there."""
+        """Reads images uint8 (N, C, H, W) and labels int64 (N,); raises DataError if files are missing."""
 
 
 class DownloadedImages(PublishedImages):
-    """A published data set whose files lie in a folder, and which torchvision can download.
+    """A published data set in a folder of files, which torchvision can download.
 
     Args:
-        root: folder of the files, or the one that torchvision downloads into; null: the data set's own below datasets/.
-        download: fetch missing files when training starts.
-        validation_fraction: the share of the training images that is held out for validation, in [0, 1).
-        split_seed: selects which ones; it belongs to the data, not to the run.
-        pixel_range: the range of the pixels that a model sees.
+        root: folder of the files, or the one that torchvision downloads into; null for the default below datasets/.
+        download: whether to download missing files when training starts.
+        validation_fraction: fraction of the training images held out for validation, in [0, 1).
+        split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        pixel_range: range of the pixels that the model sees.
     """
 
     files: ClassVar[tuple[str, ...]]
     default_root: ClassVar[str]
     package_root: ClassVar[str | None] = None
-    """Where a package of the operating system puts the files; looked at where ``root`` is not set."""
+    """Folder in which a package of the operating system puts the files; searched if ``root`` is not set."""
     origin: ClassVar[str]
     torchvision_name: ClassVar[str]
     torchvision_folder: ClassVar[str] = ""
-    """Where torchvision puts the files below ``root``."""
+    """Folder below ``root`` in which torchvision puts the files."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class DownloadedImages(PublishedImages):
 
     @abstractmethod
     def _read_files(self, folder: Path, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reads a part, all of whose files are in ``folder``."""
+        """Reads a part whose files are all in ``folder``."""
 
     def _fetch(self) -> None:
         import torchvision.datasets
@@ -136,7 +136,7 @@ class DownloadedImages(PublishedImages):
             raise DataError(self._absent(f"Downloading them failed: {' '.join(str(error).split())}. ")) from error
 
     def _folder(self) -> Path | None:
-        """The first folder that has all files."""
+        """Returns the first folder that has all files."""
         places = [self._root, self._root / self.torchvision_folder]
         if self._package_root is not None:
             places.insert(0, self._package_root)
@@ -150,6 +150,6 @@ class DownloadedImages(PublishedImages):
         return text
 
     def _names(self, folder: Path) -> list[str]:
-        """The names of the files, without ``.gz`` where they lie unpacked in ``folder``."""
+        """Returns the names of the files, without ``.gz`` if they are uncompressed in ``folder``."""
         bare = [name.removesuffix(".gz") for name in self.files]
         return [plain if (folder / plain).is_file() else name for plain, name in zip(bare, self.files, strict=True)]

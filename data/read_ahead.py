@@ -1,4 +1,4 @@
-"""Worker processes that read batches ahead: they outlive no stop, and no wait for them is endless."""
+"""Worker processes that read batches ahead, end whenever the run ends, and are never waited for without limit."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from firebox.foundation.places import own_place
 from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line
 
 POLL_SECONDS = 0.5
-"""How often a stop is looked for while a batch is awaited."""
+"""Seconds between checks for a stop while waiting for a batch."""
 GRACE_SECONDS = 3.0
-"""What idle workers have to end by themselves before they are killed."""
+"""Seconds that workers are given to end by themselves before they are killed."""
 SHARED_MEMORY = Path("/dev/shm")
 
 Gathered = tuple[torch.Tensor, torch.Tensor | None]
@@ -44,13 +44,13 @@ class ReadAhead:
     until the run has saved itself and closes them. They end with their parent, however that ends.
 
     Args:
-        source: what to gather the samples from.
-        seed: of the run.
-        addresses: the epoch and the samples of each batch.
-        workers: how many processes to start.
-        pin_memory: whether batches are handed over in pinned memory.
-        timeout: the longest that a batch may take to arrive, in seconds.
-        stopping: whether a stop was requested; asked only while a batch is awaited.
+        source: source of the samples.
+        seed: seed of the run.
+        addresses: epoch and sample indices of each batch.
+        workers: number of processes to start.
+        pin_memory: whether batches are returned in pinned memory.
+        timeout: longest time that a batch may take to arrive, in seconds.
+        stopping: function that says whether a stop was requested; called only while waiting for a batch.
 
     Raises:
         TrainingFailure: the processes can't be started.
@@ -97,7 +97,7 @@ class ReadAhead:
         """
         began = time.monotonic()
         while (batch := self._arrived()) is None:
-            # Where a stop was requested, what became of a worker is no news.
+            # Once a stop is requested, the fate of a worker no longer matters.
             if self._stopping():
                 raise Interrupted
             if dead := [worker for worker in self._workers if not worker.is_alive()]:
@@ -130,14 +130,14 @@ class ReadAhead:
 
 
 class _NoSharedMemory:
-    """What a worker hands over in place of a batch that there is no shared memory for."""
+    """What a worker returns instead of a batch for which there is no shared memory."""
 
     def __init__(self, message: str) -> None:
         self.message = message
 
 
 class _Unread:
-    """What a worker hands over in place of a batch that can't be read.
+    """What a worker returns instead of a batch that can't be read.
 
     An exception would arrive as the text of the worker's whole stack.
     """
@@ -214,7 +214,7 @@ def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]
 
 
 def _begin(_: int) -> None:
-    """Begins a worker: it ignores what asks the run to stop, and ends with its parent, even amid a sample."""
+    """Prepares a worker to ignore the signals that stop a run, and to end with its parent, even while reading."""
     for number in STOPPED_BY:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPED_BY)
@@ -257,7 +257,7 @@ def _close_all() -> None:
 
 
 def _epitaph(worker: BaseProcess) -> str:
-    """Says how a worker ended, and what may help."""
+    """Returns a text that says how a worker ended, and what may help."""
     code = worker.exitcode or 0
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     why = {
@@ -276,7 +276,7 @@ def _no_shared_memory(size: int, error: Exception) -> str:
 
 
 def _shared_memory() -> str:
-    """Says how much shared memory is left, and how to have more."""
+    """Returns a text that says how much shared memory is left, and how to get more."""
     try:
         usage = shutil.disk_usage(SHARED_MEMORY)
     except OSError:

@@ -1,4 +1,4 @@
-"""Whether samples are what a data set says that they are."""
+"""Checks of samples against the specification of their data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from firebox.data.specification import ImageSpecification
 
 LOWEST, HIGHEST = -0.5, 1.5
-"""What a float image's values in [0, 1] may reach to: a resampling overshoots a little."""
+"""Bounds for the values of float images in [0, 1], with room for the overshoot of resampling."""
 
 
 def faults_of_samples(
@@ -18,9 +18,9 @@ def faults_of_samples(
     """Yields what is wrong with samples as they were read.
 
     Args:
-        images: (N, ...), N at least 1.
-        labels: (N,), or None where there are none.
-        specification: of the data set.
+        images: images of shape (N, ...), N at least 1.
+        labels: labels of shape (N,); None if there are none.
+        specification: specification of the data set.
     """
     if tuple(images.shape[1:]) != specification.shape:
         yield f"its images have shape {tuple(images.shape[1:])}, expected {specification.shape}, as specification says"
@@ -36,7 +36,7 @@ def faults_of_samples(
 
 
 def faults_of_labels(labels: torch.Tensor, classes: int) -> Iterator[str]:
-    """Yields what is wrong with labels (N,), N at least 1, of so many classes; of 0 classes any are right."""
+    """Yields what is wrong with labels (N,), N at least 1; with 0 classes, every label is valid."""
     if classes:
         lowest, highest = int(labels.min()), int(labels.max())
         if lowest < 0 or highest >= classes:

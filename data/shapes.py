@@ -1,4 +1,4 @@
-"""Random ellipses, rectangles and triangles, as many as anyone wants."""
+"""Random ellipses, rectangles and triangles in unlimited number."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 
 
 class Shapes(DataGenerator):
-    """One ellipse, rectangle or triangle an image, at a random place, turned by whole degrees, wholly inside.
+    """Images of one ellipse, rectangle or triangle each, at a random position and angle, entirely inside the image.
 
     Args:
-        image_size: height and width of the images.
-        color: channels of the images: rgb has three, each with its own brightness; grayscale one.
+        image_size: height and width of the images, in pixels.
+        color: colour mode of the images: rgb (three channels, each with its own brightness) or grayscale (one channel).
         size: smallest and largest diameter of the circle around a shape, as a fraction of the image's shorter side.
         background: smallest and largest brightness of the background, in [0, 1].
         foreground: smallest and largest brightness of the shape, in [0, 1].
-        train_length: how many images an epoch trains on; each epoch draws new ones.
-        validation_length: how many images validation sees, the same ones each time.
-        test_length: how many images the test sees.
-        seed: selects the data; it belongs to the data, not to the run.
-        pixel_range: the range of the pixels that a model sees; "standardised" by the first 1,024 training images.
+        train_length: number of training images per epoch; each epoch draws new ones.
+        validation_length: number of validation images, the same ones each time.
+        test_length: number of test images.
+        seed: seed of the data; a property of the data, not of the run.
+        pixel_range: range of the pixels that the model sees; "standardised" by the first 1,024 training images.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Shapes(DataGenerator):
     def sample(self, split: Split, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
-        # Only operations that IEEE 754 rounds correctly: so an image does not depend on the batch that it is drawn in.
+        # Only operations that IEEE 754 rounds correctly, so that an image does not depend on the batch it is drawn in.
         kind, turn, place_x, place_y, size, aspect, *brightness = self._draws(split, indices).unbind(1)
         labels = (kind * len(CLASSES)).long()
         height, width = self._image_size
@@ -89,7 +89,7 @@ class Shapes(DataGenerator):
         return (images * 255).round().to(torch.uint8), labels
 
     def _draws(self, split: Split, indices: torch.Tensor) -> torch.Tensor:
-        """Uniform numbers in [0, 1), float32 (n, draws): number d of sample i is a hash of (seed, split, i, d)."""
+        """Returns uniform float32 numbers in [0, 1), (n, draws): number d of sample i hashes (seed, split, i, d)."""
         import torch
 
         from firebox.foundation.randomness import mix, scramble
@@ -112,14 +112,14 @@ class Shapes(DataGenerator):
 def _coverage(
     x: torch.Tensor, y: torch.Tensor, radius: torch.Tensor, aspect: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """How much of each pixel a shape covers, (n, H, W) in [0, 1], from the signed distance to its outline.
+    """Returns the covered fraction of each pixel, (n, H, W) in [0, 1], from the signed distance to the outline.
 
     Args:
-        x: (n, H, W), along the shape's longer axis, in pixels from its center.
-        y: (n, H, W), along the shorter one.
-        radius: (n,), of the circle around the shape.
-        aspect: (n,), shorter axis over longer axis.
-        labels: (n,), which of ``CLASSES``.
+        x: coordinate along the shape's longer axis, in pixels from its center, (n, H, W).
+        y: coordinate along the shorter axis, in pixels from the center, (n, H, W).
+        radius: radius of the circle around the shape, in pixels, (n,).
+        aspect: ratio of the shorter axis to the longer, in (0, 1], (n,).
+        labels: index into ``CLASSES``, (n,).
     """
     import torch
 
@@ -145,12 +145,12 @@ def _between(draws: torch.Tensor, bounds: tuple[float, float]) -> torch.Tensor:
 
 
 def _column(values: torch.Tensor) -> torch.Tensor:
-    """(n,) to (n, 1, 1)."""
+    """Reshapes (n,) to (n, 1, 1)."""
     return values[:, None, None]
 
 
 def _circle() -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosine and sine of whole degrees: a table, because torch's own differ between vector and scalar code."""
+    """Returns tables of cosine and sine by whole degrees: torch's own differ between vector and scalar code."""
     import torch
 
     angles = [math.tau * degree / DEGREES for degree in range(DEGREES)]

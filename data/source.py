@@ -1,4 +1,4 @@
-"""Where the samples of one split come from: by index, as uint8."""
+"""Sources of a split's samples, read by index as uint8."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from firebox.foundation.problems import TrainingFailure, in_one_line, shown
 from firebox.foundation.randomness import mix, seed_sample
 
 TOGETHER = 256
-"""Samples that are read at once where all are."""
+"""Number of samples read at a time when all of them are read."""
 
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """A split's samples. Must be picklable, so that it can be read in worker processes."""
+    """The samples of a split. A source must be picklable, so that worker processes can read from it."""
 
     def __len__(self) -> int: ...
 
@@ -30,24 +30,24 @@ class ImageSource(Protocol):
 
         Args:
             indices: int64 of shape (n,), values in [0, len(self)).
-            seed: the run's seed: what a sample draws at random comes from (seed, epoch, index).
-            epoch: counted from 0.
+            seed: seed of the run; the random numbers of a sample are addressed by (seed, epoch, index).
+            epoch: the epoch, counted from 0.
 
         Returns:
-            Images (n, C, H, W), uint8 in 0..255 or float32 in [0, 1], and labels (n,) int64 (None: no labels).
+            Images (n, C, H, W), uint8 in 0..255 or float32 in [0, 1], and labels (n,) int64 or None if there are none.
 
         Raises:
-            DataError: samples can't be read; says which, and why.
+            DataError: samples can't be read; the message says which, and why.
         """
         ...
 
 
 class ResidentImages:
-    """Images held in memory (or on a device) as uint8, a pixel's channels side by side: what convolutions want.
+    """Images held in memory or on a device as uint8, in channels_last, as convolutions take them.
 
     Args:
         images: uint8 of shape (N, C, H, W).
-        labels: int64 of shape (N,), or None.
+        labels: int64 of shape (N,); None if there are none.
     """
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor | None) -> None:
@@ -58,11 +58,11 @@ class ResidentImages:
 
     @property
     def images(self) -> torch.Tensor:
-        """All of them, uint8 (N, C, H, W) in channels_last."""
+        """All images, uint8 (N, C, H, W) in channels_last."""
         return self._as_images(self._pixels)
 
     def _as_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        # One channel lies the same in every memory format; strides that only channels_last has would choose it.
+        # With one channel all memory formats are alike; strides that only channels_last has would select that format.
         return pixels.permute(0, 3, 1, 2) if pixels.shape[3] > 1 else pixels.view(-1, 1, *pixels.shape[1:3])
 
     def __len__(self) -> int:
@@ -93,14 +93,14 @@ class ResidentImages:
 class DatasetImages:
     """Any map-style ``torch.utils.data.Dataset`` of (image, label) pairs or of images.
 
-    A sample that draws random numbers in ``__getitem__`` (torch's on the CPU, Python's or numpy's) draws the same ones
-    wherever it is read: they are seeded from (seed, epoch, index).
+    Random numbers drawn in ``__getitem__`` (torch's on the CPU, Python's or numpy's) are the same wherever the sample
+    is read: the generators are seeded from (seed, epoch, index).
 
     Args:
-        dataset: image k is uint8 (C, H, W), or float32 (C, H, W) in [0, 1]; label k is an integer. Where it has all
-            labels at hand, as torchvision's data sets do in ``targets``, pictures show all classes.
-        indices: int64 of shape (n,): the part of the data set to show; None: all of it.
-        fixed: sample k is the same uint8 image whenever it is read; then it need not be read twice.
+        dataset: image k is uint8 (C, H, W), or float32 (C, H, W) in [0, 1]; label k is an integer. If it has all
+            labels in an attribute ``targets``, as torchvision's data sets do, pictures show all classes.
+        indices: samples of the data set to use, int64 of shape (n,); None for all of them.
+        fixed: whether sample k is the same uint8 image whenever it is read, and so need not be read twice.
     """
 
     def __init__(self, dataset: Any, indices: torch.Tensor | None = None, *, fixed: bool = False) -> None:
@@ -108,7 +108,7 @@ class DatasetImages:
         self._indices = indices
         self.fixed = fixed
         self.classes = 0
-        """Of the labels, each of which is then checked as it is read; 0 if unknown."""
+        """Number of classes, against which each label is checked as it is read; 0 if unknown."""
 
     @property
     def labels(self) -> torch.Tensor | None:
@@ -151,10 +151,10 @@ class DatasetImages:
 
 
 class RememberedImages:
-    """The samples of another source, each held in memory, as uint8, from the first time that it is read.
+    """The samples of another source, each held in memory as uint8 once it has been read.
 
     Args:
-        source: whose samples never change.
+        source: source whose samples never change.
     """
 
     def __init__(self, source: DatasetImages) -> None:
@@ -180,7 +180,7 @@ class RememberedImages:
         return self._held.gather(indices)
 
     def all(self) -> ResidentImages:
-        """Reads what was not read yet, and returns the whole."""
+        """Reads the samples that have not been read yet, and returns all of them."""
         for unknown in (~self._known).nonzero().flatten().split(TOGETHER):
             self._remember(unknown)
         assert self._held is not None

@@ -1,4 +1,4 @@
-"""What a data set says of its samples before it reads any of them."""
+"""The specification of a data set's samples, known before any of them is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _pixel_range(value: Any) -> Any:
-    """YAML reads an unquoted ``[0, 1]`` as a list."""
+    """Accepts an unquoted ``[0, 1]``, which YAML reads as a list."""
     return f"[{value[0]:g},{value[1]:g}]" if isinstance(value, list) and len(value) == 2 else value
 
 
@@ -20,7 +20,7 @@ _Written = Literal["[0,1]", "[-1,1]", "standardised"] | tuple[float, float]
 PixelRange = Annotated[
     Literal["[0,1]", "[-1,1]", "standardised"], BeforeValidator(_pixel_range, json_schema_input_type=_Written)
 ]
-"""The one range that a data set's images have everywhere in a run. Standardised: zero mean, unit variance a channel."""
+"""The range of a data set's images throughout a run. Standardised: zero mean and unit variance per channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class ImageSpecification:
 
     Args:
         shape: (C, H, W) of one image.
-        pixel_range: the range of the float32 images that a model sees.
-        classes: the names of the classes, label k being ``classes[k]``; empty where samples have no label.
-        mean: per channel, in [0, 1]; used where the range is "standardised".
-        std: per channel, in (0, 1]; used where the range is "standardised".
+        pixel_range: range of the float32 images that the model sees.
+        classes: names of the classes, label k being ``classes[k]``; empty if samples have no labels.
+        mean: mean of each channel, in [0, 1]; used if the range is "standardised".
+        std: standard deviation of each channel, in (0, 1]; used if the range is "standardised".
     """
 
     shape: tuple[int, int, int]
@@ -48,7 +48,7 @@ class ImageSpecification:
             )
 
     def from_unit(self, images: torch.Tensor) -> torch.Tensor:
-        """Takes float images (N, C, H, W) from [0, 1] into the pixel range."""
+        """Maps float images (N, C, H, W) from [0, 1] to the pixel range."""
         if self.pixel_range == "[-1,1]":
             return images * 2 - 1
         if self.pixel_range == "standardised":
@@ -56,7 +56,7 @@ class ImageSpecification:
         return images
 
     def to_unit(self, images: torch.Tensor) -> torch.Tensor:
-        """The exact inverse of ``from_unit``, cut to [0, 1]: for display."""
+        """Maps images back to [0, 1] for display: the inverse of ``from_unit``, clamped."""
         if self.pixel_range == "[-1,1]":
             images = (images + 1) / 2
         elif self.pixel_range == "standardised":

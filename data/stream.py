@@ -23,18 +23,18 @@ class BatchStream:
     alone, whatever was read before, wherever the images are held and however many workers read them.
 
     Args:
-        source: the samples.
-        batch_size: images in a batch.
-        seed: of the run.
-        shuffle: draw a new order each epoch; off for evaluation, where each pass is epoch 0.
-        drop_last: leave out an epoch's last batch where it is smaller.
-        placement: ``stream`` reads samples as they are needed, in ``workers`` processes where there are any; ``memory``
-            and ``device`` hold them; ``auto`` does what ``choose_placement`` says.
-        all_samples: samples of all splits, which share the budget of ``auto``; None if there is no other split.
-        workers: processes that read ahead.
-        device: that batches will be moved to; a CUDA device makes workers' batches pinned.
-        timeout: the longest that a batch may take to arrive from the workers, in seconds.
-        stopping: whether a stop was requested; asked only while a batch from the workers is awaited.
+        source: source of the samples.
+        batch_size: number of images in a batch.
+        seed: seed of the run.
+        shuffle: whether to draw a new order each epoch; off for evaluation, in which each pass is epoch 0.
+        drop_last: whether to leave out a smaller last batch of an epoch.
+        placement: ``stream`` reads samples as they are needed, in ``workers`` processes if there are any; ``memory``
+            and ``device`` hold them; ``auto`` leaves the choice to ``choose_placement``.
+        all_samples: number of samples in all splits, which share the budget of ``auto``; None if this is the only one.
+        workers: number of processes that read ahead.
+        device: device that batches will be moved to; for a CUDA device, batches from workers are pinned.
+        timeout: longest time that a batch may take to arrive from the workers, in seconds.
+        stopping: function that says whether a stop was requested; called only while waiting for the workers.
     """
 
     def __init__(
@@ -76,46 +76,46 @@ class BatchStream:
         self._read_ahead: ReadAhead | None = None
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
         return self._length
 
     @property
     def samples(self) -> int:
-        """Samples in the split."""
+        """Number of samples in the split."""
         return len(self._source)
 
     @property
     def held_labels(self) -> torch.Tensor | None:
-        """All samples' labels, (N,); None if they are read as they are needed, or there are none."""
+        """The labels of all samples, (N,); None if they are read as needed, or there are none."""
         return self._source.labels if isinstance(self._source, ResidentImages) else None
 
     def seek(self, position: int) -> None:
-        """Makes ``position`` the next iteration (counted from 0), at the same cost for every position."""
+        """Makes ``position``, counted from 0, the next iteration; the cost is the same for every position."""
         if position != self._position:
             self.close()
         self._position = position
 
     def indices(self, position: int) -> torch.Tensor:
-        """Returns the samples of an iteration, int64 of shape (n,)."""
+        """Returns the indices of an iteration's samples, int64 of shape (n,)."""
         epoch, batch = divmod(position, self._length)
         start = batch * self._batch_size
         return self._order.indices(epoch, start, min(start + self._batch_size, len(self._source)))
 
     def read(self, position: int) -> Batch:
-        """Reads the batch of an iteration in this process; the stream stays where it is."""
+        """Reads the batch of an iteration in this process; the position of the stream does not change."""
         indices = self.indices(position)
         images, labels = self._source.gather(indices, seed=self._seed, epoch=self.epoch(position))
         return Batch(images, labels, indices)
 
     def first(self, count: int) -> Batch:
-        """Reads the first samples of the split in their own order, as epoch 0 has them; the stream stays in place."""
+        """Reads the first samples of the split, as in epoch 0; the position of the stream does not change."""
         (batch,) = self.in_order(count, count)
         return batch
 
     def examples(self, count: int) -> Batch:
-        """Reads samples to show: of every class in turn where the labels are at hand, else the first of the split.
+        """Reads samples to show: of each class in turn if the labels are known, otherwise the first of the split.
 
-        They are the same ones each time, as epoch 0 has them; the stream stays in place.
+        They are the same samples each time, as in epoch 0; the position of the stream does not change.
         """
         labels = getattr(self._source, "labels", None)
         if not isinstance(labels, torch.Tensor):
@@ -150,7 +150,7 @@ class BatchStream:
         return batch
 
     def close(self) -> None:
-        """Ends the processes that read ahead. The stream can be read on: it starts new ones."""
+        """Ends the processes that read ahead. Reading from the stream again starts new ones."""
         if self._read_ahead is not None:
             self._read_ahead.close()
             self._read_ahead = None

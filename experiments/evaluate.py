@@ -1,4 +1,4 @@
-"""Measures an archived model on the test split; an autoencoder beside PCA of the same size and the mean image."""
+"""Evaluates an archived model on the test split; compares an autoencoder with PCA and with the mean image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(subject: Subject) -> Findings:
-    """Evaluates by the archive's own evaluator and compares with what the card has."""
+    """Evaluates with the archive's own evaluator and compares the metrics with those on the card."""
     from firebox.engine.archives.measurement import measure, reconstruction_errors
 
     archive, split, count = subject.archive, subject.split, subject.count
@@ -34,7 +34,7 @@ def evaluate(subject: Subject) -> Findings:
 
 
 def comparison(errors: ReconstructionErrors) -> Table:
-    """Returns a row for the model and one for each reference."""
+    """Returns one row for the model and one for each reference."""
     title = f"mean squared error per pixel, {errors.images} images"
     table = Table("reconstruction by", "MSE", "of the mean image's", title=title)
     rows = {

@@ -1,15 +1,15 @@
-"""Walks through the latent space between pairs of test images."""
+"""Interpolates in the latent space between pairs of test images."""
 
 from __future__ import annotations
 
 from firebox.engine.archives.experiment import Experiment, Findings, Subject
 
 STEPS = 9
-"""Decoded latents of a walk, both ends included."""
+"""Number of decoded latents per pair, including both ends."""
 
 
 def interpolate(subject: Subject) -> Findings:
-    """Draws a row for each pair: the first image, the decoded straight line between the latents, the second image."""
+    """Draws a row per pair: the first image, decoded points on the line between the latents, the second image."""
     import torch
 
     from firebox.foundation.pictures import grid

@@ -1,4 +1,4 @@
-"""Shows the latents of the test images in the plane, coloured by class."""
+"""Plots the latents of the test images in the plane, coloured by class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show_latent_space(subject: Subject) -> Findings:
-    """Draws a latent of two entries itself, any other on its two leading principal components."""
+    """Plots latents of two entries directly, and others on their two leading principal components."""
     import torch
 
     from firebox.foundation.plots import draw_scatter
@@ -35,7 +35,7 @@ def show_latent_space(subject: Subject) -> Findings:
 
 
 def project(latents: torch.Tensor) -> tuple[torch.Tensor, tuple[str, str], dict[str, Any]]:
-    """Takes latents (N, latent_dim) to the plane.
+    """Projects latents (N, latent_dim) to the plane.
 
     Returns:
         Points (N, 2), the titles of the axes, and how it was done. Each component's largest weight is positive, so that

@@ -1,4 +1,4 @@
-"""Shows test images over their reconstructions."""
+"""Shows test images with their reconstructions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from firebox.engine.archives.experiment import Experiment, Findings, Subject
 
 
 def reconstruct(subject: Subject) -> Findings:
-    """Draws a grid: beneath each test image what the model makes of it."""
+    """Draws a grid with the reconstruction below each test image."""
     import torch
 
     from firebox.foundation.pictures import grid

@@ -1,4 +1,4 @@
-"""What every other folder may use: problems, randomness, intervals, files, pictures, plots, the console.
+"""Code that every other folder may use: problems, randomness, intervals, files, pictures, plots, the console.
 
-Imports nothing of Firebox. Add here what knows nothing of training, in a file that is named for what it does.
+Imports nothing else of Firebox. Code that does not depend on training belongs here, in a file named for what it does.
 """

@@ -1,4 +1,4 @@
-"""One thread that writes, so that training does not wait for files."""
+"""A thread that writes, so that training does not wait for files."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from firebox.foundation.observing import for_the_training, observed
 from firebox.foundation.problems import TrainingFailure
 
 QUEUE_LENGTH = 64
-"""Jobs that may wait; when so many do, the training thread waits for one to be done."""
+"""Number of jobs that may be queued; beyond it, the training thread waits for one to finish."""
 
 
 JOB_SECONDS = 300.0
-"""The longest that a single job may take while the end of a run waits for it."""
+"""Seconds that a single job may take while the end of a run waits for it."""
 POLL_SECONDS = 0.5
 
 
 class Background:
-    """Does jobs in order on a thread of its own. A job that fails stops the run at the next call, unless it is an
-    observer's.
+    """Runs jobs in order on a thread of its own. A job that fails stops the run at the next call, unless an observer
+    submitted it.
 
     Args:
-        stopping: whether a stop was requested; then a job that does not end is not awaited for ever.
+        stopping: function that says whether a stop was requested; from then on, no job is waited for without limit.
     """
 
-    # Not concurrent.futures: it joins its threads when the interpreter exits, so that a job which hangs, in a file
-    # system that went away for instance, would keep the process from ever ending.
+    # concurrent.futures is not used: it joins its threads when the interpreter exits, so a job that hangs, for instance
+    # in a file system that has disappeared, would keep the process from ever ending.
 
     def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
         self._stopping = stopping
@@ -42,13 +42,13 @@ class Background:
         self._progress = threading.Condition()
 
     def submit(self, job: Callable[..., Any], *arguments: Any) -> int:
-        """Has a job done after all that were submitted before it.
+        """Submits a job, which is run after all jobs submitted before it.
 
         Returns:
-            A ticket to ``wait`` for it with.
+            A ticket to pass to ``wait``.
 
         Raises:
-            BaseException: what an earlier job raised.
+            BaseException: the error of an earlier job.
         """
         self._raise()
         if self._thread is None:
@@ -59,7 +59,7 @@ class Background:
         return self._submitted
 
     def wait(self, ticket: int) -> None:
-        """Waits until a job and all before it are done, and raises what any of them raised.
+        """Waits until a job and all jobs before it are done, and raises the error of any of them.
 
         Raises:
             TrainingFailure: a stop was requested, and a job has taken ``JOB_SECONDS`` since.
@@ -68,7 +68,7 @@ class Background:
         self._raise()
 
     def drain(self) -> None:
-        """Waits until every submitted job is done, and raises what any of them raised.
+        """Waits until all submitted jobs are done, and raises the error of any of them.
 
         Raises:
             TrainingFailure: a job has taken ``JOB_SECONDS``.
@@ -77,7 +77,7 @@ class Background:
         self._raise()
 
     def close(self) -> None:
-        """Drains, then ends the thread. A job that does not end is left to the end of the process.
+        """Waits for all jobs, then ends the thread. A job that does not end is abandoned until the process ends.
 
         Raises:
             TrainingFailure: a job has taken ``JOB_SECONDS``.

@@ -1,4 +1,4 @@
-"""Where messages go: progress and messages to standard error, results to standard output, everything to log.txt."""
+"""The console: progress and messages on standard error, results on standard output, everything in log.txt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("firebox")
 
 
 class _AsWritten(Console):
-    """Shows every text as it is written, in tables too: names are anybody's, so they have no markup and no codes."""
+    """A console that shows every text literally, in tables too, as names may contain markup or escape codes."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable_lines(text), **{**options, "markup": False, "emoji": False})
@@ -31,18 +31,18 @@ results: Console = _AsWritten(highlight=False, soft_wrap=True)
 
 
 class _Lines(logging.Formatter):
-    """Writes a record as printable text; lines after its first are indented, so that none is taken for a record."""
+    """Formats a record as printable text; lines after the first are indented, so that none looks like a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(super().format(record)).replace("\n", "\n    ")
 
 
 _lost: list[str] = []
-"""What the console lost, in one line each, for log.txt to say."""
+"""Messages about what the console has lost, one line each, for log.txt."""
 
 
 class _Messages(logging.Handler):
-    """Shows log records above a progress bar, if there is one."""
+    """Shows log records, above the progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
@@ -50,7 +50,7 @@ class _Messages(logging.Handler):
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a run outlives: what can't be written is lost, which the console says once."""
+    """A log file whose failure does not stop the run: what can't be written is lost, and the console says so once."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
@@ -74,12 +74,12 @@ class _LogFile(logging.FileHandler):
 
 
 def outlive() -> None:
-    """Has everything that is printed from now on stop nothing, whatever becomes of the console."""
+    """Makes sure that printing never stops the run, whatever happens to the console."""
     streams.outlive(_lost.append)
 
 
 def start(*, quiet: bool) -> None:
-    """Sets up the messages. Quiet: only warnings, errors and the run directory."""
+    """Sets up the messages; if ``quiet``, only warnings, errors and the run directory are shown."""
     outlive()
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
@@ -93,13 +93,13 @@ def start(*, quiet: bool) -> None:
 
 
 def draws_progress() -> bool:
-    """Whether a progress bar is to be drawn: standard error is a terminal, and its messages are not kept quiet."""
+    """Whether to draw a progress bar: standard error is a terminal, and messages are not suppressed."""
     shown = [handler for handler in logger.handlers if isinstance(handler, _Messages)]
     return messages.is_terminal and any(handler.level <= logging.INFO for handler in shown)
 
 
 def log_to(path: Path) -> None:
-    """Keeps everything that is said in a file, too; appended to what earlier runs of the directory said."""
+    """Also writes all messages to a file, appended to what earlier processes wrote there."""
     try:
         file = _LogFile(path)
     except OSError as error:
@@ -116,20 +116,20 @@ def _say_incomplete(path: Path, error: BaseException | None) -> None:
 
 
 def tabulate(table: Table) -> None:
-    """Prints a table; where standard output is no terminal, as wide as the table is."""
+    """Prints a table, at its full width if standard output is not a terminal."""
     if not results.is_terminal:
         results.width = max(results.width, Measurement.get(results, results.options.update(width=1000), table).maximum)
     results.print(table)
 
 
 def problems(refusal: Refusal) -> None:
-    """Shows every problem, a line each."""
+    """Shows every problem, one per line."""
     for problem in refusal.problems:
         messages.print(str(problem), style="bold red", markup=False)
 
 
 def refused(refusal: Refusal) -> None:
-    """Shows why nothing was trained; a refusal that another process reports has no problems of its own."""
+    """Shows why nothing was trained. A refusal that another process reports has no problems of its own."""
     count = len(refusal.problems)
     if not count:
         return
@@ -138,7 +138,7 @@ def refused(refusal: Refusal) -> None:
 
 
 def size(amount: int) -> str:
-    """Returns a number of bytes in the unit that reads best, such as ``1.5 MiB``."""
+    """Returns a number of bytes in a suitable unit, such as ``1.5 MiB``."""
     value, units = float(amount), iter(("B", "KiB", "MiB", "GiB", "TiB"))
     unit = next(units)
     while value >= 1024 and unit != "TiB":

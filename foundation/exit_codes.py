@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes of every trainer script, command and experiment."""
+"""The exit codes of every trainer script, command and experiment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import signal
 
 COMPLETED = 0
 FAILED = 1
-"""What was begun could not be finished."""
+"""The command started but could not finish."""
 REFUSED = 2
-"""Nothing was begun, and nothing was left behind."""
+"""The command did not start, and left nothing behind."""
 INTERRUPTED, TERMINATED = 130, 143
 """Stopped by SIGINT, or by SIGTERM, after saving a checkpoint."""
 

@@ -1,4 +1,4 @@
-"""Files that are never seen half written, and digests of what they hold."""
+"""Files that are written atomically, and digests of their content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Any
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Has an error of the operating system say which file it is about: where one is open already, it does not."""
+    """Adds the file's name to errors of the operating system, which lack it if the file is already open."""
     try:
         yield
     except OSError as error:
@@ -22,7 +22,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file that is never seen half written, and the folders above it."""
+    """Writes a file atomically, and creates the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.writing")
     with naming(path), temporary.open("wb") as file:
@@ -33,7 +33,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flushes a folder's entries to disk."""
+    """Flushes the entries of a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -51,7 +51,7 @@ class HashingFile:
     """A file that is hashed as it is written, and flushed to disk when it is closed.
 
     Args:
-        file: an open file, which the object then owns.
+        file: open file, which this object then owns.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -61,7 +61,7 @@ class HashingFile:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what has been written."""
+        """SHA-256 of what has been written so far."""
         return self._hash.hexdigest()
 
     def write(self, data: Any) -> int:

@@ -1,4 +1,4 @@
-"""Python's ``random`` and numpy's global generator, as far as the iterations draw from them."""
+"""Seeds Python's ``random`` and numpy's global generator once iterations draw from them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import random
 import numpy
 
 WORDS = 624
-"""Of 32 bits, that a Mersenne Twister's state has; both generators are one (Matsumoto and Nishimura, 1998)."""
+"""32-bit words in the state of a Mersenne Twister (Matsumoto and Nishimura, 1998), which both generators are."""
 TAIL = 16
-"""Bytes at the end of a state that are looked at: they change with each draw, and with each seed."""
+"""Bytes at the end of a state that are compared: they change with each draw and with each seed."""
 
 
 class GlobalGenerators:
-    """Seeds both at each iteration from the first on that draws from them; until then it looks whether one has.
+    """Seeds both generators at each iteration, starting with the first one that draws from them.
 
-    To seed them takes 5 µs, to look a tenth of a microsecond. As long as no iteration has drawn, each begins with one
-    and the same state; so the first that draws gets the same numbers wherever a run was resumed. ``used`` belongs into
-    a checkpoint.
+    Seeding takes 5 µs; checking whether an iteration has drawn takes 0.1 µs. Until one has, every iteration begins with
+    the same state, so that the first one to draw gets the same numbers wherever the run was resumed. ``used`` belongs
+    in a checkpoint.
 
     Args:
-        unused_seed: of the state that iterations begin with as long as none has drawn.
+        unused_seed: seed of the state that iterations begin with until one has drawn.
     """
 
     def __init__(self, unused_seed: int) -> None:
         self._unused_seed = unused_seed
-        self._bit_generator = numpy.random.mtrand.get_bit_generator()  # held, because its memory is looked into
+        self._bit_generator = numpy.random.mtrand.get_bit_generator()  # kept alive, because its memory is read
         python, numpys = _tail_of_python(), _tail_of_numpy(self._bit_generator)
         self.used = python is None or numpys is None
-        """Whether an iteration has drawn, or can't be seen to."""
+        """Whether an iteration has drawn, or this can't be determined."""
         nothing = (ctypes.c_char * TAIL)()
         self._python, self._numpy = python or nothing, numpys or nothing
         self._unused = (b"", b"")
 
     def begin(self, seed: int) -> None:
-        """Called before an iteration draws, with its own seed."""
+        """Seeds the generators at the start of an iteration, with the iteration's seed, if they are used."""
         if self.used:
             seed_python_and_numpy(seed)
         elif (self._python.raw, self._numpy.raw) != self._unused:  # by what came between the iterations
@@ -43,7 +43,7 @@ class GlobalGenerators:
             self._unused = (self._python.raw, self._numpy.raw)
 
     def end(self) -> None:
-        """Called when an iteration has drawn all that it will."""
+        """Notes at the end of an iteration whether it has drawn."""
         if not self.used and (self._python.raw, self._numpy.raw) != self._unused:
             self.used = True
 

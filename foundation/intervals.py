@@ -1,4 +1,4 @@
-"""How often a handler acts: ``1 epoch``, ``100 iterations``."""
+"""Intervals at which handlers act, such as ``1 epoch`` or ``100 iterations``."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pydantic import Field
 _PATTERN = r"^([1-9][0-9]{0,17}) (epochs?|iterations?)$"
 
 Interval = Annotated[str, Field(pattern=_PATTERN, title="a number and a unit, such as 1 epoch or 100 iterations")]
-"""The type of a parameter that says how often."""
+"""The type of a parameter that is an interval."""
 
 
 def iterations(interval: str, epoch_length: int) -> int:
     """Returns an interval in iterations.
 
     Args:
-        interval: such as ``1 epoch`` or ``100 iterations``.
+        interval: text such as ``1 epoch`` or ``100 iterations``.
         epoch_length: iterations in an epoch.
 
     Raises:
-        ValueError: the text is no interval.
+        ValueError: the text is not an interval.
     """
     match = re.match(_PATTERN, interval)
     if match is None:

@@ -1,7 +1,7 @@
-"""What observes never stops what it observes: an observer that fails is switched off, and the training goes on.
+"""Observers never stop the training: an observer that fails is switched off, and the training goes on.
 
-Whoever takes a function to call it later (an engine, the dispatcher, the thread that writes) takes it by ``observed``:
-what an observer registers is then guarded wherever it is called from, and nothing else costs anything.
+Code that takes a function to call it later (an engine, the dispatcher, the writing thread) passes it through
+``observed``. A function that an observer registers is then guarded wherever it is called from; others cost nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ logger = logging.getLogger("firebox")
 T = TypeVar("T")
 
 _acting: ContextVar[Observer | None] = ContextVar("acting", default=None)
-"""The observer that acts in this thread; None where the training does."""
+"""The observer acting in this thread; None if the training itself acts."""
 
 
 class Observer:
-    """Something that only reports, such as a handler that draws. The first thing that fails in it switches it off.
+    """Something that only reports, such as a handler that draws. Its first failure switches it off.
 
     Args:
-        name: what messages call it.
+        name: name used in messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -38,7 +38,7 @@ class Observer:
 
     @contextmanager
     def acting(self) -> Iterator[None]:
-        """Has what is registered in the block guarded. What the block itself raises is raised."""
+        """Guards the functions that are registered in the block. Errors of the block itself are raised."""
         token = _acting.set(self)
         try:
             yield
@@ -46,7 +46,7 @@ class Observer:
             _acting.reset(token)
 
     def call(self, action: Callable[..., T], *arguments: Any, **named: Any) -> T | None:
-        """Has it act; returns what the action returns, None if it fails. A failure is said, not raised."""
+        """Runs an action and returns its result, or None if it fails. A failure is reported, not raised."""
         try:
             with self.acting():
                 return action(*arguments, **named)
@@ -57,14 +57,14 @@ class Observer:
         return None
 
     def pass_on(self, error: BaseException) -> None:
-        """Lets an error through that only came by way of the observer."""
+        """Lets an error through that did not originate in the observer."""
         self._not_its_own.append(error)
 
     def _is_its_own(self, error: BaseException) -> bool:
         if isinstance(error, TrainingFailure) or any(error is other for other in self._not_its_own):
             return False
         if isinstance(error, KeyboardInterrupt):
-            # Where a run has taken over the signal, no interrupt comes from a keyboard.
+            # Once the run handles the signal itself, a KeyboardInterrupt does not come from a keyboard.
             return signal.getsignal(signal.SIGINT) is not signal.default_int_handler
         return isinstance(error, Exception | SystemExit)
 
@@ -78,19 +78,19 @@ class Observer:
 
 
 class Observers(dict[str, Observer]):
-    """The observers among handlers, by the handlers' names."""
+    """The handlers that are observers, by name."""
 
     def act(self, name: str, action: Callable[..., T], *arguments: Any, even_off: bool = False) -> T | None:
-        """Has a handler do something. One that observes raises nothing: a failure switches it off.
+        """Runs an action of a handler. An observer raises nothing: a failure switches it off.
 
         Args:
-            name: the handler's name.
-            action: a method of the handler.
-            arguments: the action's arguments.
-            even_off: also have an observer act that was switched off.
+            name: name of the handler.
+            action: method of the handler.
+            arguments: arguments of the action.
+            even_off: whether to run the action of an observer that was switched off.
 
         Returns:
-            What the action returns; None if the handler failed, or was switched off.
+            The result of the action; None if the handler failed, or was switched off.
         """
         observer = self.get(name)
         if observer is None:
@@ -101,7 +101,7 @@ class Observers(dict[str, Observer]):
 class Observed:
     """A function that an observer registered. It returns nothing, and does nothing once the observer is off.
 
-    It equals the function, so that whoever registered it can remove it again.
+    It compares equal to the function, so that it can be removed by whoever registered it.
     """
 
     __slots__ = ("__weakref__", "__wrapped__", "_observer")
@@ -122,14 +122,14 @@ class Observed:
 
 
 def observed(action: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function as it is to be registered: guarded if it is an observer that registers it."""
+    """Returns a function in the form to register: guarded if an observer registers it."""
     observer = _acting.get()
     return action if observer is None or isinstance(action, Observed) else Observed(observer, action)
 
 
 @contextmanager
 def for_the_training() -> Iterator[None]:
-    """Marks what is done in the block as the training's own: what it raises stops the run, whoever asked for it."""
+    """Marks the block as part of the training: its errors stop the run, even if an observer caused it to run."""
     observer = _acting.get()
     token = _acting.set(None)
     try:

@@ -1,8 +1,8 @@
-"""Where the modules beside a user's file are imported from: by the user's own files, in this process and its workers.
+"""Imports of the modules beside a user's file, in this process and its workers.
 
-A file there may have any name, ``data.py`` and ``models.py`` included. A name is served from there only if one of the
-user's files imports it, and then before everything else, so that neither the working directory nor an installed package
-of that name comes first. What no file of theirs imports shadows nothing.
+Such a module may have any name, including ``data.py`` and ``models.py``. It is served only if one of the user's files
+imports it, and then takes precedence over the working directory and over an installed package of that name. A module
+that none of the user's files imports shadows nothing.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _FINDER = _OwnModules()
 
 
 def serve(places: Mapping[str, Path]) -> None:
-    """Has top-level modules imported from given places.
+    """Makes top-level modules importable from given places.
 
     Args:
-        places: by the name of the module: its file, or the folder of a package.
+        places: file of each module, or folder of each package, by module name.
     """
     _PLACES.update(places)
     if _FINDER not in sys.meta_path:
@@ -49,7 +49,7 @@ def serve(places: Mapping[str, Path]) -> None:
 
 
 def withdraw(name: str) -> None:
-    """Serves a module no longer."""
+    """Stops serving a module."""
     _PLACES.pop(name, None)
 
 
@@ -66,7 +66,7 @@ def place_of(name: str) -> Path | None:
 
 
 class Served:
-    """What is served at the moment. Unpickled in another process, it is served there, too."""
+    """The modules served at the moment. Unpickling it in another process serves them there as well."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return serve, (dict(_PLACES),)

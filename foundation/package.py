@@ -1,4 +1,4 @@
-"""Where the package is: the one place that knows."""
+"""The location of the package."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds all rooms, and ``configs/``: the checkout, or the installed package."""
 
 ROOMS = ("foundation", "data", "models", "engine", "modules", "handlers", "trainers", "experiments", "benchmarks")
-"""The folders of the package that hold code. Until version 0.1 they were imported by these names alone."""
+"""The folders of the package that hold code. Until version 0.1, these were top-level packages."""
 
 
 def shipped(path: str) -> Path:
-    """Returns a file of the package by its path below the root; relative where the working directory allows it."""
+    """Returns a file of the package by its path below the root, relative if it is below the working directory."""
     file = ROOT / path
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
@@ -21,10 +21,10 @@ def shipped_configuration(name: str) -> Path | None:
     """Returns a configuration of the package by its name below ``configs/``, such as ``base/image.yaml``.
 
     Args:
-        name: with its suffix; ``configs/`` may stand before it, as in a checkout.
+        name: name with its suffix; it may begin with ``configs/``, as in a checkout.
 
     Returns:
-        The file, or None if the package has none of that name.
+        The file; None if the package has no configuration of that name.
     """
     below = name.removeprefix("configs/")
     return shipped(f"configs/{below}") if below in shipped_configurations() else None

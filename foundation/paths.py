@@ -1,4 +1,4 @@
-"""Settings that are paths: how they are declared, and what ``~`` and ``$NAME`` in them stand for."""
+"""Settings that are paths: their declaration, and the expansion of ``~`` and ``$NAME``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def expanded(text: str) -> str:
     """Returns a path with ``~``, ``~user``, ``$NAME`` and ``${NAME}`` replaced by what they stand for.
 
     Raises:
-        ValueError: a variable that is not set, or a user whom this machine doesn't know.
+        ValueError: a variable is not set, or this machine doesn't know the user.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -48,6 +48,6 @@ def is_portable(text: str) -> bool:
 
 
 def shortest(path: Path) -> Path:
-    """Returns a path without ``..``, as it is shown, where that is the same place."""
+    """Returns a path without ``..`` for display, if it is the same place."""
     normal = Path(os.path.normpath(path))
     return normal if normal.resolve() == path.resolve() else path

@@ -1,4 +1,4 @@
-"""Images as files: grids of fixed scale, PNG."""
+"""Images as PNG files, and grids of images on a fixed scale."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from torch.nn import functional
 
 BORDER = 2
-"""Pixels around the images of a grid."""
+"""Width in pixels of the border around the images of a grid."""
 
 BACKGROUND = 255
 
 
 def grid(pictures: Sequence[torch.Tensor], columns: int = 8) -> torch.Tensor:
-    """Tiles images, those of one sample beneath each other.
+    """Tiles images into a grid, with the images of one sample below each other.
 
     Args:
-        pictures: each (N, C, H, W) float in [0, 1].
-        columns: samples a row.
+        pictures: images to show below each other, each float (N, C, H, W) in [0, 1].
+        columns: number of samples per row.
 
     Returns:
         One image (C, height, width) uint8.
@@ -38,7 +38,7 @@ def grid(pictures: Sequence[torch.Tensor], columns: int = 8) -> torch.Tensor:
 
 
 def as_bytes(images: torch.Tensor) -> torch.Tensor:
-    """Takes images of any shape from [0, 1] to uint8 on the CPU, 0 black and 1 white whatever they hold."""
+    """Converts images of any shape from [0, 1] to uint8 on the CPU; 0 is always black and 1 always white."""
     if images.dtype == torch.uint8:
         return images.cpu()
     return images.detach().cpu().float().nan_to_num(0).clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -48,7 +48,7 @@ def encode(picture: torch.Tensor) -> bytes:
     """Returns an image as PNG, the same bytes for the same pixels.
 
     Args:
-        picture: (C, H, W), C 1 or 3, uint8 or float in [0, 1].
+        picture: image of shape (C, H, W), C 1 or 3, uint8 or float in [0, 1].
     """
     from PIL import Image
 

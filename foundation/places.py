@@ -1,4 +1,4 @@
-"""Where an error comes from: the innermost line of a user's own code that led to it."""
+"""The origin of an error: the innermost line of the user's own code that led to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 def frames_of(error: BaseException) -> Iterator[tuple[FrameType, int]]:
-    """Yields the frames that an error came through, from the outermost on, each with its line."""
+    """Yields the frames that an error passed through, outermost first, each with its line."""
     entry = error.__traceback__
     while entry is not None:
         yield entry.tb_frame, entry.tb_lineno
@@ -17,13 +17,13 @@ def frames_of(error: BaseException) -> Iterator[tuple[FrameType, int]]:
 
 
 def own_place(error: BaseException) -> str | None:
-    """Returns ``file:line`` of a user's own code; None if an error came through none of it."""
+    """Returns ``file:line`` of the user's own code; None if the error passed through none of it."""
     places = [f"{frame.f_code.co_filename}:{line}" for frame, line in frames_of(error) if is_own(frame)]
     return places[-1] if places else None
 
 
 def is_own(frame: FrameType) -> bool:
-    """Whether a frame runs a user's own code: neither Firebox's, nor Python's, nor that of an installed package."""
+    """Whether a frame runs the user's own code, not that of Firebox, Python or an installed package."""
     if str(frame.f_globals.get("__name__")).partition(".")[0] == "firebox":
         return False
     return not frame.f_code.co_filename.startswith((*_installed(), "<"))

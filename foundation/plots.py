@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 COLOURS = (
     "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#6e6e6e", "#bcbd22", "#17becf",
 )  # fmt: skip
-"""Tableau's ten, the grey a little darker."""
+"""The ten colours of Tableau, with a slightly darker grey."""
 DARKEST = (8, 48, 107)
-"""The colour of a cell that holds its whole row; an empty cell is white."""
+"""The colour of a cell that holds all of its row's count; an empty cell is white."""
 GRID, FRAME = "#ebebeb", "#787878"
 
 FONT_SIZE = 13
@@ -28,14 +28,14 @@ LINE = 18
 """The height of a line of text in pixels."""
 MARGIN = 8
 LONGEST_NAME = 20
-"""The characters of a class's name that are shown."""
+"""Number of characters shown of a class name."""
 LARGEST_CELL = 46
 LARGEST_MATRIX = 1200
-"""The side in pixels that many classes are made to fit in, down to one pixel a cell."""
+"""Side in pixels into which many classes are fitted, down to one pixel per cell."""
 SIDE, AXIS = 640, 64
 """The side of a scatter plot, and the room for an axis's numbers and title, in pixels."""
 LEGEND_ROWS, LEGEND_COLUMNS = 28, 4
-"""The classes that a legend has room for, in a column and beside each other."""
+"""Number of classes that a legend has room for, in a column and side by side."""
 DPI = 100
 
 
@@ -45,10 +45,10 @@ def draw_scatter(
     """Draws points with one scale for both axes, and a legend.
 
     Args:
-        points: (N, 2), finite.
-        labels: (N,) int64, the class of each point, or None where they have none.
-        classes: the names that the legend shows.
-        axes: the titles of the horizontal and the vertical axis.
+        points: finite coordinates, (N, 2).
+        labels: class of each point, (N,) int64; None if the points have no classes.
+        classes: class names shown in the legend.
+        axes: titles of the horizontal and the vertical axis.
 
     Returns:
         The picture, (3, H, W) uint8.
@@ -62,13 +62,13 @@ def draw_scatter(
     canvas = _canvas()
     figure = canvas.figure
     plot = figure.add_axes((0, 0, 1, 1))
-    # In a drawn order, so that no class lies on top of the others.
+    # In random order, so that no class lies on top of the others.
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
     x, y = points[order].T.numpy()
     plot.scatter(x, y, s=_points(6) ** 2, c=colours[labels[order].numpy()], alpha=0.67, linewidths=0, zorder=2)
     lowest, highest = points.min(0).values, points.max(0).values
     extent = float((highest - lowest).max()) * 1.06
-    # Where all points are one, any scale will do.
+    # If all points coincide, any scale will do.
     extent = extent if extent > 1e-9 * float(points.abs().max()) else 1.0
     for axis, centre, title in zip((plot.xaxis, plot.yaxis), ((lowest + highest) / 2).tolist(), axes, strict=True):
         axis.set_view_interval(centre - extent / 2, centre + extent / 2, ignore=True)
@@ -104,13 +104,13 @@ def draw_scatter(
 
 
 def draw_confusion_matrix(counts: torch.Tensor, classes: Sequence[str]) -> torch.Tensor:
-    """Draws counts in cells that are as dark as their share of the row, with the classes' names.
+    """Draws a confusion matrix whose cells are as dark as their fraction of the row, with the class names.
 
     Where there is no room for all names, every second one is shown, or every third, and so on; counts are shown in
     cells that have room for them.
 
     Args:
-        counts: (K, K), whole numbers; a row for each true class, a column for each predicted one.
+        counts: whole numbers, (K, K), with a row for each true class and a column for each predicted class.
         classes: K names.
 
     Returns:
@@ -167,12 +167,12 @@ def _resize(canvas: FigureCanvasAgg, width: int, height: int) -> None:
 
 
 def _points(pixels: float) -> float:
-    """matplotlib measures text and lines in points, 72 an inch."""
+    """Converts pixels to points, 72 per inch, in which matplotlib measures text and lines."""
     return pixels * 72 / DPI
 
 
 def _text() -> dict[str, Any]:
-    """How text is set: as it is, whatever dollar signs it has and whatever the user's matplotlibrc says."""
+    """Returns the settings for literal text, whatever dollar signs it has and whatever matplotlibrc says."""
     return {"fontfamily": "DejaVu Sans", "fontsize": _points(FONT_SIZE), "parse_math": False, "usetex": False}
 
 
@@ -185,7 +185,7 @@ def _width(canvas: FigureCanvasAgg, text: str) -> int:
 
 
 def _shown(name: str) -> str:
-    """Returns what is shown of a name: not more than there is room for, and a box for what the font does not have."""
+    """Returns the part of a name that fits, with a box for each character that the font lacks."""
     from matplotlib.font_manager import findfont, get_font
 
     font = get_font(findfont("DejaVu Sans"))

@@ -1,4 +1,4 @@
-"""What a user did that can't work: where, what was given, what is expected, and a way out."""
+"""Problems that a user can cause: where they are, what was given, what is expected, and a remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LONGEST_ERROR = 1500
-"""Characters that are shown of what somebody else's code raised."""
+"""Number of characters shown of an error that other code raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class Mark:
     """Where a value was written: a place in a file, or the command-line option that gave it.
 
     Args:
-        source: a file's path, or an option such as ``--set training.epochs``.
-        line: counted from 1; None where the source has no lines.
-        column: counted from 1.
+        source: path of a file, or an option such as ``--set training.epochs``.
+        line: line number, starting at 1; None if the source has no lines.
+        column: column number, starting at 1; None if the source has no lines.
     """
 
     source: str
@@ -31,12 +31,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that can't work.
+    """A single problem with a configuration or a run.
 
     Args:
-        key: the dotted key it is about, such as ``model.latent_dim``; empty for a whole file.
-        message: what was given, what is expected, and a way out.
-        mark: where the value was written; None where it is a default.
+        key: dotted key that the problem is about, such as ``model.latent_dim``; empty for a whole file.
+        message: what was given, what is expected, and a remedy.
+        mark: place where the value was written; None if it is a default.
     """
 
     key: str
@@ -58,13 +58,13 @@ class Refusal(ValueError):
 
 
 def refuse(problems: Sequence[Problem]) -> None:
-    """Raises a Refusal where there are problems."""
+    """Raises a Refusal if there are any problems."""
     if problems:
         raise Refusal(problems)
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Returns problems in the order in which their places stand in their files, each once."""
+    """Returns problems in the order of their places in the files, without duplicates."""
 
     def place(problem: Problem) -> tuple[str, int, int]:
         mark = problem.mark or Mark("")
@@ -82,32 +82,32 @@ def suggestion(given: str, known: Iterable[str]) -> str:
 
 
 def setting(key: str, value: str) -> str:
-    """Returns the option that sets a value, as it is typed into a shell: a way out that a message proposes."""
+    """Returns the command-line option that sets a value, quoted for a shell, for use in a message."""
     return f"--set {shlex.quote(f'{key}={value}')}"
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Returns a value as it is quoted in a message: on one line, cut where it is long."""
+    """Returns a value for display in a message: on one line, shortened if it is long."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
     text = printable(text)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def printable(text: str) -> str:
-    """Returns a text on one line, with what a terminal would act on written as an escape."""
+    """Returns a text on one line, with characters that a terminal would act on escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def printable_lines(text: str) -> str:
-    """Returns a text of several lines with what a terminal would act on written as an escape."""
+    """Returns a text of several lines, with characters that a terminal would act on escaped."""
     return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 def in_one_line(error: BaseException) -> str:
-    """Returns what an error says, on one line: a ValueError's text speaks to the user, others are named."""
-    # What torch's C++ raises carries its own stack along.
+    """Returns an error's message on one line. The class is named, except for a ValueError, which addresses the user."""
+    # Errors of torch's C++ code contain their own stack.
     text = printable(" ".join(text_of(error).partition("Exception raised from")[0].split()))
     text = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
     if isinstance(error, ValueError) and text:
@@ -116,7 +116,7 @@ def in_one_line(error: BaseException) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """Returns the text of an error, even of one whose text can't be had."""
+    """Returns the message of an error, even if producing it fails."""
     try:
         return str(error)
     except Exception as another:
@@ -124,11 +124,11 @@ def text_of(error: BaseException) -> str:
 
 
 class TrainingFailure(RuntimeError):
-    """What stopped a training and needs no traceback: the message says it all. Exit code 1."""
+    """A failure that stops the training and needs no traceback: the message says everything. Exit code 1."""
 
 
 class Interrupted(BaseException):
-    """A stop was requested while a batch was awaited: between two iterations, where a run can be saved as it is.
+    """A stop was requested while waiting for a batch, between two iterations, where the run can be saved.
 
-    Not an ``Exception``: a data set that skips the samples it cannot read must not skip this.
+    Not an ``Exception``, so that a data set that skips samples it can't read does not swallow it.
     """

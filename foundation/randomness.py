@@ -17,11 +17,11 @@ import torch
 from firebox.foundation.global_generators import GlobalGenerators, seed_python_and_numpy
 
 PERMUTATION_LIMIT = 1 << 24
-"""Above so many samples the order of an epoch is computed position by position instead of being held in memory."""
+"""Number of samples above which the order of an epoch is computed by position instead of held in memory."""
 
 
 def mix(*address: int | str) -> int:
-    """Returns a 64-bit seed for an address such as ``(seed, "iteration", 12, rank)``: pure, everywhere the same."""
+    """Returns the 64-bit seed of an address such as ``(seed, "iteration", 12, rank)``: a pure function of it."""
     return _digest(_text(*address))
 
 
@@ -36,19 +36,19 @@ def _digest(text: str) -> int:
 class IterationSeeder:
     """Seeds all global generators from (seed, iteration, rank) at the start of each iteration.
 
-    Works on torch's generator objects: ``torch.manual_seed`` would also visit every other backend, at some fifty times
-    the cost. Python's and numpy's are seeded where iterations draw from them.
+    The generator objects of torch are seeded directly: ``torch.manual_seed`` would also visit every other backend, at
+    about fifty times the cost. Python's and numpy's generators are seeded if iterations draw from them.
 
     Args:
-        seed: the run's seed.
-        rank: the process's rank in a distributed run.
-        device: the device that the run trains on; the generator of a CUDA device or of MPS is seeded with the CPU's.
+        seed: seed of the run.
+        rank: rank of the process in a distributed run.
+        device: device that the run trains on; the generator of a CUDA device or of MPS is seeded with the CPU's.
     """
 
     def __init__(self, seed: int, rank: int, device: torch.device) -> None:
         self._prefix = _text(seed, "iteration", rank, 0).removesuffix("0")
         self.others = GlobalGenerators(mix(seed, "no iteration", rank))
-        """Python's and numpy's."""
+        """Python's and numpy's global generators."""
         self._torch: list[Callable[[int], object]] = [torch.default_generator.manual_seed]
         if device.type == "cuda":
             torch.cuda.init()
@@ -64,29 +64,29 @@ class IterationSeeder:
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds torch (all devices), Python's ``random`` and numpy, where something outside the iterations draws: model
-    initialisation, an evaluation, a handler that asks."""
+    """Seeds torch on all devices, Python's ``random`` and numpy, for draws outside of the iterations: model
+    initialisation, evaluations, handlers."""
     torch.manual_seed(seed)
     seed_sample(seed)
 
 
 def seed_sample(seed: int) -> None:
-    """Seeds torch on the CPU, Python's ``random`` and numpy, where a sample is read: at a tenth of the cost."""
+    """Seeds torch on the CPU, Python's ``random`` and numpy before a sample is read, at a tenth of the cost."""
     torch.default_generator.manual_seed(seed)
     seed_python_and_numpy(seed)
 
 
 def generator(*address: int | str) -> torch.Generator:
-    """Returns a new CPU generator seeded by an address; drawing from it changes nothing else."""
+    """Returns a new CPU generator seeded by an address; drawing from it affects no other generator."""
     return torch.Generator().manual_seed(mix(*address))
 
 
 class EpochOrder:
     """The order of ``length`` samples in an epoch, a function of (seed, epoch).
 
-    Up to ``limit`` samples a permutation is held (one epoch at a time); above it each position is computed by a
-    format-preserving permutation in O(1) memory and time (a balanced Feistel network over the next even power of
-    two, walked until it falls into the range; Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+    Up to ``limit`` samples, a permutation is held in memory, one epoch at a time. Above it, each position is computed
+    by a format-preserving permutation in O(1) memory and time: a balanced Feistel network over the next even power of
+    two, walked until it falls into the range (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
     """
 
     def __init__(self, length: int, seed: int, *, shuffle: bool = True, limit: int = PERMUTATION_LIMIT) -> None:
@@ -115,9 +115,10 @@ def feistel_permutation(positions: torch.Tensor, length: int, key: int, *, round
 
     Args:
         positions: int64 of shape (n,).
-        length: the size of the domain, at most 2**62.
-        key: selects the permutation.
-        rounds: Feistel rounds; each mixes one half with a keyed 64-bit multiply-xorshift (splitmix64's finaliser).
+        length: size of the domain, at most 2**62.
+        key: key that selects the permutation.
+        rounds: number of Feistel rounds, each of which mixes one half with a keyed 64-bit multiply-xorshift, the
+            finaliser of splitmix64.
     """
     half_bits = max(1, ((length - 1).bit_length() + 1) // 2)
     half_mask = (1 << half_bits) - 1

@@ -1,7 +1,7 @@
-"""Standard output and standard error that a run outlives.
+"""Standard output and standard error whose failure does not stop a run.
 
-The reader of a pipe may leave, a disk be full, a terminal go away, a stream be closed from the start. What can't be
-written is lost, and said once to whoever asked to know.
+The reader of a pipe may leave, a disk may be full, a terminal may go away, a stream may be closed from the start. What
+can't be written is lost, and reported once to a callback.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, TextIO
 NAMES = {"stdout": "standard output", "stderr": "standard error"}
 
 Lost = Callable[[str], object]
-"""Called with a line that says what is lost, from whichever thread writes: it must not write itself."""
+"""A callback that takes a line saying what is lost. Any thread that writes may call it, so it must not write itself."""
 
 
 def outlive(lost: Lost) -> None:
-    """Replaces both streams by ones whose writing never fails. Those that somebody has put in their place stay.
+    """Replaces both streams by ones that never fail to write. Streams that have already been replaced stay.
 
     Args:
-        lost: told of each stream that can't be written to, once.
+        lost: callback that is told once of each stream that can't be written to.
     """
-    # A file opened next would take the number of a stream that is closed, and be written to by whatever prints.
+    # Otherwise the next file opened would get the descriptor of a closed stream, and receive whatever is printed.
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -48,7 +48,7 @@ def _lasting(descriptor: int, called: str, lost: Lost, like: io.TextIOWrapper | 
         return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace")
     with suppress(OSError):
         like.flush()
-    # What the encoding has no character for is escaped: a name in a message stops nothing either.
+    # Characters that the encoding lacks are escaped, so that a name in a message can't stop the run.
     errors = "backslashreplace" if like.errors == "strict" else like.errors
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
@@ -60,7 +60,7 @@ def _lasting(descriptor: int, called: str, lost: Lost, like: io.TextIOWrapper | 
 
 
 class _Lasting(io.FileIO):
-    """A descriptor that takes whatever is written to it; what can't be written is lost."""
+    """A descriptor that accepts all writes; what can't be written is lost."""
 
     def __init__(self, descriptor: int, called: str, lost: Lost) -> None:
         super().__init__(descriptor, "w", closefd=False)
@@ -69,7 +69,7 @@ class _Lasting(io.FileIO):
 
     def write(self, data: Any) -> int:
         try:
-            # None: the descriptor does not block, and its reader is behind.
+            # None if the descriptor is non-blocking and its reader is behind.
             while (written := super().write(data)) is None:
                 select.select((), (self,), ())
         except OSError as error:

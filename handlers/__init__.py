@@ -1,4 +1,4 @@
-"""Handlers, behaviour attached to engine events, and the learning-rate schedules, which are handlers, too.
+"""Handlers (behaviour attached to engine events), including the learning-rate schedules.
 
 Imports engine, data, models and foundation, and no module. Add one handler per file, with a line in the catalogue here:
 short name -> "module:Class".
@@ -18,4 +18,4 @@ CATALOGUE = {
 }
 
 DEFAULTS = ("evaluation", "terminate_on_nan", "loss_log", "progress", "model_summary", "image_dump", "checkpoint")
-"""Attached to every run, each with its defaults, unless the configuration says otherwise."""
+"""The handlers attached to every run with their default settings unless the configuration says otherwise."""

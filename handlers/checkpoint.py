@@ -1,4 +1,4 @@
-"""Saves the run, keeps the last and the best, prunes the rest."""
+"""Saves checkpoints: keeps the last and the best, and removes the others."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ logger = logging.getLogger("firebox")
 
 
 class Checkpoint(Handler):
-    """Saves the run, keeps the last and the best, prunes the rest: the one owner of the run's checkpoints.
+    """Saves checkpoints, keeps the last and the best, and removes the others.
 
-    What to keep is read from the disk each time, so it survives any restart. Checkpoints that are no longer as they
-    were written don't count and are left alone; so are those of later iterations, which a run has that went back to an
-    earlier checkpoint. The checkpoint that a run was resumed from is never pruned by it. The first one that a process
-    saves is loaded back before it counts as saved.
+    Which checkpoints to keep is decided from what is on the disk each time, so the decision survives any restart.
+    Damaged checkpoints neither count nor are removed; nor are checkpoints of later iterations, which exist where a run
+    went back to an earlier checkpoint. The checkpoint that a run was resumed from is never removed by that run. The
+    first checkpoint that a process saves is loaded back before it counts as saved.
 
     Args:
-        every: how often to save.
-        keep_last: how many of the newest to keep.
-        keep_best: how many of the best by ``monitor`` to keep.
-        monitor: the metric that says which is best.
-        mode: whether less or more of it is better.
-        background: write while training goes on; at most one is being written, and one that fails stops the run.
+        every: interval between checkpoints.
+        keep_last: number of the newest checkpoints to keep.
+        keep_best: number of the best checkpoints by ``monitor`` to keep.
+        monitor: metric that decides which checkpoint is best.
+        mode: whether a smaller (min) or a larger (max) value of the metric is better.
+        background: write checkpoints while training goes on, at most one at a time; a failed write stops the run.
     """
 
     phase = Phase.CHECKPOINT
@@ -63,7 +63,7 @@ class Checkpoint(Handler):
         self._writing = 0
         self._read_back = False
         self._seen: dict[int, tuple[tuple[int, ...], bool]] = {}
-        """By iteration: what tells a file from its successor, and whether its content was as it was written."""
+        """By iteration: what distinguishes a file from one that replaces it, and whether its content was intact."""
 
     def attach(self, run: Run) -> None:
         self._run = run
@@ -85,8 +85,8 @@ class Checkpoint(Handler):
         """Saves the run as it is now.
 
         Raises:
-            SaveError: it, or the one before it, could not be written.
-            UnstorableState: a part of the run has a state that a checkpoint can't hold.
+            SaveError: this checkpoint, or the previous one, could not be written.
+            UnstorableState: part of the run has a state that a checkpoint can't hold.
         """
         run = self._run
         position = (run.iteration, run.dispatcher.pending)
@@ -138,9 +138,9 @@ class Checkpoint(Handler):
                 checkpoints.remove(checkpoints.path_of(self._run.directory.checkpoints, manifest.iteration))
 
     def _intact(self, until: int) -> list[Manifest]:
-        """Returns the manifests of the checkpoints up to an iteration that are as they were written.
+        """Returns the manifests of the intact checkpoints up to an iteration.
 
-        A file's content is read once, and again only where the file has changed: those that this process wrote are
+        A file's content is verified once, and again only if the file has changed; files that this process wrote are
         not read at all.
         """
         folder = self._run.directory.checkpoints
@@ -166,6 +166,6 @@ class Checkpoint(Handler):
 
 
 def _mark(path: Path) -> tuple[int, ...]:
-    """Returns what changes when a checkpoint's file of states is written to or replaced."""
+    """Returns what changes when a checkpoint's state file is written to or replaced."""
     status = (path / checkpoints.STATE).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

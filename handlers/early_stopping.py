@@ -1,4 +1,4 @@
-"""Ends a training that gets no better."""
+"""Stops training that no longer improves."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from firebox.engine.training.run import Run
 
 
 class EarlyStopping(Handler):
-    """Ends the training when a metric has not improved for a number of evaluations.
+    """Stops training when a metric has not improved for a number of evaluations.
 
     Args:
-        monitor: the metric.
-        mode: whether less or more of it is better.
-        patience: evaluations without improvement that end the training.
-        min_delta: what a value must be better by, at least, to count as an improvement.
+        monitor: metric to watch.
+        mode: whether a smaller (min) or a larger (max) value of the metric is better.
+        patience: number of evaluations without improvement after which training stops.
+        min_delta: smallest change that counts as an improvement, in the metric's unit.
     """
 
-    # Not Ignite's EarlyStopping: it takes NaN for an improvement, after which nothing is ever worse, and what it
-    # decided is not in its state, so that a run resumed there would train on.
+    # Ignite's EarlyStopping is not used: it takes NaN for an improvement, after which no value is ever worse, and its
+    # state lacks its decision to stop, so a run resumed at that point would continue to train.
 
     phase = Phase.SCHEDULE
     watches = ("monitor", "mode")

@@ -19,19 +19,19 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 
 
 class EMA(Handler):
-    """Averages the weights over the iterations; what is evaluated, shown and archived is the average.
+    """Averages the weights over the iterations; the averaged model is the one evaluated, shown and archived.
 
-    After update n the average moves by ``1 - min(decay, (1 + n) / (10 + n))`` towards the weights, so that the
-    initialisation does not weigh on a short run. Buffers, such as the statistics of batch normalisation, are copied.
+    After update n the average moves towards the weights by ``1 - min(decay, (1 + n) / (10 + n))``, so that the
+    initialisation does not dominate a short run. Buffers, such as the statistics of batch normalisation, are copied.
     Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992); the growing decay is that of
     TensorFlow's ExponentialMovingAverage.
 
     Args:
-        decay: what the average keeps of itself at each iteration, once it has grown so far.
+        decay: fraction of the average kept at each iteration, in (0, 1), once n is large enough.
     """
 
-    # Not Ignite's EMAHandler: it has no state, and its copied buffers are the live model's own. Not torch's
-    # AveragedModel: it asks a tensor for its value at every update, and has one decay from the first update on.
+    # Ignite's EMAHandler is not used: it has no state, and the buffers it copies are the live model's own. Nor is
+    # torch's AveragedModel: it reads a tensor's value at every update, and has a constant decay from the first one on.
 
     phase = Phase.STEP
 
@@ -50,7 +50,7 @@ class EMA(Handler):
 
     def start(self, run: Run) -> None:
         if not self._updates:
-            # A run resumed from a checkpoint that was made without averaging begins at the weights it has.
+            # A run resumed from a checkpoint that was saved without averaging starts from the weights it has.
             torch._foreach_copy_(*self._weights)
             self._copy_buffers()
 
@@ -73,15 +73,15 @@ class EMA(Handler):
 
 
 def detached(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-    """Returns the same memory without its part in any gradient."""
+    """Returns tensors that share memory with the given ones and take no part in any gradient."""
     return [tensor.detach() for tensor in tensors]
 
 
 @contextmanager
 def without_hooks(model: torch.nn.Module) -> Iterator[None]:
-    """Takes the hooks off a model and its parts for as long as the block lasts.
+    """Removes the hooks of a model and its submodules for the duration of the block.
 
-    A hook is often a method of something that holds a whole run. torch's own, which compute weights, stay.
+    A hook is often a method of an object that holds a whole run. torch's own hooks, which compute weights, stay.
     """
     held = {}
     for part in model.modules():

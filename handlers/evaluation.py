@@ -13,8 +13,8 @@ class Evaluation(Handler):
     """Evaluates on the validation split while training, and on the test split at the end.
 
     Args:
-        every: how often to evaluate on the validation split.
-        test: evaluate on the test split when training is complete.
+        every: interval between evaluations on the validation split.
+        test: whether to evaluate on the test split once training is complete.
     """
 
     phase = Phase.EVALUATE
@@ -29,21 +29,21 @@ class Evaluation(Handler):
             run.every(self.every, self._validate, self.phase)
 
     def finish(self) -> bool:
-        """Evaluates on the test split, where there is one; returns False where a stop came in between."""
+        """Evaluates on the test split, if there is one; returns False if a stop interrupted it."""
         return not self.test or "test" not in self._run.streams or self.evaluate("test")
 
     def _validate(self) -> bool:
         return self.evaluate("validation")
 
     def evaluate(self, split: Split) -> bool:
-        """Evaluates on a split and records the metrics; returns False where a stop came in between."""
+        """Evaluates on a split and records the metrics; returns False if a stop interrupted it."""
         run = self._run
         stream = run.streams[split]
         stream.seek(0)
         with run.evaluating():
             run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
         if run.stop.requested:
-            # Even in the last batch: an evaluation that was told to end has no metrics.
+            # Even during the last batch: an evaluation that was told to stop has no metrics.
             return False
         run.record_evaluation(split, run.evaluator.state.metrics)
         return True

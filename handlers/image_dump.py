@@ -25,17 +25,17 @@ _NAME = re.compile(r"\.?iteration_(\d{8,})_.+\.png(\.writing)?")
 
 
 class ImageDump(Handler):
-    """Shows what the module makes of a fixed set of images of each split, always in the same scale.
+    """Shows the module's output for a fixed set of images of each split, always on the same scale.
 
-    Where the labels are known before the images are read, each class is shown in turn: the first image of each, then
-    the second. Otherwise the first images of the split are shown.
+    If the labels are known before the images are read, the classes take turns: the first image of each class, then the
+    second of each. Otherwise the first images of the split are shown.
 
-    Training waits for the model alone: drawing, tiling, encoding and writing are done beside it. The test split is
-    shown once, at the end.
+    Training waits for the forward pass alone: drawing, tiling, encoding and writing happen on another thread. The test
+    split is shown once, at the end.
 
     Args:
-        every: how often.
-        count: images of each split.
+        every: interval between dumps.
+        count: number of images of each split.
     """
 
     phase = Phase.DUMP
@@ -54,7 +54,7 @@ class ImageDump(Handler):
     def start(self, run: Run) -> None:
         self._writer = run.tensorboard
         for folder in run.directory.images.glob("*"):
-            # What an interrupted run showed after the checkpoint, it will show again; the test split at its end.
+            # Images that an interrupted run showed after the checkpoint are shown again, the test split at the end.
             remove_after(folder, -1 if folder.name == "test" else run.iteration)
 
     def finish(self) -> None:
@@ -71,14 +71,14 @@ class ImageDump(Handler):
         with run.evaluating(), torch.inference_mode():
             for split in splits:
                 if split in run.streams:
-                    batch = self._batch(split)  # reading it may seed, too
+                    batch = self._batch(split)  # before seeding: reading the batch may seed the generators
                     seed_everything(mix(run.configuration.seed, "images"))
                     grids += [(split, *shown) for shown in run.module.images(batch).items()]
             for split in evaluated:
                 metrics = {**metrics_of(run.metrics, split), **metrics_of(run.tables, split)}
                 if metrics:
                     pictures += [(split, *shown) for shown in run.module.evaluation_images(metrics).items()]
-        # All at once, when the model is done: the writing thread would hold it up.
+        # Submitted together once the model is done, because the writing thread would slow it down.
         for grid_of_split in grids:
             run.background.submit(self._write_grid, run.iteration, *grid_of_split)
         for picture_of_split in pictures:
@@ -101,7 +101,7 @@ class ImageDump(Handler):
 
 
 def remove_after(folder: Path, iteration: int) -> None:
-    """Removes the images of later iterations, and what is half written of any."""
+    """Removes the images of later iterations, and images that are only partly written."""
     for entry in folder.iterdir():
         match = _NAME.fullmatch(entry.name)
         if match and (match[2] or int(match[1]) > iteration):

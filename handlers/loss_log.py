@@ -1,4 +1,4 @@
-"""Every loss of every iteration, in losses.jsonl and in TensorBoard."""
+"""The losses of every iteration, in losses.jsonl and in TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from firebox.foundation.files import naming
 from firebox.foundation.intervals import Interval
 
 WRITE_SECONDS = 0.2
-"""What comes sooner after the last write waits for the next one: waking the writing thread costs a small model more
-than all that is written."""
+"""Seconds between writes at least; until then rows are collected, because waking the writing thread costs a small model
+more than writing itself."""
 
 
 class LossLog(Handler):
     """Writes the losses of every iteration and the metrics of every evaluation to losses.jsonl and TensorBoard.
 
-    losses.jsonl holds nothing but what the training determines, so that a resumed run's file equals, byte for byte,
-    that of the run that was never stopped. NaN and infinities are null.
+    losses.jsonl holds only what the training determines, so that the file of a resumed run equals, byte for byte, that
+    of a run that was never stopped. NaN and infinities are written as null.
 
     Args:
-        every: how often the losses are read from the device, written, and shown as a point in TensorBoard.
+        every: interval at which the losses are read from the device, written, and shown as a point in TensorBoard.
     """
 
     phase = Phase.LOG
@@ -71,7 +71,7 @@ class LossLog(Handler):
         self._pointed = run.iteration
 
     def finish(self) -> None:
-        """Logs the test metrics, and the hyper-parameters beside all metrics."""
+        """Logs the test metrics, and the hyperparameters together with all metrics."""
         self._log_stretch()
         self._write_out()
         run = self._run
@@ -90,7 +90,7 @@ class LossLog(Handler):
 
     @classmethod
     def lost(cls, directory: RunDirectory, state: dict[str, Any], iteration: int) -> str | None:
-        """Returns which rows losses.jsonl lacks; None if it has every row up to the iteration, each once."""
+        """Returns which rows losses.jsonl lacks; None if it has every row up to the iteration exactly once."""
         evaluated = state["logged_evaluation"]
         rows = whole_rows(directory.losses, {"train": iteration, "validation": evaluated})
         if rows.train < iteration:
@@ -100,7 +100,7 @@ class LossLog(Handler):
                 else (f"row {rows.train + rows.evaluations + 1} is missing, doubled or torn")
             )
             return f"{directory.losses} has the losses of iterations 1 to {rows.train} of {iteration}: {what}"
-        # Checkpoints of earlier versions don't say how many evaluations there were.
+        # Checkpoints of earlier versions don't record the number of evaluations.
         expected = state.get("evaluations", rows.evaluations)
         if rows.evaluations != expected:
             return f"{directory.losses} has {rows.evaluations} evaluations up to iteration {evaluated} of {expected}"
@@ -120,7 +120,7 @@ class LossLog(Handler):
         self._last = rows[-1]
 
     def _log_stretch(self) -> None:
-        """Reads the losses since the last time; those of the last iteration become a point in TensorBoard."""
+        """Reads the losses since the previous call; those of the last iteration become a point in TensorBoard."""
         self._run.losses.settle()
         last = self._last
         if last is None or last.iteration == self._pointed:
@@ -137,7 +137,7 @@ class LossLog(Handler):
             self._write_out()
 
     def _write_out(self) -> None:
-        """Has everything written that has not been."""
+        """Submits everything that has not been written yet."""
         self._run.losses.settle()
         if self._rows or self._points:
             rows, points = self._rows.copy(), self._points.copy()
@@ -196,25 +196,25 @@ class LossLog(Handler):
 
 @cache
 def field(name: str) -> str:
-    """Returns what stands before a value in a row; the names of a run are few, and are encoded once each."""
+    """Returns the text before a value in a row. A run has few names, and each is encoded once."""
     return f", {json.dumps(name, ensure_ascii=False)}: "
 
 
 def line(iteration: int, epoch: int, split: str, values: Mapping[str, float]) -> str:
-    """Returns one row of losses.jsonl, the newline included."""
-    # json.dumps would write NaN and Infinity, which no JSON reader has to take, and takes twice as long.
+    """Returns one row of losses.jsonl, including the newline."""
+    # json.dumps would write NaN and Infinity, which are not JSON, and takes twice as long.
     fields = [f"{field(name)}{repr(value) if math.isfinite(value) else 'null'}" for name, value in values.items()]
     return f'{{"iteration": {iteration}, "epoch": {epoch}, "split": "{split}"{"".join(fields)}}}\n'
 
 
 def metrics_of(metrics: Mapping[str, float], split: str) -> dict[str, float]:
-    """Returns a split's metrics by their names alone."""
+    """Returns the metrics of a split by name, without the split."""
     prefix = f"{split}/"
     return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
 
 
 def flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:
-    """Returns the leaves of nested maps and lists by dotted keys; what is no number, text or truth value as text."""
+    """Returns the leaves of nested maps and lists by dotted key; anything but a number, text or boolean as text."""
     if isinstance(value, dict):
         prefix = f"{key}." if key else ""
         return [leaf for name, child in value.items() for leaf in flattened(child, f"{prefix}{name}")]

@@ -1,4 +1,4 @@
-"""What the model is made of, in model_summary.txt."""
+"""The layers of the model, in model_summary.txt."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A part of a model that has no parts itself, or has parameters of its own.
+    """A submodule that has no submodules itself, or has parameters of its own.
 
     Args:
-        name: dotted, as in the state dict.
-        kind: its class.
-        shapes: of its outputs, the first dimension left out, in the order of its calls; empty: not called.
-        elements: of all outputs for one sample.
-        parameters: its own.
+        name: dotted name, as in the state dict.
+        kind: name of its class.
+        shapes: shapes of its outputs without the first dimension, in the order of its calls; empty if it wasn't called.
+        elements: number of elements of all its outputs for one sample.
+        parameters: number of its own parameters.
     """
 
     name: str
@@ -38,15 +38,15 @@ class Layer:
 class ModelSummary(Handler):
     """Writes the model's layers, output shapes, parameters and memory to model_summary.txt."""
 
-    # Not torchinfo: it has had no release since 2023, and it runs the model in whatever mode it is in and with whatever
-    # random state there is, where writing a summary must change nothing in the training.
+    # torchinfo is not used: it has had no release since 2023, and it runs the model in its current mode and with the
+    # current random state, whereas writing a summary must not affect the training.
 
     phase = Phase.LOG
     writes = ("model_summary.txt",)
     observes = True
 
     def attach(self, run: Run) -> None:
-        """Does nothing: all is done at the start."""
+        """Does nothing: the summary is written at the start."""
 
     def start(self, run: Run) -> None:
         write_whole(run.directory.model_summary, summary(run))
@@ -83,14 +83,14 @@ def summary(run: Run) -> str:
 
 
 def trace(model: torch.nn.Module, image: torch.Tensor) -> tuple[list[Layer], str | None]:
-    """Runs a model once and looks at its layers; its state and the random generators stay as they are.
+    """Runs a model once and records its layers; its state and the random generators are left unchanged.
 
     Args:
-        model: in training mode, and left so.
-        image: (1, C, H, W).
+        model: the model, in training mode, in which it is left.
+        image: input of shape (1, C, H, W).
 
     Returns:
-        The layers in the order of definition, and what the model raised; None: nothing.
+        The layers in the order of their definition, and what the model raised, or None if it raised nothing.
     """
     parts = [
         (name or "(model)", part)
@@ -108,9 +108,9 @@ def trace(model: torch.nn.Module, image: torch.Tensor) -> tuple[list[Layer], str
     failure = None
     try:
         with evaluation_mode(model), torch.random.fork_rng(devices), torch.inference_mode():
-            # Not by calling the model: where it is compiled that would compile it for one image.
+            # The model isn't called: calling a compiled model would compile it for a single image.
             model.forward(image)
-    except Exception as error:  # a summary is no reason not to train
+    except Exception as error:  # a missing summary is no reason not to train
         failure = f"{type(error).__name__}: {error}".splitlines()[0]
     finally:
         for hook in hooks:
@@ -129,7 +129,7 @@ def trace(model: torch.nn.Module, image: torch.Tensor) -> tuple[list[Layer], str
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows of text in columns, the last one to the right."""
+    """Returns rows of text in columns, the last column right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, lines elsewhere."""
+"""The progress of a run: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ logger = logging.getLogger("firebox")
 
 DRAWS_PER_SECOND = 10
 SPEED_WINDOW = 50
-"""Draws that the speed shown is taken over."""
+"""Number of redraws over which the displayed speed is averaged."""
 LONGEST_BAR = 30
 
 
 class Progress(Handler):
-    """Shows how far the run is, its loss, its speed and the time left.
+    """Shows the progress of the run, its loss, its speed and the time left.
 
-    On a terminal a bar is drawn by a thread that looks at the iteration ten times a second; training does not know of
-    it. Elsewhere, and in log.txt, there is a line at intervals.
+    On a terminal, a separate thread draws a bar and reads the iteration ten times a second; training is unaffected.
+    Elsewhere, and in log.txt, a line is written at intervals.
 
     Args:
-        every: how often a line is written.
+        every: interval between lines.
     """
 
     phase = Phase.LOG
@@ -63,7 +63,7 @@ class Progress(Handler):
         self._sum, self._count = state["sum"], state["count"]
 
     def flush(self) -> None:
-        """Counts every loss before the state is saved."""
+        """Adds up all losses before the state is saved."""
         self._run.losses.settle()
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Progress(Handler):
         self._last = rows[-1]
 
     def _say(self) -> None:
-        """Writes a line: shown where there is no bar, in log.txt always."""
+        """Writes a line: to the console if there is no bar, and always to log.txt."""
         run = self._run
         run.losses.settle()
         now = (time.perf_counter(), run.iteration)
@@ -110,12 +110,12 @@ class Progress(Handler):
         logger.log(logging.INFO if self._live is None else logging.DEBUG, "%s", ", ".join(parts))
 
     def bar(self) -> Text:
-        """Returns what is drawn; called by the drawing thread."""
+        """Returns the bar; called by the drawing thread."""
         run = self._run
         iteration, total, epochs = run.iteration, run.total_iterations, run.configuration.training.epochs
         now = (time.perf_counter(), iteration)
         if not self._draws or self._draws[-1][1] != iteration:
-            # An evaluation is not slow training: what is shown is the speed before it.
+            # During an evaluation the speed before it is shown.
             self._draws.append(now)
         ahead, behind = ("#", ".") if console.messages.options.ascii_only else ("━", "─")
         epoch = f"epoch {min(iteration // run.epoch_length + 1, epochs)}/{epochs} "
@@ -130,7 +130,7 @@ class Progress(Handler):
         return (now[1] - start[1]) * self._batch_size / max(now[0] - start[0], 1e-9)
 
     def _left(self, now: tuple[float, int]) -> str:
-        """The time left at the pace since this process began, evaluations and all."""
+        """Returns the time left at the average pace since this process began, evaluations included."""
         assert self._began is not None
         made = now[1] - self._began[1]
         if not made:

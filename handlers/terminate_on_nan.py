@@ -1,4 +1,4 @@
-"""Stops a run whose losses, gradients or weights are no longer numbers."""
+"""Stops a run whose losses, gradients or weights are no longer finite."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from firebox.foundation.intervals import Interval
 from firebox.foundation.problems import TrainingFailure, shown
 
 SMALLEST_SCALE = 2.0**-24
-"""Loss scale of float16 below which gradients overflow whatever it is: it is halved at each step that overflows, and
-smaller than this a loss of 1 is scaled to nothing."""
+"""Smallest loss scale of float16 at which training goes on. The scale is halved at each step that overflows; below this
+one, a loss of 1 is scaled to zero."""
 
 
 class NonFiniteLoss(TrainingFailure):
@@ -29,12 +29,12 @@ class NonFiniteLoss(TrainingFailure):
 class TerminateOnNaN(Handler):
     """Stops the run at the first loss or gradient that is NaN or infinite, and says how to replay it.
 
-    Fused optimizers take no step in such an iteration, which the device decides by itself; this handler reads the
-    losses, and whether all was finite with them, and says so. Before a checkpoint becomes valid it looks at the weights
-    and buffers, too. Whatever is saved is from before.
+    Fused optimizers take no step in such an iteration: the device decides that by itself. This handler reads the
+    losses, and whether everything was finite, and reports it. Before a checkpoint becomes valid, it also checks the
+    weights and buffers. All checkpoints are from before the failure.
 
     Args:
-        every: how often the losses are read from the device.
+        every: interval at which the losses are read from the device.
     """
 
     phase = Phase.STEP
@@ -49,16 +49,16 @@ class TerminateOnNaN(Handler):
         run.every(self.every, run.losses.settle, self.phase)
 
     def start(self, run: Run) -> None:
-        # After all handlers are attached: who logs the losses has the offending row before the run stops.
+        # Subscribed last: the handlers that log the losses then have the offending row before the run stops.
         run.losses.subscribe(self._look)
-        # A buffer may hold infinities by design, such as a mask of attention.
+        # A buffer may hold infinities by design, such as an attention mask.
         self._finite = [name for name, tensor in floating(run.model) if tensor.isfinite().all()]
 
     def finish(self) -> None:
         self.flush()
 
     def flush(self) -> None:
-        """Looks at every loss, gradient and weight before a checkpoint becomes valid."""
+        """Checks every loss, gradient and weight before a checkpoint becomes valid."""
         self._run.losses.settle()
         self._look_at_weights()
 

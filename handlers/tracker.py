@@ -1,4 +1,4 @@
-"""Experiment trackers: W&B, MLflow, ClearML and whatever else Ignite has a logger for."""
+"""Experiment trackers for which Ignite has a logger, such as W&B, MLflow and ClearML."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ PACKAGES = {
 class Tracker(Handler):
     """Sends losses and metrics to an experiment tracker, through Ignite's logger for it.
 
-    The logger is made, used and closed by the thread that writes, so training does not wait for a network. To go on
-    with the same record when a run is resumed, name it in the parameters as the tracker has it, such as W&B's ``id``
-    and ``resume``.
+    The writing thread constructs, uses and closes the logger, so training never waits for the network. To continue the
+    same record when a run is resumed, identify it in the tracker's own parameters, such as W&B's ``id`` and ``resume``.
 
     Args:
-        logger: the name of Ignite's logger.
-        parameters: of the logger, by name; null: none.
-        every: how often the training losses are sent.
+        logger: name of Ignite's logger.
+        parameters: arguments of the logger by name; null for none.
+        every: interval between the training losses that are sent.
     """
 
     phase = Phase.LOG
@@ -112,7 +111,7 @@ class Tracker(Handler):
         self._open = opened
         splits: tuple[Split, ...] = ("train", "validation", "test")
         for split in splits:
-            # Ignite's loggers are told by an engine's events; this one never runs, its event is fired for each message.
+            # Ignite's loggers react to an engine's events. This engine never runs; its event is fired for each message.
             source = Engine(lambda *_: None)
             opened.attach_output_handler(
                 source,

@@ -1,6 +1,6 @@
 """Models, each a ``torch.nn.Module`` that knows nothing of data sets, losses and engines.
 
-Imports foundation at most; so far, torch is enough. Add one architecture per file, with a line in the catalogue here:
+Imports foundation at most; at present torch alone. Add one architecture per file, with a line in the catalogue here:
 short name -> "module:Class".
 """
 

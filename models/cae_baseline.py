@@ -11,15 +11,15 @@ from firebox.models.convolution import ConvolutionalDecoder, ConvolutionalEncode
 
 
 class CAEBaseline(nn.Module):
-    """Convolutional autoencoder: stages of stride 2 down to one latent vector, and their mirror back to the image.
+    """A convolutional autoencoder: stages of stride 2 down to a latent vector, and their mirror image back.
 
     Args:
-        input_shape: (C, H, W) of one image; any sides that the stages can halve, odd ones too.
-        channels: the output channels of each encoder stage; each stage halves both sides of the image.
-        latent_dim: the length of a latent.
-        output_activation: what the decoder ends in. Choose sigmoid for pixels in [0, 1], tanh for [-1, 1], linear
-            for standardised pixels.
-        dropout: the share of the latent's entries set to zero while training.
+        input_shape: (C, H, W) of one image; any sides that the stages can halve, including odd ones.
+        channels: output channels of each encoder stage; each stage halves both sides of the image.
+        latent_dim: dimension of the latent.
+        output_activation: activation at the end of the decoder. Choose sigmoid for pixels in [0, 1], tanh for [-1, 1],
+            linear for standardised pixels.
+        dropout: fraction of the latent's entries set to zero during training, in [0, 1).
 
     Raises:
         ValueError: the images are too small for the number of stages.
@@ -47,7 +47,7 @@ class CAEBaseline(nn.Module):
         return latents
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Returns images (N, C, H, W) of latents (N, latent_dim), in the range of the output activation."""
+        """Returns images (N, C, H, W) for latents (N, latent_dim), in the range of the output activation."""
         images: Tensor = self.decoder(self.dropout(latents))
         return images
 

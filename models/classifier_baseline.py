@@ -11,11 +11,11 @@ from firebox.models.convolution import halved_sides
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut, halving the sides; the basic block of He et al., CVPR 2016.
+    """Two 3x3 convolutions with a shortcut that halve the sides: the basic block of He et al., CVPR 2016.
 
     Args:
-        inputs: the channels of the images that come in.
-        outputs: the channels of the images that go out.
+        inputs: number of input channels.
+        outputs: number of output channels.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -31,21 +31,21 @@ class ResidualBlock(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns (N, outputs, ceil(H / 2), ceil(W / 2)) of (N, inputs, H, W)."""
+        """Returns activations (N, outputs, ceil(H / 2), ceil(W / 2)) for inputs (N, inputs, H, W)."""
         activations: Tensor = self.activation(self.residual(images) + self.shortcut(images))
         return activations
 
 
 class ClassifierBaseline(nn.Module):
-    """Residual network with batch normalisation and global average pooling.
+    """A residual network with batch normalisation and global average pooling.
 
     He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016. Pixels may have any range.
 
     Args:
-        input_shape: (C, H, W) of one image; any sides that the stages can halve, odd ones too.
-        num_classes: the number of classes.
-        channels: the output channels of each residual stage; each stage halves both sides of the image.
-        dropout: the share of the pooled features set to zero while training.
+        input_shape: (C, H, W) of one image; any sides that the stages can halve, including odd ones.
+        num_classes: number of classes.
+        channels: output channels of each residual stage; each stage halves both sides of the image.
+        dropout: fraction of the pooled features set to zero during training, in [0, 1).
 
     Raises:
         ValueError: the images are too small for the number of stages.
@@ -73,6 +73,6 @@ class ClassifierBaseline(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns logits (N, num_classes) of images (N, C, H, W)."""
+        """Returns logits (N, num_classes) for images (N, C, H, W)."""
         logits: Tensor = self.head(self.stages(self.stem(images)))
         return logits

@@ -14,11 +14,11 @@ OUTPUT_ACTIVATIONS = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.T
 
 
 def halved_sides(input_shape: tuple[int, int, int], stages: int) -> list[tuple[int, int]]:
-    """Returns (H, W) of the images and after each stage of stride 2, an odd side rounded up: ``stages + 1`` pairs.
+    """Returns (H, W) before the first and after each stage of stride 2, odd sides rounded up: ``stages + 1`` pairs.
 
     Args:
         input_shape: (C, H, W) of one image.
-        stages: the number of stages.
+        stages: number of stages.
 
     Raises:
         ValueError: there is no stage, or a stage would act on a side of one pixel.
@@ -41,8 +41,8 @@ class ConvolutionalEncoder(nn.Module):
 
     Args:
         input_shape: (C, H, W) of one image.
-        channels: the output channels of each stage.
-        features: the length of the vector that comes out.
+        channels: output channels of each stage.
+        features: length of the output vector.
 
     Raises:
         ValueError: the images are too small for the number of stages.
@@ -58,21 +58,21 @@ class ConvolutionalEncoder(nn.Module):
         self.linear = nn.Linear(math.prod(smallest) * channels[-1], features)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns vectors (N, features) of images (N, C, H, W)."""
-        # (H, W, C): so they lie in memory in channels_last, and nothing is copied.
+        """Returns vectors (N, features) for images (N, C, H, W)."""
+        # In the order (H, W, C), which is the memory layout of channels_last, so nothing is copied.
         pixels = self.stages(images).permute(0, 2, 3, 1).flatten(1)
         vectors: Tensor = self.linear(pixels)
         return vectors
 
 
 class ConvolutionalDecoder(nn.Module):
-    """The mirror of a ConvolutionalEncoder: gives back exactly the sides that the encoder was given, odd ones too.
+    """The mirror image of a ConvolutionalEncoder, which restores the sides of its input exactly, odd ones included.
 
     Args:
-        input_shape: (C, H, W) of one image, as the encoder's.
-        channels: the output channels of each stage of the encoder, in the encoder's order.
-        latent_dim: the length of a latent.
-        output_activation: what maps the last layer to pixel values.
+        input_shape: (C, H, W) of one image, as for the encoder.
+        channels: output channels of each stage of the encoder, in the encoder's order.
+        latent_dim: dimension of the latent.
+        output_activation: activation that maps the last layer to pixel values.
 
     Raises:
         ValueError: the images are too small for the number of stages.
@@ -94,11 +94,11 @@ class ConvolutionalDecoder(nn.Module):
         outward = (input_shape[0], *channels)
         for stage in reversed(range(len(channels))):
             self.stages.append(DoublingConvolution(outward[stage + 1], outward[stage], sides[stage]))
-            # Not in place: what comes is a view, which autograd would copy.
+            # Not in place: the input is a view, which autograd would copy.
             self.stages.append(nn.ReLU() if stage else OUTPUT_ACTIVATIONS[output_activation]())
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Returns images (N, C, H, W) of latents (N, latent_dim)."""
+        """Returns images (N, C, H, W) for latents (N, latent_dim)."""
         pixels = self.activation(self.linear(latents)).unflatten(1, self.smallest)
         images: Tensor = self.stages(pixels.permute(0, 3, 1, 2))
         return images

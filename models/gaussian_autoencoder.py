@@ -1,4 +1,4 @@
-"""What the variational autoencoders with a diagonal Gaussian posterior share."""
+"""The base class of variational autoencoders with a diagonal Gaussian posterior."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class GaussianAutoencoder(nn.Module, ABC):
-    """Autoencoder whose encoder gives the mean and log-variance of each latent entry.
+    """An autoencoder whose encoder returns the mean and log-variance of each latent entry.
 
     Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     """
@@ -29,8 +29,8 @@ class GaussianAutoencoder(nn.Module, ABC):
         """Returns latents (N, latent_dim) drawn with torch's default generator.
 
         Args:
-            mean: (N, latent_dim).
-            log_variance: (N, latent_dim).
+            mean: mean of the posterior, (N, latent_dim).
+            log_variance: log-variance of the posterior, (N, latent_dim).
         """
         return mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
 
@@ -47,7 +47,7 @@ class GaussianAutoencoder(nn.Module, ABC):
 def bounded_log_variance(log_variance: Tensor) -> Tensor:
     """Returns log-variances clamped to [-20, 10].
 
-    An untrained encoder's outlier would otherwise overflow exp() (float32 from 88) and turn the whole run into NaN.
+    Otherwise an outlier of an untrained encoder would overflow exp(), in float32 from 88, and turn the run into NaN.
     The bounds are standard deviations of 5e-5 and 150, far outside what a latent under a standard normal prior needs.
     """
     return log_variance.clamp(-20.0, 10.0)

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 
 class LinearAutoencoder(nn.Module):
-    """One linear layer each way; under squared error its optimum spans the leading principal components.
+    """An autoencoder of one linear layer each way, whose optimum spans the leading principal components.
 
     Baldi and Hornik, "Neural Networks and Principal Component Analysis: Learning from Examples Without Local Minima",
-    Neural Networks 2 (1989): every local minimum is global, and its reconstructions are PCA's. The biases learn the
-    mean image. Pixels may have any range.
+    Neural Networks 2 (1989): under squared error every local minimum is global, and its reconstructions are those of
+    PCA. The biases learn the mean image. Pixels may have any range.
 
     Args:
         input_shape: (C, H, W) of one image.
-        latent_dim: the length of a latent: the number of principal components.
+        latent_dim: dimension of the latent, the number of principal components.
     """
 
     output_activation = "linear"

@@ -12,16 +12,16 @@ from firebox.models.gaussian_autoencoder import GaussianAutoencoder, bounded_log
 
 
 class LinearVAE(GaussianAutoencoder):
-    """Linear encoder mean, one log-variance per latent entry, linear decoder; its optimum is probabilistic PCA.
+    """A linear variational autoencoder with one log-variance per latent entry; its optimum is probabilistic PCA.
 
     Lucas, Tucker, Grosse and Norouzi, "Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse",
     NeurIPS 2019. The exact posterior of probabilistic PCA has the same covariance for every image, diagonal once the
-    decoder's columns are orthogonal, so a vector of free log-variances loses nothing against an encoder's output.
+    decoder's columns are orthogonal, so a vector of free log-variances is as good as an encoder's output.
     Pixels may have any range.
 
     Args:
         input_shape: (C, H, W) of one image.
-        latent_dim: the length of a latent.
+        latent_dim: dimension of the latent.
     """
 
     output_activation = "linear"

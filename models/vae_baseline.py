@@ -12,14 +12,14 @@ from firebox.models.gaussian_autoencoder import GaussianAutoencoder, bounded_log
 
 
 class VAEBaseline(GaussianAutoencoder):
-    """Convolutional variational autoencoder: the stages of CAEBaseline around a diagonal Gaussian latent.
+    """A convolutional variational autoencoder: the stages of CAEBaseline around a diagonal Gaussian latent.
 
     Args:
-        input_shape: (C, H, W) of one image; any sides that the stages can halve, odd ones too.
-        channels: the output channels of each encoder stage; each stage halves both sides of the image.
-        latent_dim: the length of a latent.
-        output_activation: what the decoder ends in. Choose linear for logits or standardised pixels, sigmoid for
-            pixels in [0, 1], tanh for [-1, 1].
+        input_shape: (C, H, W) of one image; any sides that the stages can halve, including odd ones.
+        channels: output channels of each encoder stage; each stage halves both sides of the image.
+        latent_dim: dimension of the latent.
+        output_activation: activation at the end of the decoder. Choose linear for logits or standardised pixels,
+            sigmoid for pixels in [0, 1], tanh for [-1, 1].
 
     Raises:
         ValueError: the images are too small for the number of stages.

@@ -1,4 +1,4 @@
-"""Modules, the training logic around a model: steps, metrics, images to show; the losses they take; the optimizers.
+"""Modules (the training logic around a model: steps, metrics, images to show), their losses, and the optimizers.
 
 Imports engine, data, models and foundation, and no handler. Add one kind of training per file, or a loss to losses.py,
 with a line in the catalogue here: short name -> "module:Class". Optimizers have their own catalogue, in optimizers.py.

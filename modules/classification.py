@@ -1,4 +1,4 @@
-"""Classifiers: name the class of an image."""
+"""Training of image classifiers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.metrics import loss_metric
 
 FRAME = 2
-"""Pixels around each image shown: green where its class was named right, red where not."""
+"""Width in pixels of the frame around each image: green if the prediction is correct, red if it is wrong."""
 
 
 class Classification(Module):
     """Trains a classifier by cross entropy.
 
     Args:
-        label_smoothing: the share of the target spread evenly over all classes while training (Szegedy et al.,
-            "Rethinking the Inception Architecture for Computer Vision", CVPR 2016); an evaluation's loss is without it.
+        label_smoothing: fraction of the target spread evenly over all classes during training, in [0, 1) (Szegedy et
+            al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016); not applied in evaluations.
 
     Raises:
-        ValueError: the data has no two classes.
+        ValueError: the data has fewer than two classes.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Classification(Module):
         return Evaluated({"loss": losses}, logits, batch.labels)
 
     def metrics(self, device: torch.device) -> dict[str, Metric]:
-        """Returns loss, accuracy and the confusion matrix: (classes, classes) int64, a row for each true class."""
+        """Returns loss, accuracy and confusion matrix, (classes, classes) int64 with a row for each true class."""
 
         def labelled(evaluated: Evaluated) -> tuple[torch.Tensor, torch.Tensor]:
             return evaluated.prediction, evaluated.target
@@ -79,7 +79,7 @@ class Classification(Module):
         }
 
     def images(self, batch: Batch) -> Images:
-        """Returns the images, framed green where the model names the class right and red where it does not."""
+        """Returns the images, framed in green if the prediction is correct and in red if it is wrong."""
         right = self.model(batch.images).argmax(1) == batch.labels
         colours = batch.images.new_tensor([[0.85, 0.1, 0.1], [0.1, 0.65, 0.2]])[right.long()]
         _, height, width = self.specification.shape

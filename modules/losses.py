@@ -1,4 +1,4 @@
-"""Pixel losses, as the modules for autoencoders take them."""
+"""Pixel losses for the modules that train autoencoders."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from firebox.engine.training.pixel_loss import PixelLoss
 
 
 class TorchLoss(PixelLoss):
-    """A loss that torch has; its own mean is faster than one taken of the loss of every pixel."""
+    """A loss of torch's own. Its built-in mean is faster than the mean over the losses of all pixels."""
 
     function: ClassVar[Callable[..., torch.Tensor]]
-    """Takes the output, the images and a ``reduction``."""
+    """torch's function of the output, the images and a ``reduction``."""
 
     def per_pixel(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         return self.function(output, images, reduction="none")
@@ -37,7 +37,7 @@ class L1(TorchLoss):
 
 
 class BCE(TorchLoss):
-    """Binary cross entropy of the model's output as logits, the images' pixels in [0,1] being the probabilities."""
+    """Binary cross entropy with the model's output as logits and the pixels, in [0,1], as probabilities."""
 
     takes = "pixel_logits"
     targets = ("[0,1]",)
@@ -46,9 +46,9 @@ class BCE(TorchLoss):
 
 
 class Gaussian(PixelLoss):
-    """Negative log-likelihood of pixels around the model's output with variance 1: half the squared error.
+    """Negative log-likelihood of pixels under a Gaussian of variance 1 around the output: half the squared error.
 
-    The constant ln(2 * pi * variance) / 2 of each pixel is left out.
+    The constant ln(2 * pi * variance) / 2 per pixel is omitted.
     """
 
     is_likelihood = True

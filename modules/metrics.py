@@ -1,4 +1,4 @@
-"""Metrics that modules share."""
+"""Metrics shared by several modules."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from firebox.data.specification import ImageSpecification
 from firebox.engine.training.module import Evaluated
 
 SMALLEST_SSIM_SIDE = 6
-"""SSIM's window of 11 pixels is centred on each pixel by reflection, which needs at least so many."""
+"""Shortest side in pixels for SSIM, whose window of 11 pixels is padded by reflection."""
 
 
 def loss_metric(name: str, device: torch.device) -> Metric:
-    """Returns the mean over all samples of a loss term."""
+    """Returns the metric that averages a loss term over all samples."""
     return Average(output_transform=lambda evaluated: evaluated.losses[name].unsqueeze(1), device=device)
 
 
 def reconstruction_metrics(specification: ImageSpecification, device: torch.device) -> dict[str, Metric]:
-    """Returns PSNR and SSIM of reconstructions in [0, 1], each the mean of the images' values."""
+    """Returns PSNR and SSIM of reconstructions in [0, 1], each averaged over the images."""
 
     def images(evaluated: Evaluated) -> tuple[torch.Tensor, torch.Tensor]:
         return evaluated.prediction, evaluated.target
@@ -35,15 +35,15 @@ def reconstruction_metrics(specification: ImageSpecification, device: torch.devi
 
 
 class ActiveUnits(Metric):
-    """Counts the latent's entries whose posterior mean varies over the data: Var_x(E[z|x]) > threshold.
+    """The number of latent entries whose posterior mean varies over the data: Var_x(E[z|x]) > threshold.
 
     Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, section 5. The variance is taken
-    over all samples that were seen, in float64 where the device has it.
+    over all samples seen, in float64 if the device supports it.
 
     Args:
-        output_transform: takes the evaluator's output to the posterior means (N, latent_dim).
-        device: that the sums are kept on.
-        threshold: above which an entry counts as active.
+        output_transform: function from the evaluator's output to the posterior means (N, latent_dim).
+        device: device that the sums are kept on.
+        threshold: variance above which an entry counts as active.
     """
 
     _state_dict_all_req_keys = ("_sum", "_squares", "_count")

@@ -1,7 +1,7 @@
-"""Optimizers: short name -> "module:function". Each builds torch's own, fused where torch offers it.
+"""Optimizers: short name -> "module:function". Each function builds torch's own optimizer, in its fused version.
 
-The fused ones update all parameters in one kernel and can be told on the device to leave them as they are, which is
-how a run stops before a non-finite step without asking the device at each iteration.
+Fused optimizers update all parameters in one kernel, and a flag on the device can make them skip a step. That is how a
+run stops before a non-finite step without a host sync at each iteration.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def adam(
     """Adam (Kingma and Ba, 2015).
 
     Args:
-        lr: learning rate, where no schedule sets it.
-        betas: decay rates of the first and second moment.
-        eps: added to the denominator.
-        weight_decay: L2 penalty added to the gradient.
+        lr: learning rate if no schedule sets it.
+        betas: decay rates of the first and second moments, each in [0, 1).
+        eps: constant added to the denominator for numerical stability.
+        weight_decay: coefficient of the L2 penalty added to the gradient.
     """
     import torch
 
@@ -53,10 +53,10 @@ def adamw(
     """AdamW, Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 
     Args:
-        lr: learning rate, where no schedule sets it.
-        betas: decay rates of the first and second moment.
-        eps: added to the denominator.
-        weight_decay: share of a weight, times the learning rate, taken off at each step.
+        lr: learning rate if no schedule sets it.
+        betas: decay rates of the first and second moments, each in [0, 1).
+        eps: constant added to the denominator for numerical stability.
+        weight_decay: fraction by which weights are reduced at each step, multiplied by the learning rate.
     """
     import torch
 
@@ -74,10 +74,10 @@ def sgd(
     """Stochastic gradient descent, with momentum.
 
     Args:
-        lr: learning rate, where no schedule sets it.
-        momentum: share of the last step that is carried over.
-        nesterov: look ahead; needs a momentum above 0.
-        weight_decay: L2 penalty added to the gradient.
+        lr: learning rate if no schedule sets it.
+        momentum: fraction of the previous step that is carried over, in [0, 1).
+        nesterov: whether to use Nesterov momentum; requires a momentum above 0.
+        weight_decay: coefficient of the L2 penalty added to the gradient.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Autoencoders: reproduce the input."""
+"""Training of autoencoders to reproduce their input."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Reconstruction(Module):
     """Trains an autoencoder to reproduce its input.
 
     Args:
-        loss: a pixel loss. mse and l1 compare pixels; bce takes the model's output for logits and the pixels, in [0,1],
-            for probabilities. Each is a mean over pixels and images.
+        loss: pixel loss, averaged over pixels and images. mse and l1 compare pixels; bce takes the model's output as
+            logits and the pixels, in [0,1], as probabilities.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Reconstruction(Module):
         return {"reconstruction": (self.specification.to_unit(batch.images), reconstruction)}
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
-        """Returns the model's output as pixels (N, C, H, W) in the data's range, uncut; logits as probabilities."""
+        """Returns the model's output as pixels (N, C, H, W) in the data's range, unclamped; logits as probabilities."""
         return self.loss.pixels(output)
 
     def _shown(self, output: torch.Tensor) -> torch.Tensor:

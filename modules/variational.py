@@ -1,4 +1,4 @@
-"""Variational autoencoders: reproduce the input from latents that are kept close to the prior."""
+"""Training of variational autoencoders."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from firebox.modules.metrics import ActiveUnits, loss_metric, reconstruction_met
 def reconstruction_loss(
     output: torch.Tensor, images: torch.Tensor, loss: PixelLoss, observation_variance: float = 1.0
 ) -> torch.Tensor:
-    """Returns the negative log-likelihood of each image in nats, (N,): summed over its pixels and channels.
+    """Returns the negative log-likelihood of each image in nats, (N,), summed over its pixels and channels.
 
     Args:
-        output: (N, C, H, W), as the loss takes it.
-        images: (N, C, H, W) in the data's pixel range.
-        loss: a pixel loss that is a negative log-likelihood.
-        observation_variance: of a pixel around its mean, if the likelihood has one.
+        output: output of the model, (N, C, H, W), in the form that the loss takes.
+        images: images in the data's pixel range, (N, C, H, W).
+        loss: pixel loss that is a negative log-likelihood.
+        observation_variance: variance of a pixel around its mean, if the likelihood has one.
     """
     losses = loss.per_image(output.float(), images)
     return losses if observation_variance == 1.0 else losses / observation_variance
 
 
 def kl_to_standard_normal(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """Returns KL(N(mean, diag(exp(log_variance))) || N(0, I)) in nats, (N,): summed over the latent's entries.
+    """Returns KL(N(mean, diag(exp(log_variance))) || N(0, I)) in nats, (N,), summed over the latent's entries.
 
     Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix B.
 
     Args:
-        mean: (N, latent_dim).
-        log_variance: (N, latent_dim).
+        mean: mean of the posterior, (N, latent_dim).
+        log_variance: log-variance of the posterior, (N, latent_dim).
     """
     mean, log_variance = mean.float(), log_variance.float()
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 
 
 class VariationalModel(Protocol):
-    """What the module asks of a model."""
+    """The interface that the module requires of a model."""
 
     latent_dim: int
 
@@ -64,33 +64,33 @@ class VariationalModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VariationalEvaluated(Evaluated):
-    """What an evaluation step of a variational autoencoder returns.
+    """The result of an evaluation step of a variational autoencoder.
 
     Args:
-        means: of the posteriors, (N, latent_dim).
+        means: means of the posteriors, (N, latent_dim).
     """
 
     means: torch.Tensor
 
 
 class Variational(Module):
-    """Trains a variational autoencoder: minimises reconstruction + beta * KL, the negative ELBO where beta is 1.
+    """Trains a variational autoencoder by minimising reconstruction + beta * KL, the negative ELBO if beta is 1.
 
     Both terms are summed over a sample (its pixels, its latent's entries) and averaged over the batch. Kingma and
     Welling, "Auto-Encoding Variational Bayes", ICLR 2014; beta: Higgins et al., "beta-VAE", ICLR 2017; its warm-up:
-    Bowman et al., "Generating Sentences from a Continuous Space", CoNLL 2016. An evaluation always weighs the KL with
-    the final beta, so that values from before and after the end of the warm-up compare.
+    Bowman et al., "Generating Sentences from a Continuous Space", CoNLL 2016. Evaluations always weight the KL by the
+    final beta, so that values from before and after the end of the warm-up are comparable.
 
     Args:
-        loss: a pixel loss that is a negative log-likelihood. bce takes the model's output for logits and the pixels, in
-            [0,1], for probabilities; gaussian takes it for the means of pixels of a fixed variance: the sum of squared
-            errors over 2 * observation_variance.
-        observation_variance: the variance of a pixel around its mean, for gaussian, in the data's pixel range.
-        beta: the weight of the KL.
-        warmup_iterations: iterations over which the weight rises linearly to beta, reached at the last of them.
+        loss: pixel loss that is a negative log-likelihood. bce takes the model's output as logits and the pixels, in
+            [0,1], as probabilities; gaussian takes the output as the means of pixels of a fixed variance: the sum of
+            squared errors over 2 * observation_variance.
+        observation_variance: variance of a pixel around its mean for gaussian, in the data's pixel range.
+        beta: weight of the KL.
+        warmup_iterations: number of iterations over which the weight rises linearly to beta, reached at the last one.
 
     Raises:
-        ValueError: the loss is no log-likelihood, or has no variance to set.
+        ValueError: the loss is not a log-likelihood, or has no variance to set.
     """
 
     requires = ("encode", "reparameterise", "decode", "latent_dim")
@@ -119,7 +119,7 @@ class Variational(Module):
 
     @property
     def autoencoder(self) -> VariationalModel:
-        """The model, as what it has to be here."""
+        """The model, typed as what this module requires."""
         return cast(VariationalModel, self.model)
 
     def beta_at(self, iteration: int) -> float:
@@ -153,7 +153,7 @@ class Variational(Module):
         return VariationalEvaluated(losses, shown, self.specification.to_unit(batch.images), mean)
 
     def metrics(self, device: torch.device) -> dict[str, Metric]:
-        """Returns the ELBO's terms, each estimated from one draw of a latent, the active units, and PSNR and SSIM of
+        """Returns the terms of the ELBO, each estimated from one latent sample, the active units, and PSNR and SSIM of
         the reconstructions from the posterior means."""
         return {
             **{name: loss_metric(name, device) for name in ("loss", "reconstruction", "kl")},
@@ -162,7 +162,7 @@ class Variational(Module):
         }
 
     def images(self, batch: Batch) -> Images:
-        """Returns the input beside its reconstruction from the posterior mean, and as many samples from the prior.
+        """Returns the input with its reconstruction from the posterior mean, and as many samples from the prior.
 
         The samples are drawn with torch's default generator.
         """
@@ -175,7 +175,7 @@ class Variational(Module):
         }
 
     def summary(self) -> dict[str, str]:
-        """Returns the effective beta: what the weight amounts to beside other conventions of the same loss."""
+        """Returns the effective beta: the weight of the KL under other conventions for the same loss."""
         pixels, latents = math.prod(self.specification.shape), self.autoencoder.latent_dim
         weights = self.loss.weights_beside(self.beta * self.observation_variance, pixels)
         (image, effective), (mean, per_pixel) = weights.items()
@@ -188,7 +188,7 @@ class Variational(Module):
         return summary
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
-        """Returns the model's output as pixels (N, C, H, W) in the data's range, uncut; logits as probabilities."""
+        """Returns the model's output as pixels (N, C, H, W) in the data's range, unclamped; logits as probabilities."""
         return self.loss.pixels(output)
 
     def _reconstruction(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:

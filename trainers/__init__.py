@@ -1,4 +1,4 @@
-"""Trainers, the scripts that people start: a default configuration and what it accepts, without training logic.
+"""Trainers, the scripts that users start: a default configuration and what it accepts, without training logic.
 
 Imports the public face, ``from firebox import ...``, and nothing from inside. Add one script per trainer, with a line
 in the catalogue here: short name -> "module:declaration".

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, the handlers that the section ``scheduler`` of a configuration names.
+"""Learning-rate schedules: the handlers named in the section ``scheduler`` of a configuration.
 
 Imports engine and foundation. Add one schedule per file, with a line in the catalogue here: short name ->
 "module:Class".

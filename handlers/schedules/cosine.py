@@ -1,4 +1,4 @@
-"""Half a cosine down, after a linear warm-up where one is asked for."""
+"""A cosine decay, after an optional linear warm-up."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from firebox.handlers.schedules.schedule import Schedule, between
 
 
 class Cosine(Schedule):
-    """Falls from the optimizer's learning rate along a cosine, over the whole run.
+    """Lowers the learning rate from the optimizer's own along a cosine, over the whole run.
 
     Loshchilov and Hutter, "SGDR" (2017), without restarts; as in torch's CosineAnnealingLR.
 
     Args:
-        final_lr: learning rate that it falls to.
-        warmup: rises linearly from almost nothing for so long first; null: it does not.
+        final_lr: learning rate at the end of the run.
+        warmup: duration of a linear rise from almost zero at the start; null for none.
     """
 
     def __init__(self, *, final_lr: NonNegativeFloat = 0.0, warmup: Interval | None = None) -> None:

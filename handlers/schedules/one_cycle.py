@@ -1,4 +1,4 @@
-"""One cycle: up to a peak and down to almost nothing."""
+"""The one-cycle schedule: up to a peak, then down to almost zero."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from firebox.handlers.schedules.schedule import Schedule, between
 
 
 class OneCycle(Schedule):
-    """Rises to a peak and falls to almost nothing over the whole run, both along a cosine.
+    """Raises the learning rate to a peak and lowers it to almost zero over the whole run, both along a cosine.
 
-    Smith and Topin, "Super-Convergence" (2018), as in torch's OneCycleLR, of which it has the values; momentum stays.
+    Smith and Topin, "Super-Convergence" (2018), with the values of torch's OneCycleLR; the momentum is left unchanged.
 
     Args:
         max_lr: learning rate at the peak.
-        pct_start: share of the run that it rises for.
-        div_factor: the peak over the first value.
-        final_div_factor: the first value over the last.
+        pct_start: fraction of the run spent rising, in (0, 1).
+        div_factor: ratio of the peak to the first learning rate.
+        final_div_factor: ratio of the first learning rate to the last.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Straight lines from milestone to milestone."""
+"""Linear interpolation between milestones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from firebox.handlers.schedules.schedule import Schedule
 
 
 class PiecewiseLinear(Schedule):
-    """Goes in straight lines from milestone to milestone, and stays at the last.
+    """Interpolates the learning rate linearly between milestones, and keeps it constant after the last.
 
     Args:
-        milestones: pairs of an epoch, counted from 0 and not necessarily whole, and the learning rate there.
+        milestones: pairs of an epoch, counted from 0 and possibly fractional, and the learning rate at that epoch.
     """
 
     def __init__(self, *, milestones: list[tuple[NonNegativeFloat, NonNegativeFloat]]) -> None:

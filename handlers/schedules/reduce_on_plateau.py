@@ -1,4 +1,4 @@
-"""Down by a factor when a metric has stopped improving."""
+"""Reduces the learning rate when a metric has stopped improving."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from firebox.engine.training.run import Run
 
 
 class ReduceOnPlateau(Handler):
-    """Multiplies the learning rate when a metric has not improved for a number of evaluations.
+    """Multiplies the learning rate by a factor when a metric has not improved for a number of evaluations.
 
-    torch's ReduceLROnPlateau, told of every evaluation.
+    torch's ReduceLROnPlateau, stepped at every evaluation.
 
     Args:
-        monitor: the metric.
-        mode: whether less or more of it is better.
-        factor: what the learning rate is multiplied by.
-        patience: evaluations without improvement that are let pass.
-        min_lr: the learning rate goes no lower.
+        monitor: metric to watch.
+        mode: whether a smaller (min) or a larger (max) value of the metric is better.
+        factor: factor that the learning rate is multiplied by, in (0, 1).
+        patience: number of evaluations without improvement tolerated before the rate is reduced.
+        min_lr: lower bound of the learning rate.
     """
 
     phase = Phase.SCHEDULE
@@ -56,7 +56,7 @@ class ReduceOnPlateau(Handler):
         run.after_evaluation(self._step, self.phase)
 
     def state_dict(self) -> dict[str, Any]:
-        """The learning rates themselves are in the optimizers' state, the settings in the configuration."""
+        """Returns the best value and the evaluations since; the optimizers' state holds the learning rates."""
         scheduler = self._schedulers[0]
         return {"best": scheduler.best, "waited": scheduler.num_bad_epochs}
 

@@ -1,4 +1,4 @@
-"""What every learning-rate schedule is: a function of the iteration, so that resuming has nothing to restore."""
+"""The base class of learning-rate schedules: functions of the iteration, so that resuming has nothing to restore."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from firebox.engine.training.run import Run
 
 
 class IterationScheduler(ParamScheduler):
-    """Ignite's scheduler, with the value taken from the iteration where Ignite counts the events that it saw.
+    """Ignite's scheduler, with values computed from the iteration; Ignite itself counts the events that it has seen.
 
     Args:
-        optimizer: whose learning rates are set.
-        rates: returns the learning rate of each parameter group.
+        optimizer: optimizer whose learning rates are set.
+        rates: function that returns the learning rate of each parameter group.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, rates: Callable[[], list[float]]) -> None:
@@ -47,7 +47,7 @@ class Schedule(Handler):
             IterationScheduler(optimizer, rates).attach(run.trainer)
 
     def prepare(self, run: Run) -> None:
-        """Reads what the schedule needs of the run."""
+        """Reads what the schedule needs to know about the run."""
         self.total = run.total_iterations
         self.epoch_length = run.epoch_length
 
@@ -56,20 +56,20 @@ class Schedule(Handler):
         """Returns a learning rate.
 
         Args:
-            step: updates made before this one.
-            initial: the optimizer's own learning rate.
+            step: number of updates made before this one.
+            initial: learning rate that the optimizer was constructed with.
         """
 
     def beyond(self, *, epochs: int, epoch_length: int) -> dict[str, str]:
         """Returns the settings that lie beyond the end of a run, each with what was given and what is expected.
 
         Args:
-            epochs: in the whole run.
+            epochs: number of epochs in the whole run.
             epoch_length: iterations in an epoch.
         """
         return {}
 
 
 def between(start: float, stop: float, share: float) -> float:
-    """Returns the value at a share of the way, in [0, 1], along half a cosine."""
+    """Returns the value at a fraction of the way, in [0, 1], along half a cosine."""
     return stop + (start - stop) / 2 * (1 + math.cos(math.pi * share))

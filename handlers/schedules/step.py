@@ -1,4 +1,4 @@
-"""Down by a factor at intervals."""
+"""Multiplies the learning rate by a factor at intervals."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from firebox.handlers.schedules.schedule import Schedule
 
 
 class Step(Schedule):
-    """Multiplies the optimizer's learning rate at intervals, as torch's StepLR.
+    """Multiplies the learning rate by a factor at intervals, as torch's StepLR does.
 
     Args:
-        every: how often.
-        gamma: what it is multiplied by.
+        every: interval between reductions.
+        gamma: factor that the learning rate is multiplied by.
     """
 
     def __init__(self, *, every: Interval = "1 epoch", gamma: PositiveFloat = 0.9) -> None:
