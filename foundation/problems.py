@@ -110,7 +110,7 @@ def in_one_line(error: BaseException) -> str:
     # Errors of torch's C++ code contain their own stack.
     text = printable(" ".join(text_of(error).partition("Exception raised from")[0].split()))
     text = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
-    if isinstance(error, ValueError) and text:
+    if isinstance(error, ValueError | TrainingFailure) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
