@@ -20,7 +20,7 @@ from firebox.data.specification import ImageSpecification
 from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.sections import Loading
-from firebox.engine.training.devices import choose_device
+from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.dormant_compiler import keep_compiler_dormant
 from firebox.engine.training.handler import Handler
@@ -53,9 +53,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     """
     stop = stop or StopRequest()
     device = choose_device(configuration.training.device)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32
-        torch.backends.cudnn.deterministic = True  # so that a run done again, or resumed, is equal to the bit
+    set_up(device)
     data = data or construct(configuration.data.named, configuration.data.kind)
     specification = data.specification
     loading, training = configuration.data.loading, configuration.training
