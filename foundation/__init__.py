@@ -1,4 +1,4 @@
 """Code that every other folder may use: problems, randomness, intervals, files, pictures, plots, the console.
 
-Imports nothing else of Firebox. Code that does not depend on training belongs here, in a file named for what it does.
+Imports nothing else of Firebox. Add code here that does not depend on training, in a file named for what it does.
 """

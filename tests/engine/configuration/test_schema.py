@@ -97,7 +97,7 @@ def test_what_the_reader_refuses_does_not_fit(text, validator):
 def test_a_parameter_has_its_description_from_the_docstring():
     choices = schema()["properties"]["model"]["allOf"]
     cae = next(choice["then"] for choice in choices if choice["if"]["properties"]["name"]["const"] == "cae_baseline")
-    assert cae["properties"]["latent_dim"]["description"] == "the length of a latent."
+    assert cae["properties"]["latent_dim"]["description"] == "dimension of the latent."
     assert cae["properties"]["latent_dim"]["default"] == 64
 
 
