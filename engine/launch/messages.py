@@ -14,7 +14,6 @@ from firebox.data.data_error import DataError
 from firebox.engine.configuration import Configuration
 from firebox.engine.launch import culprits
 from firebox.engine.records.run_directory import RunDirectory, State
-from firebox.engine.training.memory_format import overrunning
 from firebox.foundation.console import results, size
 from firebox.foundation.places import own_place
 from firebox.foundation.problems import (
@@ -43,6 +42,8 @@ def filled(configuration: Configuration, default: Path) -> None:
 
 def started(run: Run) -> None:
     """Announces what is about to be trained, and the run directory."""
+    from firebox.engine.training.memory_format import overrunning  # imports torch
+
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
     where = f"from iteration {run.iteration}" if run.iteration else "from the start"
     logger.info(

@@ -1,6 +1,7 @@
 """Which models train in channels_last, and the fault of torch that keeps some of them from it."""
 
 import ctypes.util
+import logging
 import os
 import subprocess
 import sys
@@ -68,7 +69,8 @@ def test_other_convolutions_train_in_channels_last(layer):
 
 
 @pytest.mark.parametrize("kernel", [1, 2])
-def test_a_run_gives_its_model_the_format_that_is_safe_and_says_so(kernel, tmp_path, caplog):
+def test_a_run_gives_its_model_the_format_that_is_safe_and_says_so(kernel, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("firebox"), "propagate", True)
     model = tmp_path / "narrow.py"
     model.write_text(MODEL)
     run = trained(configured(tmp_path, {}, model={"name": f"{model}:Narrow", "kernel": kernel}))
