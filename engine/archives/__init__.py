@@ -1,4 +1,4 @@
-"""Archives: making them, loading them, measuring them, and what an experiment is.
+"""Archives: making, loading and measuring them, and the base of the experiments.
 
-Imports checks and the rooms below. Add here what has to do with a run that is kept for good.
+Imports checks and the rooms below. Add code here that deals with runs that are kept for good.
 """

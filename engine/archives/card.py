@@ -1,4 +1,4 @@
-"""What an archive's card records of a model: where it comes from, what it takes, how good it is."""
+"""The card of an archive: the model's origin, its input and output, and its measured quality."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def card(
     metrics: Mapping[str, Any],
     values: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Returns the card of a model, but for the lists of its files.
+    """Returns the card of a model, without the lists of its files.
 
     Args:
-        run: whose model is archived.
-        directory: of the run.
-        name: of the archive.
-        manifest: of the checkpoint.
+        run: run whose model is archived.
+        directory: directory of the run.
+        name: name of the archive.
+        manifest: manifest of the checkpoint.
         wanted: how the checkpoint was chosen: best, last or its iteration.
-        metrics: by split, then by name, as measured just now.
-        values: of the configuration, as the archive's own file has them.
+        metrics: metrics by split, then by name, as they were just measured.
+        values: values of the configuration, as in the archive's own file.
     """
     configuration = run.configuration
     trained = directory.recorded_environment()
@@ -100,12 +100,12 @@ def card(
 
 
 def _target(named: Named, name: str) -> str:
-    """Where a part is defined: in the archive, where it holds that, or in a module."""
+    """Returns where a part is defined: in the archive, if the archive holds it, or else in a module."""
     return name if ":" in name else f"{named.component.target.module}:{named.component.target.attribute}"
 
 
 def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
-    """One formula for every pixel range, with what makes it exact to invert."""
+    """Returns the formula that preprocesses pixels, the same for every pixel range, with its constants."""
     channels = specification.shape[0]
     constants = {"[0,1]": (0.0, 1.0), "[-1,1]": (0.5, 0.5)}.get(specification.pixel_range)
     mean = [constants[0]] * channels if constants else list(specification.mean)
@@ -120,7 +120,7 @@ def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
 
 
 def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the data is, with a hash of each split that is held in memory: of its images, then of its labels."""
+    """Returns a description of the data; of a split in memory, with a hash of its images, then of its labels."""
     named = run.configuration.data.named
     splits: dict[str, Any] = {}
     for split, stream in run.streams.items():

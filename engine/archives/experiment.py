@@ -1,4 +1,4 @@
-"""An experiment: looks at an archived model and writes what it finds beside the archive's read-only content."""
+"""Experiments: scripts that examine an archived model and write their findings beside its read-only content."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from firebox.data.datamodule import Split
 
 WIDTH = 900
-"""Pixels that a picture is enlarged to, by a whole factor: small images in their own size are hard to see."""
+"""Size in pixels up to which a picture is enlarged, by a whole factor, because small images are hard to see."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an experiment looks at.
+    """The subject of an experiment: an archived model and a split of its data.
 
     Args:
         archive: the model and its data.
-        split: the one to look at: test, or validation where there is no test split.
-        count: what ``--count`` asked for; None: everything.
+        split: split to examine: test, or validation if there is no test split.
+        count: number given by ``--count``; None for everything.
     """
 
     archive: Archive
@@ -46,7 +46,7 @@ class Subject:
 
     @property
     def images(self) -> int:
-        """How many images the split has."""
+        """The number of images in the split."""
         return self.archive.run.streams[self.split].samples
 
     def first(self, count: int) -> Batch:
@@ -56,27 +56,27 @@ class Subject:
 
     @property
     def autoencoder(self) -> Any:
-        """The model, with the methods that the experiment needs."""
+        """The model, typed loosely because the methods depend on the experiment."""
         return self.archive.model
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
-        """Takes the output of a model that has images as output to pixels in the data's range, uncut."""
+        """Converts a model's output to pixels in the data's range, not clamped; for models whose output is images."""
         pixels: torch.Tensor = self.archive.module.pixels(output)  # type: ignore[attr-defined]
         return pixels
 
     def shown(self, output: torch.Tensor) -> torch.Tensor:
-        """Takes the output of a model that has images as output to [0, 1], for display."""
+        """Converts a model's output to [0, 1] for display; for models whose output is images."""
         return self.archive.specification.to_unit(self.pixels(output))
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What an experiment found.
+    """The findings of an experiment.
 
     Args:
-        numbers: what goes into its JSON file.
-        picture: uint8 (1 or 3, height, width), what goes into its PNG file; None: there is none.
-        tables: to print.
+        numbers: content of the experiment's JSON file.
+        picture: picture of the experiment's PNG file, uint8 of shape (1 or 3, height, width); None if it draws none.
+        tables: tables to print.
     """
 
     numbers: dict[str, Any]
@@ -86,14 +86,14 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What a script in ``experiments/`` declares.
+    """The declaration of a script in ``experiments/``.
 
     Args:
-        name: of the files that it writes.
+        name: name of the files that it writes.
         summary: one line on what it does.
-        look: does it.
-        counts: what ``--count`` counts.
-        count: its default; None: all there are.
+        look: function that examines the subject and returns the findings.
+        counts: the things that ``--count`` counts.
+        count: default of ``--count``; None for everything.
         needs: methods that the model must have.
         needs_images: whether the model's output must be images.
     """
@@ -189,4 +189,4 @@ def _positive(text: str) -> int:
     return number
 
 
-_positive.__name__ = "positive whole number"  # argparse's messages name the type so
+_positive.__name__ = "positive whole number"  # argparse uses this name in its messages

@@ -1,4 +1,4 @@
-"""Loads an archived model, after verifying that it is what its card says; code that it holds runs by consent alone."""
+"""Loads an archived model once it is verified against its card. Code in the archive runs only with consent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("firebox")
 
 TOLERANCE = 1e-3
-"""Relative; kernels of different devices and threads differ by less, other data or preprocessing by more."""
+"""Relative tolerance of the self-check. Devices and numbers of threads differ by less, other data by more."""
 
 NAME = re.compile(r"archived_v(\d+)_\d{4}-\d{2}-\d{2}")
 
@@ -39,9 +39,9 @@ class Archive:
 
     Args:
         path: the archive's folder.
-        card: what the archive says of itself.
-        run: assembled from the archived configuration, without handlers; its model has the archived weights and is in
-            evaluation mode.
+        card: content of the archive's card.
+        run: run assembled from the archived configuration, without handlers; its model has the archived weights and is
+            in evaluation mode.
     """
 
     path: Path
@@ -71,14 +71,14 @@ def load_archive(path_or_name: str | Path, root: str | Path = "runs", *, trust_c
     Args:
         path_or_name: the archive's folder, or its name below ``root``, such as ``fashion_mini/archived_v1_2026-11-24``.
         root: the folder that all runs are below.
-        trust_code: run the code that the archive holds, where its parts are a user's own; it is said which. No other
+        trust_code: whether to run the user's own code that the archive holds; a message says which code runs. No other
             file takes its place, wherever it lies.
 
     Raises:
-        Refusal: there is no such archive; a file is missing, not as it was archived, a link, or more than was archived;
-            the card's schema is unknown, or its seal broken; the archive's parts are not Firebox's and are not trusted;
-            the archived configuration gives another signature; the weights don't fit the model; or the metric that is
-            recomputed is not the one that the card has.
+        Refusal: there is no such archive; a file is missing, was changed, is a link or was not archived; the card's
+            schema is unknown, or its seal is broken; the archive's components are not Firebox's and are not trusted;
+            the archived configuration gives another signature; the weights don't fit the model; or the recomputed
+            metric differs from the one on the card.
     """
     path = find_archive(path_or_name, root)
     card = verified(path)
@@ -89,7 +89,7 @@ def load_archive(path_or_name: str | Path, root: str | Path = "runs", *, trust_c
 
 
 def loaded(path: Path, card: dict[str, Any], *, trust_code: bool) -> Archive:
-    """Assembles the model of an archive that was verified, as ``load_archive`` does."""
+    """Assembles the model of a verified archive, as ``load_archive`` does."""
     run = _build(path, card, trust_code=trust_code)
     _refuse_another_signature(path, card, run)
     _load_weights(path, run)
@@ -101,7 +101,7 @@ def find_archive(path_or_name: str | Path, root: str | Path) -> Path:
     """Returns an archive's folder.
 
     Raises:
-        Refusal: there is none of that name.
+        Refusal: there is no archive of that name.
     """
     places = (Path(path_or_name), Path(root) / path_or_name)
     found = next((place for place in places if place.is_dir()), None)
@@ -115,19 +115,19 @@ def find_archive(path_or_name: str | Path, root: str | Path) -> Path:
 
 
 def archives_in(root: Path) -> list[Path]:
-    """Returns the archives of all data sets below ``root``, in the order of their names and numbers."""
+    """Returns the archives of all data sets below ``root``, ordered by data set and number."""
     found = [path for path in root.glob("*/archived_v*") if NAME.fullmatch(path.name) and path.is_dir()]
     return sorted(found, key=lambda path: (path.parent.name, number_of(path)))
 
 
 def number_of(archive: Path) -> int:
-    """Returns X of a folder ``archived_vX_yyyy-mm-dd``; 0: it is no archive's."""
+    """Returns the number X of a folder ``archived_vX_yyyy-mm-dd``; 0 if the folder is not an archive."""
     match = NAME.fullmatch(archive.name)
     return int(match[1]) if match else 0
 
 
 def evaluation_only(configuration: Configuration) -> Configuration:
-    """Returns a recorded configuration as one that only evaluates, on a device that this machine has."""
+    """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has."""
     training = configuration.training
     device = training.device if training.device == "cpu" else "auto"
     here = training.model_copy(update={"device": device, "compile": False})
@@ -136,7 +136,7 @@ def evaluation_only(configuration: Configuration) -> Configuration:
 
 
 def signature(run: Run) -> dict[str, Any]:
-    """Returns what a model takes and gives, as the card has it."""
+    """Returns the signature of a model, its input and output, in the form of the card."""
     import torch
 
     specification, model = run.data.specification, run.model.eval()
@@ -161,9 +161,9 @@ def signature(run: Run) -> dict[str, Any]:
 
 
 def self_check(run: Run, images: int) -> tuple[str, float]:
-    """Measures one metric on the first images of the split that the archive is looked at on.
+    """Measures one metric on the first images of the split on which archived models are evaluated.
 
-    PSNR where the model reconstructs: it is computed without drawing anything, so it is the same on every device.
+    A model that reconstructs images is measured by PSNR, which needs no random numbers and is the same on every device.
 
     Returns:
         The metric's name and its value.
@@ -181,7 +181,7 @@ def _build(path: Path, card: Mapping[str, Any], *, trust_code: bool) -> Run:
     from firebox.engine.training.ownership import StateMismatch
 
     renamed = trusted(path, card) if trust_code else untrusted(path, card)
-    # Without handlers and schedule: the model needs none of them.
+    # The model needs neither handlers nor a schedule.
     left_out = ", ".join(f"{{{name}: false}}" for name in default_handlers())
     assignments = (f"handlers=[{left_out}]", "scheduler=null")
     configuration = read(card["trainer"], path / CONFIGURATION, None, assignments, renamed)
@@ -192,7 +192,7 @@ def _build(path: Path, card: Mapping[str, Any], *, trust_code: bool) -> Run:
         raise
     except StateMismatch as error:
         raise _refusal(f"{path}: {error}") from None
-    except Exception as error:  # whatever a card's or a configuration's values make Python or torch raise
+    except Exception as error:  # values of a card or a configuration can make Python or torch raise anything
         raise _refusal(f"{path}: can't be assembled as its configuration and card say: {in_one_line(error)}") from error
     return run
 

@@ -1,4 +1,4 @@
-"""Turns a run into an archive: built beside its place, verified by loading it, then renamed and made read-only."""
+"""Turns a run into an archive, which is built beside its final place, verified, renamed and made read-only."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def archive_run(path: Path, wanted: str = "best") -> Path:
 
     Args:
         path: the run's directory.
-        wanted: the checkpoint: ``best`` by the run's own checkpoint handler, ``last``, or an iteration.
+        wanted: checkpoint to archive: ``best`` by the run's own checkpoint handler, ``last``, or an iteration.
 
     Returns:
         The archive's folder.
 
     Raises:
-        Refusal: it is no run, or one that is being trained; there is no such checkpoint; or the archive can't be made.
-            Nothing is left behind.
+        Refusal: the path is not a run, the run is being trained, there is no such checkpoint, or the archive can't be
+            made. Nothing is left behind.
     """
     if not is_run(path):
         raise _refusal(f"{path}: not a run's directory; expected one with config.yaml and status.json")
@@ -85,12 +85,12 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
     metrics: dict[str, dict[str, Any]] = {split: measure(run, split) for split in splits if split in run.streams}
     parent = _parent(directory, configuration)
     with claimed(parent) as (temporary, name):
-        # Copies: safetensors takes no tensors that share memory or are laid out otherwise.
+        # The tensors are copied, because safetensors accepts only contiguous tensors that share no memory.
         save_file({key: value.contiguous().clone() for key, value in weights.items()}, temporary / WEIGHTS)
         save_module_state(temporary, state)
         if code.parts:
             code.write(temporary / CODE)
-        # As the archive has it: its parts are in its own folder, and relative paths are seen from there.
+        # In the archive's own configuration, parts lie in its folder, and relative paths start there.
         values = plain(moved(configuration, unpacked, temporary), temporary)
         _write(temporary, run, directory, manifest, metrics, values)
         named = partial(card, run, directory, name=f"{parent.name}/{name}")
@@ -114,9 +114,9 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
 def _choose(
     directory: RunDirectory, configuration: Configuration, wanted: str
 ) -> tuple[Path, Manifest, dict[str, Any]]:
-    """Returns the checkpoint that is to be archived, its manifest and its state.
+    """Returns the checkpoint to archive, its manifest and its state.
 
-    Of the best and the last ones those that are damaged are passed over, with a warning.
+    If the best or the last one is wanted, damaged checkpoints are passed over with a warning.
     """
     folder = directory.checkpoints
     existing = checkpoints.iterations_in(folder)
@@ -144,7 +144,7 @@ def _choose(
 
 
 def _best(directory: RunDirectory, configuration: Configuration) -> list[int]:
-    """Returns the iterations of the checkpoints that the monitored metric was measured at, the best first."""
+    """Returns the iterations of the checkpoints for which the monitored metric was measured, the best first."""
     way_out = "choose one: --checkpoint last, or an iteration"
     monitor = monitor_of(configuration)
     if monitor is None:
@@ -163,7 +163,7 @@ def _evaluated_weights(
 ) -> tuple[dict[str, torch.Tensor], str]:
     """Returns the state dict of the model that was evaluated, on the CPU, and its kind: ``raw`` or ``ema``.
 
-    The run is assembled with the handlers that remember something: one of them may hold averaged weights.
+    The run is assembled with the handlers that have a state, because one of them may hold averaged weights.
     """
     remembering = tuple(named for named in configuration.handlers if state["handlers"].get(named.component.short_name))
     run = build(replace(evaluation_only(configuration), handlers=remembering))
@@ -179,9 +179,9 @@ def _evaluated_weights(
 
 
 def _parent(directory: RunDirectory, configuration: Configuration) -> Path:
-    """Returns the datamodule's folder: the one the run is in or, for a run that was moved, where its output went."""
+    """Returns the datamodule's folder: the one that holds the run or, if the run was moved, its output folder."""
     name = configuration.data.named.component.short_name
-    # Resolved: the parent of "." is ".", and a link's is not where the run is.
+    # The path is resolved, because the parent of "." is ".", and that of a link is not the run's folder.
     around = directory.path.resolve().parent.parent
     return around if around.name == name else configuration.output_root / name
 
@@ -216,7 +216,7 @@ def _write(
 
 
 def _files(folder: Path, run: Run, kind: str) -> dict[str, Any]:
-    """The parts of the card that list what the archive holds."""
+    """Returns the parts of the card that list the archive's files."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = {name: {"sha256": digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
     weights = {
@@ -231,7 +231,7 @@ def _files(folder: Path, run: Run, kind: str) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Returns plain data as any JSON reader takes it: null stands for NaN and infinities, a list for a tuple."""
+    """Returns plain data that any JSON reader accepts: NaN and infinities become null, tuples become lists."""
     if isinstance(value, Mapping):
         return {key: _finite(child) for key, child in value.items()}
     if isinstance(value, list | tuple):

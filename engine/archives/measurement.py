@@ -1,4 +1,4 @@
-"""Measures the model of an assembled run: its metrics, and what the simplest models reach on the same images."""
+"""Measurements of an assembled run's model: its metrics, and the errors of the simplest models for comparison."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from firebox.data.datamodule import Split
 from firebox.engine.training.run import Run
 
 LARGEST_PCA = 4096
-"""Pixels of an image up to which its principal components are computed: the time grows with their cube."""
+"""Largest number of values in an image for which principal components are computed; the time is cubic in it."""
 
 PART = 1024
-"""Images that are worked on at once where no gradient is needed."""
+"""Images per batch if no gradient is needed."""
 
 
 def evaluation_split(run: Run) -> Split:
-    """Returns the split that an archived model is looked at on: test, else validation, else train."""
+    """Returns the split on which an archived model is evaluated: test, else validation, else train."""
     splits: tuple[Split, ...] = ("test", "validation", "train")
     return next(split for split in splits if split in run.streams)
 
 
 def measure(run: Run, split: Split, count: int | None = None) -> dict[str, Any]:
-    """Evaluates by the run's own evaluator.
+    """Evaluates a model with the run's own evaluator.
 
     Args:
-        run: whose model is measured; it is left in evaluation mode.
-        split: one that exists.
-        count: how many of the split's first images to evaluate on; None: all.
+        run: run whose model is measured; it is left in evaluation mode.
+        split: split that exists.
+        count: number of the split's first images to evaluate; None for all.
 
     Returns:
-        Every metric by name: a number, or lists of numbers.
+        The metrics by name, each a number or lists of numbers.
     """
     stream = run.streams[split]
     run.model.eval()
@@ -57,11 +57,11 @@ class ReconstructionErrors:
     """Mean squared errors per pixel, in the data's pixel range, of images and their reconstructions.
 
     Args:
-        images: how many were reconstructed.
-        model: the error of the model.
-        mean_image: of showing the training split's mean image for each.
-        components: the number of principal components: the length of the model's latent, or all there are.
-        pca: of the projection onto the training split's principal components; None: the images are too large.
+        images: number of reconstructed images.
+        model: error of the model.
+        mean_image: error of the training split's mean image as the reconstruction of every image.
+        components: number of principal components: the length of the model's latent, or as many as there are.
+        pca: error of the projection onto the training split's principal components; None if the images are too large.
     """
 
     images: int
@@ -72,15 +72,15 @@ class ReconstructionErrors:
 
 
 def reconstruction_errors(run: Run, split: Split, count: int | None = None) -> ReconstructionErrors | None:
-    """Compares a model that reconstructs images with the mean image and PCA of the same latent size.
+    """Compares a model that reconstructs images with the mean image and with PCA of the same latent size.
 
     Args:
-        run: whose model is measured; it is left in evaluation mode.
-        split: to measure on; the mean image and the components are those of the training split.
-        count: how many of the split's first images to measure on; None: all.
+        run: run whose model is measured; it is left in evaluation mode.
+        split: split to measure; the mean image and the components are those of the training split.
+        count: number of the split's first images to measure; None for all.
 
     Returns:
-        None where the model reconstructs nothing, or the data is not held in memory.
+        The errors; None if the model reconstructs nothing, or the data is not held in memory.
     """
     if not (hasattr(run.module, "pixels") and hasattr(run.model, "latent_dim")):
         return None
@@ -104,7 +104,7 @@ def reconstruction_errors(run: Run, split: Split, count: int | None = None) -> R
 
 
 def _images(run: Run, split: Split, count: int | None) -> Iterator[torch.Tensor]:
-    """The images of a split as the model sees them, a part at a time."""
+    """Yields the images of a split as the model sees them, batch by batch."""
     stream = run.streams[split]
     for part in stream.in_order(stream.samples if count is None else count, PART):
         yield run.preparation(part).images

@@ -1,7 +1,7 @@
-"""What an archive has of the module: its own networks, and what it remembers.
+"""The module's state in an archive: its own networks, and whatever else it remembers.
 
-A card is JSON and has no place for tensors; so it is a file beside the weights, written as a checkpoint is and loaded
-without running any code. An archive whose module has no state has no such file.
+The card is JSON and can't hold tensors, so the state is a file beside the weights. It is written like a checkpoint and
+loaded without running any code. An archive whose module has no state has no such file.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def save_module_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Writes the module's part of a run's state into an archive.
 
     Args:
-        folder: of the archive.
-        state: of the run, as a checkpoint has it.
+        folder: folder of the archive.
+        state: state of the run, as a checkpoint has it.
     """
     kept = {key: state[key] for key in ("networks", "module") if state.get(key)}
     if kept:
@@ -32,10 +32,10 @@ def save_module_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_module_state(module: Module, state: Mapping[str, Any]) -> None:
-    """Gives a module its part of a run's state back.
+    """Restores a module's part of a run's state.
 
     Raises:
-        StateMismatch: names what is missing or does not fit.
+        StateMismatch: a part of the state is missing or does not fit; the message names it.
     """
     for name, part in own_networks(module).items():
         with restoring(f"the module's {name}", state, "networks", name):
@@ -45,7 +45,7 @@ def load_module_state(module: Module, state: Mapping[str, Any]) -> None:
 
 
 def read_module_state(folder: Path, device: torch.device) -> dict[str, Any]:
-    """Returns the module's part of the state that an archive has."""
+    """Returns the module's part of the state from an archive."""
     file = folder / MODULE
     state = torch.load(file, map_location=device, weights_only=True) if file.is_file() else {}
     return dict(restored(state))

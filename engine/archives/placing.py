@@ -1,4 +1,4 @@
-"""Where an archive comes to lie: a number of its own, whole or not at all, and read-only."""
+"""The place of an archive: it appears under a number of its own, complete or not at all, and is read-only."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _WRITING = re.compile(r"\.archived_v.+\.writing")
 
 @contextmanager
 def claimed(parent: Path) -> Iterator[tuple[Path, str]]:
-    """Gives a hidden folder to build the archive in, and the archive's name. What is left of the folder is removed.
+    """Yields a hidden folder to build the archive in, and the archive's name. If the folder remains, it is removed.
 
-    One process at a time archives below a datamodule; the lock ends with the process, however it ends.
+    Only one process at a time archives below a datamodule; the lock ends with the process, however that ends.
     """
     parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(parent, os.O_RDONLY)
@@ -45,7 +45,7 @@ def claimed(parent: Path) -> Iterator[tuple[Path, str]]:
 
 
 def make_read_only(folder: Path) -> None:
-    """Flushes everything to disk and takes the right to write from all but the folder of the experiments."""
+    """Flushes everything to disk and removes write permission from all but the folder of the experiments."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             sync_folder(path)

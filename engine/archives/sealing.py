@@ -1,4 +1,4 @@
-"""The card of an archive: sealed by a digest of itself, and read with care for what somebody may have put there."""
+"""The seal of an archive's card, which is a digest of the card, and the guarded reading of cards."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from firebox.foundation.problems import Problem, Refusal, shown
 CARD = "card.json"
 SEAL = "seal"
 LARGEST_CARD = 1 << 22
-"""Bytes of a card, far above what one takes: a list of its files, and a confusion matrix of a thousand classes."""
+"""Largest size of a card in bytes, far above that of a list of files and a confusion matrix of 1,000 classes."""
 DEEPEST = 100
 
 
 def sealed(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a card with its seal: the SHA-256 of everything else that it says."""
+    """Returns a card with its seal: the SHA-256 of everything else in it."""
     return {**card, SEAL: _digest(card)}
 
 
 def read_card(file: Path, version: int, way_out: str) -> dict[str, Any]:
-    """Reads a card that is as it was sealed.
+    """Reads a card and verifies its seal.
 
     Args:
-        file: of the card.
-        version: of its schema, the one that is expected.
-        way_out: for a card of another version.
+        file: file of the card.
+        version: expected version of its schema.
+        way_out: end of the message about a card of another version.
 
     Raises:
-        Refusal: it is too large or nested too deeply, no JSON object, of another version, or not as it was sealed.
+        Refusal: the card is too large, nested too deeply, not a JSON object, of another version, or not as sealed.
     """
     try:
         card = parsed(file)
@@ -51,8 +51,8 @@ def parsed(file: Path) -> dict[str, Any]:
     """Parses a card, whatever its version.
 
     Raises:
-        OSError: it can't be read.
-        ValueError: it is too large or nested too deeply, or no JSON object: a key twice, NaN.
+        OSError: the card can't be read.
+        ValueError: the card is too large, nested too deeply, or not a JSON object; has a duplicate key or NaN.
     """
     if not file.is_file():
         raise ValueError("not a file")

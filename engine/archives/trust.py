@@ -1,4 +1,4 @@
-"""Whose code an archive may run: Firebox's, or with consent its own, which it holds; never what lies around it."""
+"""The code that an archive may run: Firebox's or, with consent, the code in the archive; never files around it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from firebox.foundation.problems import Mark, Problem, Refusal, shown
 
 
 def code_files(card: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the SHA-256 of each file of a user's own code that an archive holds, by its name."""
+    """Returns the SHA-256 of each file of a user's own code in an archive, by the file's name."""
     files = {name: entry["sha256"] for name, entry in card["files"].items()}
     return {name: sha for name, sha in files.items() if name.startswith(f"{CODE}/") and name != f"{CODE}/{RECORD}"}
 
 
 def untrusted(path: Path, card: Mapping[str, Any]) -> Renaming:
-    """Refuses every component that is not in Firebox's catalogues, before it is looked for."""
+    """Returns a renaming that refuses every component outside Firebox's catalogues, before it is looked for."""
 
     def renamed(key: str, name: str, mark: Mark | None) -> tuple[str, Mark | None]:
         if ":" not in name:
@@ -35,7 +35,7 @@ def untrusted(path: Path, card: Mapping[str, Any]) -> Renaming:
 
 
 def trusted(path: Path, card: Mapping[str, Any]) -> Renaming:
-    """Takes components from the archive's own code, unpacked; any other that is not installed is refused."""
+    """Returns a renaming that takes components from the archive's own code; others must be installed."""
     try:
         known = read_code(path / CODE)
     except DamagedCode as error:

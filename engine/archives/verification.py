@@ -1,4 +1,4 @@
-"""Whether an archive is what it was when it was made: its card, every file, and nothing else."""
+"""Verifies that an archive is unchanged: its card and every file are, and there are no other files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from firebox.foundation.problems import Problem, Refusal, shown
 SCHEMA_VERSION = 2
 WEIGHTS, CONFIGURATION, SUMMARY, METRICS = "weights.safetensors", "config.yaml", "model_summary.txt", "metrics.json"
 EXPERIMENTS = "experiments"
-"""The folder of an archive that stays writable: what the experiments find out goes there."""
+"""The folder of an archive that stays writable, for the findings of the experiments."""
 
 REQUIRED = (
     *((key,) for key in ("name", "trainer", "version", "signature", "metrics")),
@@ -22,11 +22,11 @@ REQUIRED = (
     *(("self_check", key) for key in ("images", "metric", "value")),
     ("weights", "sha256"),
 )
-"""What must stand in a card for the archive to be loaded."""
+"""The keys of a card that loading the archive needs."""
 
 
 def verified(path: Path) -> dict[str, Any]:
-    """Returns the card of an archive that holds every file as it was archived, and no other.
+    """Returns the card of an archive, once every file is verified to be as it was archived, and no other to exist.
 
     Raises:
         Refusal: names the file and what is wrong with it.
@@ -37,7 +37,7 @@ def verified(path: Path) -> dict[str, Any]:
 
 
 def verify_files(path: Path, card: Mapping[str, Any]) -> None:
-    """Verifies that an archive holds every file as it was archived, and no other but in the experiments' folder.
+    """Verifies that every file is as it was archived, and that none was added outside the experiments' folder.
 
     Raises:
         Refusal: names the file and what is wrong with it.

@@ -1,4 +1,4 @@
-"""Components by name: catalogues, import paths and files, and the signatures that are their settings.
+"""Components: finding them by name, import path or file, and reading their settings from their signatures.
 
-Imports no other room. Add here a new kind of component; new components go into the catalogue of their folder.
+Imports no other room. Add a new kind of component here; new components go into the catalogue of their folder.
 """

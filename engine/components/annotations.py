@@ -1,4 +1,4 @@
-"""The types that annotations name, resolved without importing more than light modules and without running anything."""
+"""Resolves the types in annotations without importing more than light modules and without running any code."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LIGHT_MODULES = frozenset(
         "firebox.engine.components.part",
     }
 )
-"""Modules whose names may stand in the annotation of a parameter: they import in milliseconds."""
+"""Modules whose names may appear in the annotation of a parameter; they import within milliseconds."""
 
 CALLED = frozenset({"pydantic", "annotated_types", "firebox.engine.components.part"})
-"""Modules whose names may be called in an annotation: they describe a type."""
+"""Modules whose names may be called in an annotation, because they describe a type."""
 
 
 def evaluate(source: Source, annotation: ast.expr | None) -> Any:
-    """Returns the type that an annotation in a module names; what it can't resolve may be anything."""
+    """Returns the type that an annotation in a module names; ``Any`` for what can't be resolved."""
     try:
         return Any if annotation is None else _evaluated(source, annotation)
     except (LookupError, TypeError, SyntaxError, RecursionError):
@@ -41,17 +41,17 @@ def _evaluated(source: Source, annotation: ast.expr) -> Any:
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         annotation = ast.parse(annotation.value, mode="eval").body
     names = _Names(source)
-    # A copy: the tree of the module stays as it is.
+    # A copy is transformed, so that the tree of the module stays as it is.
     expression = ast.Expression(names.visit(ast.parse(ast.unparse(annotation), mode="eval").body))
     code = compile(ast.fix_missing_locations(expression), str(source.path), "eval")
     return eval(code, {"__builtins__": {}}, names.scope)
 
 
 def _named_type(source: Source, node: ast.Name | ast.Attribute) -> Any:
-    """Returns what a name in an annotation stands for.
+    """Returns the object that a name in an annotation stands for.
 
     Raises:
-        LookupError: it can't be told without importing more than light modules.
+        LookupError: the object can't be found without importing more than light modules.
     """
     target = source.target(node)
     if target is None:
@@ -73,7 +73,7 @@ def _named_type(source: Source, node: ast.Name | ast.Attribute) -> Any:
 
 
 class _Names(ast.NodeTransformer):
-    """Puts what the names in an annotation stand for into a scope; nothing is called but what makes types."""
+    """Collects the objects that the names in an annotation stand for; only calls that describe types are kept."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -88,7 +88,8 @@ class _Names(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         target = self._source.target(node.func)
         if target is None or target.module not in CALLED:
-            definition = None if target is None else self._source.follow(target)  # through the public face, for one
+            # The name may lead through the public face.
+            definition = None if target is None else self._source.follow(target)
             if definition is None or definition.source.module not in CALLED:
                 raise LookupError(ast.unparse(node))
         return self.generic_visit(node)

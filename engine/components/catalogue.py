@@ -1,4 +1,4 @@
-"""Components by name: catalogues, import paths and files."""
+"""Finds components by name: in catalogues, by import path, or in files."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ CATALOGUES: dict[Kind, tuple[str, str]] = {
 
 
 class UnknownComponent(ValueError):
-    """A name that no catalogue has, or a path that leads to no component."""
+    """The name is in no catalogue, or the path leads to no component."""
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A part that a configuration names.
+    """A component that a configuration names.
 
     Args:
-        kind: the family it belongs to.
-        name: as the configuration names it; a file's path is absolute.
-        target: where it is defined.
-        signature: what it takes.
+        kind: family to which it belongs.
+        name: name in the configuration, with the path of a file made absolute.
+        target: module and attribute that define it.
+        signature: signature of its constructor.
     """
 
     kind: Kind
@@ -51,12 +51,12 @@ class Component:
 
     @property
     def short_name(self) -> str:
-        """A name that can be a folder's: the catalogue's, or the class's."""
+        """A name that can be that of a folder: the catalogue's name, or the name of the class."""
         return self.target.attribute if ":" in self.name else self.name
 
 
 def catalogue(kind: Kind) -> dict[str, str]:
-    """Returns the short names of a family and where each is defined."""
+    """Returns the short names of a family, each with the reference to its definition."""
     module, attribute = CATALOGUES[kind]
     names: dict[str, str] = getattr(importlib.import_module(module), attribute)
     return names
@@ -66,12 +66,12 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> Component:
     """Finds a component by its short name, ``package.module:Class`` or ``path/to/file.py:Class``.
 
     Args:
-        kind: the family to look in.
-        name: as a configuration names it.
-        folder: where a relative file is looked for, before the working directory.
+        kind: family to search.
+        name: name as in a configuration.
+        folder: folder in which a relative file is looked for first, before the working directory.
 
     Raises:
-        UnknownComponent: with the closest name and the list of what exists, or what failed to be found.
+        UnknownComponent: there is no such component; the message has the closest name, or says what is missing.
     """
     known = catalogue(kind)
     if ":" not in name:
@@ -99,7 +99,7 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> Component:
         raise UnknownComponent(f"{shown(name)}: {error.args[0] if error.args else error}") from None
     except (SyntaxError, UnicodeDecodeError) as error:
         raise UnknownComponent(f"{shown(name)}: not valid Python: {in_one_line(error)}") from None
-    except Exception as error:  # a module that is imported for its signature raises what it likes
+    except Exception as error:  # a module that is imported for its signature can raise anything
         raise UnknownComponent(f"{shown(name)}: can't read what it takes: {in_one_line(error)}") from error
     return Component(kind, f"{target.module}:{target.attribute}", target, signature)
 
@@ -111,7 +111,7 @@ def default_handlers() -> tuple[str, ...]:
 
 
 def _renamed(target: Target) -> str | None:
-    """The name of a part of Firebox that is given by a name of before everything was ``firebox``; None for others."""
+    """Returns the present name of a part of Firebox that is given by its name from version 0.1; None for others."""
     room, *rest = target.module.split(".")
     if room not in ROOMS or not all(step.isidentifier() for step in rest):
         return None

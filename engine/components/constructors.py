@@ -1,4 +1,4 @@
-"""What a constructor takes, from its source: explicit, of a dataclass, inherited, or passed on to a base."""
+"""The parameters of a constructor, from its source: explicit, of a dataclass, inherited, or passed on to a base."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ TAKE_NOTHING = frozenset(
         "torch.utils.data.IterableDataset",
     }
 )
-"""Classes that many components inherit from and whose constructors have no settings."""
+"""Classes from which many components inherit and whose constructors have no settings."""
 HARMLESS_DECORATORS = frozenset({"typing.final", "typing.runtime_checkable", "typing.no_type_check"})
 _MADE_EMPTY: dict[str, type] = {"list": list, "dict": dict, "tuple": tuple, "set": set}
 
 
 class NotTold(Exception):
-    """The source does not tell what a component takes."""
+    """The source does not show the parameters of a component."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a constructor takes.
+    """The parameters of a constructor.
 
     Args:
         injected: positional parameters without a default.
         positional: all positional parameters, in order.
-        fields: its settings, each a type and pydantic's field.
+        fields: settings by name, each a type and pydantic's field.
     """
 
     injected: tuple[str, ...]
@@ -50,10 +50,10 @@ class Taken:
 
 
 def of_definition(definition: Definition) -> tuple[str, Taken]:
-    """Returns the docstring of a class or function, and what it takes.
+    """Returns the docstring of a class or function, and its parameters.
 
     Raises:
-        NotTold: the source does not tell.
+        NotTold: the source does not show the parameters.
         ValueError: a default is not a literal.
     """
     node = definition.node
@@ -66,7 +66,7 @@ def of_definition(definition: Definition) -> tuple[str, Taken]:
 
 
 def attributes(definition: Definition) -> dict[str, Any]:
-    """Returns the attributes of a class that are literals, with those inherited from Firebox's or a user's classes."""
+    """Returns the literal attributes of a class, including those inherited from Firebox's or a user's classes."""
     node, source = definition.node, definition.source
     if not isinstance(node, ast.ClassDef):
         return {}
@@ -90,7 +90,7 @@ def attributes(definition: Definition) -> dict[str, Any]:
 
 
 def _of_class(definition: Definition, below: tuple[ast.AST, ...]) -> Taken | None:
-    """What a class takes; None if neither it nor a base has a constructor."""
+    """Returns the parameters of a class; None if neither it nor a base has a constructor."""
     node, source = definition.node, definition.source
     if not isinstance(node, ast.ClassDef):
         raise NotTold(definition.name)
@@ -116,10 +116,10 @@ def _of_bases(source: Source, node: ast.ClassDef, below: tuple[ast.AST, ...]) ->
 
 
 def _bases(source: Source, node: ast.ClassDef) -> Iterator[Definition]:
-    """The bases of a class that may have a constructor.
+    """Yields the bases of a class that may have a constructor.
 
     Raises:
-        NotTold: of one of them there is no source.
+        NotTold: a base has no source.
     """
     for expression in map(_without_arguments, node.bases):
         if source.qualified(expression) in TAKE_NOTHING:
@@ -131,7 +131,7 @@ def _bases(source: Source, node: ast.ClassDef) -> Iterator[Definition]:
 
 
 def _without_arguments(base: ast.expr) -> ast.expr:
-    """``Base`` of ``Base[T]``."""
+    """Returns ``Base`` for ``Base[T]``."""
     return base.value if isinstance(base, ast.Subscript) else base
 
 
@@ -144,7 +144,7 @@ def _method(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
 
 
 def _explicit(source: Source, given: ast.arguments, texts: Mapping[str, str], *, method: bool = False) -> Taken:
-    """What the parameters of a function say."""
+    """Returns the explicit parameters of a function."""
     positional = [*given.posonlyargs, *given.args][1 if method else 0 :]
     # What has a default, the factory need not give; classes of other packages have their settings there.
     optional = positional[len(positional) - len(given.defaults) :] if given.defaults else []
@@ -152,7 +152,7 @@ def _explicit(source: Source, given: ast.arguments, texts: Mapping[str, str], *,
     fields: dict[str, Any] = {}
     for argument, default in settings:
         if argument in given.posonlyargs:
-            continue  # a setting is given by its name
+            continue  # settings are passed by name
         value = ... if default is None else _default(source, argument.arg, default)
         fields[argument.arg] = (
             evaluate(source, argument.annotation),
@@ -173,7 +173,7 @@ def _default(source: Source, name: str, node: ast.expr) -> Any:
 def _with_passed_on(
     own: Taken, source: Source, node: ast.ClassDef, constructor: ast.FunctionDef, below: tuple[ast.AST, ...]
 ) -> Taken:
-    """Adds what ``**kwargs`` and ``*args`` take on their way to the constructor of a base."""
+    """Adds the parameters that ``**kwargs`` and ``*args`` pass on to the constructor of a base."""
     arguments = constructor.args
     names = {argument.arg for argument in (arguments.kwarg, arguments.vararg) if argument is not None}
     for call in ast.walk(constructor):
@@ -213,7 +213,7 @@ class _DataclassField:
 
 
 def _dataclass_options(source: Source, node: ast.ClassDef) -> dict[str, Any] | None:
-    """The options of the decorator ``dataclass``; None if the class has none."""
+    """Returns the options of the decorator ``dataclass``; None if the class is not a dataclass."""
     for decorator in node.decorator_list:
         if source.qualified(_called(decorator)) == "dataclasses.dataclass":
             return _options(source, decorator.keywords) if isinstance(decorator, ast.Call) else {}
@@ -225,7 +225,7 @@ def _options(source: Source, keywords: list[ast.keyword]) -> dict[str, Any]:
 
 
 def _dataclass_fields(definition: Definition, below: tuple[ast.AST, ...]) -> dict[str, _DataclassField]:
-    """The fields of a dataclass, those of its bases first."""
+    """Returns the fields of a dataclass, those of its bases first."""
     node, source = definition.node, definition.source
     assert isinstance(node, ast.ClassDef)
     fields: dict[str, _DataclassField] = {}
@@ -262,7 +262,7 @@ def _dataclass_fields(definition: Definition, below: tuple[ast.AST, ...]) -> dic
 
 
 def _field_options(source: Source, name: str, value: ast.expr | None) -> dict[str, Any]:
-    """What ``field(...)``, or a plain default, says of a field."""
+    """Returns the options of a field, from ``field(...)`` or a plain default."""
     if value is None:
         return {}
     if not (isinstance(value, ast.Call) and source.qualified(value.func) == "dataclasses.field"):

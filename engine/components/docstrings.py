@@ -1,4 +1,4 @@
-"""What a docstring says: its summary, and its arguments."""
+"""The parts of a docstring: its summary and its arguments."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 
 
 def summary(documentation: str) -> str:
-    """Returns the first paragraph, on one line."""
+    """Returns the first paragraph of a docstring on one line."""
     return documentation.strip().split("\n\n")[0].replace("\n", " ").strip()
 
 
 def described(documentation: str) -> dict[str, str]:
-    """Returns the text of each argument in the ``Args:`` section."""
+    """Returns the description of each argument in the ``Args:`` section, by the argument's name."""
     match = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", inspect.cleandoc(documentation), re.MULTILINE | re.DOTALL)
     if match is None:
         return {}

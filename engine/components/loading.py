@@ -1,4 +1,4 @@
-"""Imports a component's module; a user's file together with the modules beside it."""
+"""Imports the module of a component; for a user's file, the modules beside it can be imported, too."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from firebox.foundation.package import ROOMS
 from firebox.foundation.problems import in_one_line
 
 _NAMES: dict[Path, str] = {}
-"""The module that each file was loaded as."""
+"""The loaded module of each file."""
 
 
 class CannotLoad(ValueError):
-    """A module that fails while it is imported. Says in which file and line, and what was raised."""
+    """A module failed while it was imported. The message has the file, the line and the exception."""
 
 
 def load_file(path: Path) -> ModuleType:
-    """Imports a user's file as a module of its name, and has the modules beside it found when it imports them.
+    """Imports a user's file as a module of its name, and makes the modules beside it importable.
 
     A module beside it is imported under its plain name, so that it can be pickled and is the same for all files.
 
     Raises:
-        CannotLoad: it fails, or imports a module of a name that stands for another file already.
+        CannotLoad: the file fails, or imports a module whose name already stands for another file.
     """
     file = path.resolve()
     if file in _NAMES and _NAMES[file] in sys.modules:
@@ -48,7 +48,7 @@ def load_file(path: Path) -> ModuleType:
     except CannotLoad:
         raise
     except BaseException as error:
-        # Nothing half-made stays: what failed can be mended and loaded again.
+        # Nothing incomplete stays, so that the file can be corrected and loaded again.
         for made in set(sys.modules) - before:
             if made.partition(".")[0] in served:
                 del sys.modules[made]
@@ -65,7 +65,7 @@ def load_installed(name: str) -> ModuleType:
     """Imports a dotted module.
 
     Raises:
-        CannotLoad: it fails, and is not Firebox's own.
+        CannotLoad: the module fails and is not Firebox's own.
     """
     if name.partition(".")[0] == "firebox":
         return importlib.import_module(name)
@@ -76,10 +76,10 @@ def load_installed(name: str) -> ModuleType:
 
 
 def _modules_beside(file: Path) -> dict[str, Path]:
-    """The modules beside a file that it, or one of them, imports: those that are not served yet.
+    """Returns the modules beside a file that it imports, directly or indirectly, and that are not served yet.
 
     Raises:
-        CannotLoad: a name stands for another module already.
+        CannotLoad: a name already stands for another module.
     """
     folders = folders_of(file)
     reach: dict[str, list[Path]] = {}
@@ -103,7 +103,7 @@ def _modules_beside(file: Path) -> dict[str, Path]:
 
 
 def _same(place: Path, taken: Path, files: Iterable[Path]) -> bool:
-    """Whether two places hold the same module: one place, or a copy of all that is imported from it."""
+    """Whether two places hold the same module: they are one place, or one is a copy of all that the other imports."""
     if taken.resolve() == place:
         return True
     if place.suffix == ".py" or taken.suffix == ".py":
@@ -114,12 +114,12 @@ def _same(place: Path, taken: Path, files: Iterable[Path]) -> bool:
 
 
 def _name(file: Path, beside: dict[str, Path]) -> tuple[str, dict[str, Path]]:
-    """The name of a file's module, and what must be served for it: its plain name where that is free."""
+    """Returns the name of a file's module, its plain name if that is free, and the modules to serve for it."""
     top = folders_of(file)[-1]
     if top == file.parent and not any(not first for first, _ in own_imports(file, folders_of(file))):
         names, place = [file.stem], file
     else:
-        # A file of a package, or one that imports relatively and so has its folder for a package.
+        # The file belongs to a package, or imports relatively, so that its folder acts as its package.
         top = top if top != file.parent else file.parent.parent
         names = list(file.relative_to(top).with_suffix("").parts)
         names = names[:-1] if names[-1] == "__init__" else names
@@ -133,12 +133,12 @@ def _name(file: Path, beside: dict[str, Path]) -> tuple[str, dict[str, Path]]:
 
 
 def _keep_on_path(folders: Iterable[Path]) -> None:
-    """Lets what a user's file imports by a name that it computes be found, after everything else."""
+    """Appends folders to the search path, so that modules are found whose names a user's file computes."""
     sys.path.extend(str(folder) for folder in folders if str(folder) not in sys.path)
 
 
 def _told(error: BaseException, file: Path | None) -> str:
-    """Where a user's file failed, and with what."""
+    """Returns where a user's file failed, and the exception."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}: not valid Python: {in_one_line(error)}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]

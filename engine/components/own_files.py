@@ -1,4 +1,4 @@
-"""A user's own files: what a component's code is, beyond what is installed."""
+"""A user's own files: the code of a component that is not installed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from firebox.engine.components.targets import Target
 
 
 def own_files(target: Target) -> tuple[Path, ...]:
-    """Returns the files of a user's that a component is made of, found by parsing, without importing any.
+    """Returns the user's own files that define a component, found by parsing, without importing any.
 
     Returns:
-        The file that defines it, then those below its folder (or its package's) that it imports, directly or not. Empty
-        for what is Firebox's own or installed.
+        The file that defines the component, then the files below its folder, or below its package's folder, that it
+        imports directly or indirectly. Empty for a component that is Firebox's or installed.
 
     Raises:
-        SyntaxError: one of them is not Python.
+        SyntaxError: a file is not valid Python.
     """
     file = target.source()
     if file is None or not file.is_file():

@@ -14,12 +14,12 @@ from firebox.engine.components.catalogue import Kind, catalogue, find
 class Part:
     """Marks a setting that names a component: ``loss: Annotated[Any, Part("loss", "mse", "l1")] = "mse"``.
 
-    A configuration gives it a short name, an import path or a file, or a map of ``name`` and the component's own
-    settings; the constructor is given the component. An import path or a file is always accepted.
+    A configuration gives the setting a short name, an import path, a file, or a map of ``name`` and the component's own
+    settings; the constructor receives the component. An import path or a file is always accepted.
 
     Args:
-        kind: the family of the component.
-        names: the short names that are accepted; all of the catalogue if none are given.
+        kind: family of the component.
+        names: accepted short names; if none are given, all of the catalogue.
     """
 
     kind: Kind
@@ -30,20 +30,20 @@ class Part:
         object.__setattr__(self, "names", names)
 
     def accepted(self) -> tuple[str, ...]:
-        """Returns the short names that are accepted."""
+        """Returns the accepted short names."""
         return self.names or tuple(catalogue(self.kind))
 
 
 def part_of(field: FieldInfo) -> Part | None:
-    """Returns what a setting says of the component it names, None if it is an ordinary setting."""
+    """Returns the mark of a setting that is a component; None if it is an ordinary setting."""
     return next((mark for mark in field.metadata if isinstance(mark, Part)), None)
 
 
 def built(kind: Kind, given: Any) -> Any:
-    """Returns the component that a constructor was given, which may be its name where it is called in Python.
+    """Returns the component that a constructor received, which may be a name if it is called in Python.
 
     Raises:
-        ValueError: nothing has that name.
+        ValueError: there is no component of that name.
     """
     return find(kind, given).target.load()() if isinstance(given, str) else given
 

@@ -1,4 +1,4 @@
-"""A user's own files: which of the imports in a file lead to files beside it. Found by parsing, never by importing."""
+"""The imports in a user's file that lead to files beside it, found by parsing, never by importing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEPENDENCIES = frozenset(
         "yaml",
     }
 )
-"""What Firebox itself imports. A user's file of such a name is never imported in its place."""
+"""The packages that Firebox imports. A user's file of such a name is never imported instead."""
 
 RESERVED = DEPENDENCIES | sys.stdlib_module_names | {"firebox"}
 """Top-level names that mean the same in every file, whatever lies beside it."""
@@ -43,16 +43,16 @@ def folders_of(file: Path) -> tuple[Path, ...]:
 
 
 def located(module: str, level: int, importer: Path, folders: tuple[Path, ...]) -> Path | None:
-    """Finds the file of an own module that a file imports.
+    """Finds the file of a user's own module that a file imports.
 
     Args:
-        module: dotted, as the import statement has it; may be empty where ``level`` is above 0.
-        level: leading dots.
-        importer: the file that holds the statement.
-        folders: where absolute imports are looked for.
+        module: dotted name in the import statement; may be empty if ``level`` is above 0.
+        level: number of leading dots.
+        importer: file that contains the statement.
+        folders: folders in which absolute imports are looked for.
 
     Returns:
-        The module's file, or the folder of a package without ``__init__.py``. None if it is not among the own files.
+        The module's file, or the folder of a package without ``__init__.py``; None if it is not one of the user's own.
     """
     names = module.split(".") if module else []
     if level:
@@ -74,14 +74,14 @@ def _module_in(folder: Path, names: list[str]) -> Path | None:
 
 
 def own_imports(file: Path, folders: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    """Yields the own modules that a file imports, anywhere in it.
+    """Yields the user's own modules that a file imports, anywhere in it.
 
     Args:
-        file: to be parsed.
-        folders: where absolute imports are looked for.
+        file: file to parse.
+        folders: folders in which absolute imports are looked for.
 
     Yields:
-        The first name of an absolute import (empty for a relative one), and the file of a module that it reaches.
+        The first name of an absolute import (empty for a relative one), and the file of a module to which it leads.
     """
     for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
         if isinstance(node, ast.Import):
@@ -93,7 +93,7 @@ def own_imports(file: Path, folders: tuple[Path, ...]) -> Iterator[tuple[str, Pa
         for level, module, name in imported:
             first = "" if level else module.partition(".")[0]
             names = module.split(".") if module else []
-            # Packages on the way are imported, too, and what is imported from a module may be a module itself.
+            # Packages on the way are imported, too, and a name imported from a module may itself be a module.
             steps = [".".join(names[:end]) for end in range(1 if names else 0, len(names) + 1)]
             if name:
                 steps.append(".".join([*names, name]))
@@ -104,10 +104,10 @@ def own_imports(file: Path, folders: tuple[Path, ...]) -> Iterator[tuple[str, Pa
 
 
 def reached(file: Path) -> Iterator[tuple[str, Path]]:
-    """Yields a file and every own module that it reaches, each with the first name of the import that leads there.
+    """Yields a file and all own modules that it imports, each with the first name of the import that leads there.
 
     Raises:
-        SyntaxError: one of them is not Python.
+        SyntaxError: a file is not valid Python.
     """
     file = file.resolve()
     folders = folders_of(file)

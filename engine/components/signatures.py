@@ -1,8 +1,8 @@
 """The parameters of a component, read from its constructor without importing it.
 
-A component's keyword-only parameters are its settings; what stands before them is given by the factory. The source
-is parsed, not run, so that a typo in a configuration is found, and a schema written, without importing torch. Where the
-source does not tell, the component is imported and inspected.
+A component's keyword-only parameters are its settings; the factory passes the parameters before them. The source is
+parsed, not run, so that typos in a configuration are found, and the schema is written, without importing torch. If the
+source does not show the parameters, the component is imported and inspected.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from firebox.engine.components.targets import Target
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a component takes, and what its class says of itself.
+    """The parameters of a component, and the literal attributes of its class.
 
     Args:
-        summary: the first line of its docstring.
-        injected: the names of the parameters that the factory gives.
-        parameters: a pydantic model of its settings.
-        attributes: the attributes of its class that are literals, inherited ones too.
+        summary: first paragraph of its docstring.
+        injected: names of the parameters that the factory passes.
+        parameters: pydantic model of its settings.
+        attributes: literal attributes of its class, including inherited ones.
     """
 
     summary: str
@@ -42,11 +42,11 @@ class Signature:
 
 @cache
 def read_signature(target: Target) -> Signature:
-    """Reads the signature of a component from its source; imports it only where the source does not tell.
+    """Reads the signature of a component from its source; imports it only if the source does not show it.
 
     Raises:
         LookupError: there is no such module, or no such class in it.
-        SyntaxError: the source is not Python.
+        SyntaxError: the source is not valid Python.
         ValueError: a default is not a literal.
     """
     source = Source.of(target)
@@ -65,10 +65,10 @@ def read_signature(target: Target) -> Signature:
 
 
 def parameters_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
-    """Returns a pydantic model that takes exactly the given fields."""
+    """Returns a pydantic model with exactly the given fields."""
     settings = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=(), frozen=True)
     with warnings.catch_warnings():
-        # A parameter may be called what a method of pydantic's models is called.
+        # A parameter may have the name of a method of pydantic's models.
         warnings.simplefilter("ignore", UserWarning)
         return create_model(name, __config__=settings, **fields)
 
@@ -78,7 +78,7 @@ def _signature(target: Target, text: str, taken: Taken, own: Mapping[str, Any]) 
 
 
 def _imported_signature(target: Target) -> Signature:
-    """The signature of something that its source does not tell, from the thing itself."""
+    """Returns the signature of a component whose source does not show it, by importing the component."""
     try:
         component = target.load()
     except AttributeError:
@@ -89,7 +89,7 @@ def _imported_signature(target: Target) -> Signature:
 
 
 def _inspected(component: Any, texts: Mapping[str, str]) -> Taken:
-    """What ``inspect`` says; keyword arguments that a constructor passes on are looked for in its bases."""
+    """Returns the parameters by ``inspect``; those that a constructor passes on are looked for in its bases."""
     taken = _inspected_callable(inspect.signature(component), component, texts)
     if not inspect.isclass(component):
         return taken

@@ -1,4 +1,4 @@
-"""One parsed module: what its names stand for, followed through imports without running anything."""
+"""A parsed module, whose names are followed through imports without running any code."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """Where a name leads in the end.
+    """The definition to which a name finally leads.
 
     Args:
-        source: the module that defines it.
-        name: what it is called there.
-        node: the class, the function, or the expression that is assigned to it.
+        source: module that defines it.
+        name: its name there.
+        node: class, function, or expression assigned to the name.
     """
 
     source: Source
@@ -43,9 +43,9 @@ class Source:
     """A parsed module. Use ``Source.of``.
 
     Args:
-        module: dotted, or the path of a Python file.
-        path: its file.
-        folders: where a user's file looks for its own modules first; empty in an installed module.
+        module: dotted name, or path of a Python file.
+        path: file of the module.
+        folders: folders in which a user's file looks for its own modules first; empty for an installed module.
     """
 
     def __init__(self, module: str, path: Path, folders: tuple[Path, ...]) -> None:
@@ -64,7 +64,7 @@ class Source:
         """Returns the module of a target; None if it has no source.
 
         Raises:
-            SyntaxError: the source is not Python.
+            SyntaxError: the source is not valid Python.
         """
         path = target.source()
         if path is None or not path.is_file():
@@ -72,7 +72,7 @@ class Source:
         return _parsed(target.module, path, folders_of(path.resolve()) if target.is_file else ())
 
     def lookup(self, name: str, seen: frozenset[tuple[str, str]] = frozenset()) -> Definition | None:
-        """Returns where a name of this module leads; None if the source does not tell."""
+        """Returns the definition to which a name of this module leads; None if the source does not show it."""
         if (self.module, name) in seen:
             return None
         seen |= {(self.module, name)}
@@ -86,23 +86,23 @@ class Source:
         found = (self.follow(target, seen) for target in targets)
         definition = next((one for one in found if one is not None), None)
         if definition is None and not targets and self.path.with_suffix(".pyi").is_file() and self.path.suffix == ".py":
-            # A package that imports lazily, as the public face does, says in its stub what it offers.
+            # A package that imports lazily, such as the public face, lists what it offers in its stub.
             definition = _parsed(self.module, self.path.with_suffix(".pyi"), self._folders).lookup(name)
         return definition
 
     def lacks(self, name: str) -> bool:
-        """Whether the module can't have the name: it isn't defined, and nothing could define it in another way."""
+        """Whether the module can't have the name: it is not defined, and could not be defined in any other way."""
         words = {node.id for statement in self._body for node in ast.walk(statement) if isinstance(node, ast.Name)}
         dynamic = self._stars or "__getattr__" in self._definitions or words & {"globals", "exec", "setattr", "vars"}
         return not (dynamic or name in words or name in self._definitions or name in self._imports)
 
     def definition(self, node: ast.expr) -> Definition | None:
-        """Returns where a name or a dotted name in this module leads; None if the source does not tell."""
+        """Returns the definition to which a plain or dotted name leads; None if the source does not show it."""
         target = self.target(node)
         return None if target is None else self.follow(target)
 
     def target(self, node: ast.expr) -> Target | None:
-        """Returns what a name or a dotted name in this module refers to; None if it is neither imported nor defined."""
+        """Returns the target of a plain or dotted name in this module; None if it is neither imported nor defined."""
         names = _dotted(node)
         if not names:
             return None
@@ -116,7 +116,7 @@ class Source:
         return target
 
     def qualified(self, node: ast.expr) -> str:
-        """Returns the full name of what is imported, such as ``torch.nn.Module``; other names as they are written."""
+        """Returns the full name of an imported object, such as ``torch.nn.Module``; other names as they are written."""
         target = self.target(node)
         if target is None or target.module == self.module:
             return ".".join(_dotted(node))
@@ -126,7 +126,7 @@ class Source:
         """Returns the value of a literal, of arithmetic on literals, or of a name that stands for one.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: the expression is none of these.
         """
         if isinstance(node, ast.Name | ast.Attribute):
             definition = self.definition(node) or self._class_attribute(node)
@@ -176,7 +176,7 @@ class Source:
             self._definitions[name] = what
 
     def _module(self, name: str, level: int) -> str:
-        """The module that an import statement names: the path of an own file, or a dotted name."""
+        """Returns the module that an import statement names: the path of a user's own file, or a dotted name."""
         if self._folders:
             place = located(name, level, self.path.resolve(), self._folders)
             return name if place is None else str(place)
@@ -186,7 +186,7 @@ class Source:
         return ".".join([*package[: len(package) - level + 1], *([name] if name else [])])
 
     def _submodule(self, module: str, name: str) -> str:
-        """The module ``name`` in a package that is given as a path or dotted."""
+        """Returns the module ``name`` of a package, which is given as a path or a dotted name."""
         if not Path(module).is_absolute():
             return f"{module}.{name}"
         folder = Path(module).parent if module.endswith(".py") else Path(module)
@@ -194,7 +194,7 @@ class Source:
         return str(place or folder / f"{name}.py")
 
     def follow(self, target: Target, seen: frozenset[tuple[str, str]] = frozenset()) -> Definition | None:
-        """Returns where what this module refers to is defined; None if the source does not tell."""
+        """Returns the definition of a target that this module refers to; None if the source does not show it."""
         if target.module == self.module:
             return self.lookup(target.attribute, seen)
         path = source_of(target.module)
@@ -203,13 +203,13 @@ class Source:
         return _parsed(target.module, path, self._folders if target.is_file else ()).lookup(target.attribute, seen)
 
     def _class_attribute(self, node: ast.expr) -> Definition | None:
-        """Where ``Class.NAME`` leads."""
+        """Returns the definition of ``Class.NAME``; None if the source does not show it."""
         owner = self.definition(node.value) if isinstance(node, ast.Attribute) else None
         if owner is None or not isinstance(owner.node, ast.ClassDef):
             return None
         assert isinstance(node, ast.Attribute)
         if any(owner.source.qualified(base).startswith("enum.") for base in owner.node.bases):
-            return None  # what an enumeration gives a name is not what the name stands for
+            return None  # the value assigned in an enumeration is not the member itself
         value = dict(assignments(owner.node)).get(node.attr)
         return None if value is None else Definition(owner.source, node.attr, value)
 
@@ -220,7 +220,7 @@ def _parsed(module: str, path: Path, folders: tuple[Path, ...]) -> Source:
 
 
 def assignments(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None]]:
-    """Yields what the body of a class gives a name: its expression; None for a method or an inner class."""
+    """Yields the names that a class body assigns, each with its expression; None for a method or an inner class."""
     for statement in _statements(node.body):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
             yield statement.target.id, statement.value
@@ -231,7 +231,7 @@ def assignments(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None]]:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a body with those in its conditions; of alternatives, the first comes last and so holds."""
+    """Yields the statements of a body and of its conditions; of alternatives, the first comes last and so prevails."""
     for statement in body:
         if isinstance(statement, ast.If):
             yield from _statements(statement.orelse)

@@ -1,4 +1,4 @@
-"""Where a component is defined, and how it is imported from there."""
+"""The place where a component is defined, and its import from there."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from firebox.engine.components.loading import load_file, load_installed
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a component is defined.
+    """The place where a component is defined.
 
     Args:
-        module: a dotted module, or the path of a Python file.
-        attribute: the class or function in it.
+        module: dotted module, or path of a Python file.
+        attribute: class or function in it.
     """
 
     module: str
@@ -50,7 +50,7 @@ class Target:
         """Imports the module.
 
         Raises:
-            CannotLoad: it fails.
+            CannotLoad: the module fails while it is imported.
         """
         return load_file(Path(self.module)) if self.is_file else load_installed(self.module)
 

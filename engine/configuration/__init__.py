@@ -1,6 +1,6 @@
-"""The configuration of a run: read, layered, validated; every value knows where it came from.
+"""The configuration of a run: reading, layering and validating it. Every value knows where it was written.
 
-Imports components. Add here a section or a rule of the language; a component's own settings are the parameters of its
+Imports components. Add a section or a rule of the language here; a component's own settings are the parameters of its
 constructor.
 """
 

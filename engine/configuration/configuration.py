@@ -1,4 +1,4 @@
-"""The typed configuration of a run, and the plain data that it is written as."""
+"""The typed configuration of a run, and its form as plain data."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from firebox.foundation.problems import Mark
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A component and its parameters.
+    """A component that a configuration names, and its parameters.
 
     Args:
-        component: what it is and where it is defined.
-        parameters: all of its settings, defaults included; one that is a component itself is a ``Named``, too.
-        mark: where the configuration names it.
-        written: the name as the configuration has it, where a file's path may be relative.
-        paths: the parameters that are paths, as the configuration has them; ``parameters`` has them absolute.
+        component: the component, which knows where it is defined.
+        parameters: all of its settings, including defaults; a setting that is itself a component is a ``Named``, too.
+        mark: place where the configuration names it.
+        written: name as written in the configuration, in which a file's path may be relative.
+        paths: parameters that are paths, as written in the configuration; ``parameters`` has them absolute.
     """
 
     component: Component
@@ -38,7 +38,7 @@ class Named:
         return self.component.name
 
     def default(self, setting: str) -> Any:
-        """Returns the default of one of its settings."""
+        """Returns the default of a setting."""
         return self.component.signature.parameters.model_fields[setting].default
 
     @property
@@ -47,7 +47,7 @@ class Named:
         return {name: value for name, value in self.parameters.items() if isinstance(value, Named)}
 
     def build(self, *injected: Any, **injected_by_name: Any) -> Any:
-        """Imports the component and constructs it, after the parts that its settings name and that are not given."""
+        """Imports and constructs the component, after the components that its settings name and that are not given."""
         built = {name: part.build() for name, part in self.parts.items() if name not in injected_by_name}
         return self.component.target.load()(*injected, **{**self.parameters, **built, **injected_by_name})
 
@@ -66,8 +66,8 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All that a run is made of. ``root`` holds where each value was written; ``filled`` the parts that the file left
-    out and the trainer's default configuration gave."""
+    """The configuration of a run. ``root`` knows where each value was written; ``filled`` lists the parts that the file
+    left out and that the trainer's default configuration supplied."""
 
     trainer: str
     seed: int
@@ -83,7 +83,7 @@ class Configuration:
     filled: tuple[str, ...] = ()
 
     def mark(self, *path: str) -> Mark | None:
-        """Returns where a value was written; None: it is a default. A handler's: "handlers", its name, its key."""
+        """Returns where a value was written; None if it is a default. A handler's path is "handlers", its name, key."""
         node = self.root
         for step in path:
             child = _child(node, step)
@@ -93,7 +93,7 @@ class Configuration:
         return node.mark
 
     def nearest_mark(self, *path: str) -> Mark | None:
-        """Returns where a value was written or, of a default, the key of the section that it would stand in."""
+        """Returns where a value was written or, if it is a default, the place of the section that would hold it."""
         node, mark = self.root, None
         for step in path:
             child = _child(node, step)
@@ -104,17 +104,17 @@ class Configuration:
 
     @property
     def output_root(self) -> Path:
-        """The folder that all runs are below."""
+        """The folder that holds all runs."""
         return Path(expanded(self.output.root))
 
     @property
     def directory(self) -> Path:
-        """The folder that all versions of this datamodule and model are below."""
+        """The folder that holds all versions of this datamodule and model."""
         return self.output_root / self.data.named.component.short_name / self.model.component.short_name
 
 
 def _child(node: Node, step: str) -> Node | None:
-    """The value of a key, a list's entry of that name, or the name of a part that is written without a map."""
+    """Returns the value of a key, the entry of that name in a list, or the name of a part written without a map."""
     if isinstance(node.value, str) and step == "name":
         return node
     if isinstance(node.value, dict):
@@ -128,12 +128,12 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain(configuration: Configuration, folder: Path | None = None) -> dict[str, Any]:
-    """Returns a configuration as plain data that YAML can write and ``read`` takes back.
+    """Returns a configuration as plain data that YAML can write and ``read`` accepts.
 
     Args:
-        configuration: to be written.
-        folder: of the file that it is written into, which relative paths are seen from; None: all are absolute, so that
-            two configurations can be compared.
+        configuration: configuration to convert.
+        folder: folder of the file to be written, where relative paths start; None if all paths are to be absolute, so
+            that two configurations can be compared.
     """
 
     def component(named: Named) -> dict[str, Any]:

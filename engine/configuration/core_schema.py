@@ -1,4 +1,4 @@
-"""YAML 1.2's core schema: what an unquoted scalar means, read and written."""
+"""YAML 1.2's core schema: reading and writing unquoted scalars."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 import yaml
 
 MAXIMUM_BYTES = 1 << 18
-"""Bytes of a document, far above any configuration; a quarter of a second of PyYAML's time."""
+"""Largest size of a document in bytes, far above any configuration; PyYAML parses it in a quarter of a second."""
 MAXIMUM_VALUES = 10_000
-"""Keys and values of a document."""
+"""Largest number of keys and values in a document."""
 MAXIMUM_DEPTH = 100
-"""Maps and lists inside one another."""
+"""Largest depth of maps and lists inside one another."""
 TOO_LONG = f"got more than {MAXIMUM_BYTES:,} bytes, expected a configuration of at most that"
 TOO_MANY = f"got more than {MAXIMUM_VALUES} values, expected a configuration of at most that"
 TOO_DEEP = f"nested too deeply; expected at most {MAXIMUM_DEPTH} levels"
 _LONGEST_INTEGER = 1000
-"""Digits; Python itself refuses to write integers of more than 4300."""
+"""Largest number of digits; Python itself refuses to write integers of more than 4,300 digits."""
 _FIRST = list("-+.0123456789~nNtTfF")
 
 
@@ -45,15 +45,15 @@ _SCALARS: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
         _number,
     ),
 }
-"""By tag: how it is written without quotes, and what it means. The first that fits counts; everything else is text."""
+"""The pattern and the meaning of an unquoted scalar, by tag. The first match counts; everything else is text."""
 
 
 class TooLarge(yaml.MarkedYAMLError):
-    """A document beyond what a configuration can be."""
+    """The document exceeds the limits of a configuration."""
 
 
 class Loader(yaml.SafeLoader):
-    """YAML's safe loader, with scalars as YAML 1.2 has them and limits that are checked while it composes."""
+    """YAML's safe loader, with the scalars of YAML 1.2 and limits that are checked while the document is composed."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -77,14 +77,14 @@ Loader.yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile(r
 
 
 class Dumper(yaml.SafeDumper):
-    """YAML's safe dumper, which quotes every text that YAML 1.1 or YAML 1.2 would take for something else."""
+    """YAML's safe dumper, which quotes every string that YAML 1.1 or YAML 1.2 would read as another type."""
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        # Between single quotes PyYAML writes some line breaks as they are, which are read as a space.
+        # Between single quotes, PyYAML leaves some line breaks as they are, and they would be read as spaces.
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Equal parts are written out: nobody who reads a configuration expects an anchor."""
+        """Equal parts are written in full, because readers of a configuration expect no anchors."""
         return True
 
 
@@ -92,7 +92,7 @@ def _constructor(tag: str) -> Callable[[yaml.SafeLoader, yaml.ScalarNode], Any]:
     pattern, meaning = _SCALARS[tag]
 
     def construct(_: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
-        if not pattern.match(node.value):  # where the tag was given, as in !!int text
+        if not pattern.match(node.value):  # the tag was given explicitly, as in !!int text
             raise ValueError(f"not written as YAML 1.2 writes !!{tag}")
         return meaning(node.value)
 

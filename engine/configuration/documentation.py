@@ -1,4 +1,4 @@
-"""The reference of all configuration keys as Markdown, from the signatures that validate them."""
+"""The reference of all configuration keys in Markdown, generated from the signatures that validate them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ INTERVAL_PATTERN = Interval.__metadata__[0].metadata[0].pattern  # type: ignore[
 
 
 def markdown() -> str:
-    """Returns the reference."""
+    """Returns the reference in Markdown."""
     parts = [HEAD]
     for kind, description in SECTIONS.items():
         default = " Default `adam`." if kind == "optimizer" else ""
@@ -79,7 +79,7 @@ def markdown() -> str:
 
 
 def _components(kind: Kind) -> list[str]:
-    """Returns a section for each component of a catalogue."""
+    """Returns a section of the reference for each component of a catalogue."""
     return [
         f"### {kind}: {component.name}\n\n{component.signature.summary}\n\n{_table(component.signature.parameters)}"
         for component in components(kind)
@@ -95,7 +95,7 @@ def _sentence(text: str) -> str:
 
 
 def _table(model: type[BaseModel]) -> str:
-    """A row a parameter."""
+    """Returns a table with a row for each parameter."""
     properties = properties_of(model, "serialization")
     if not properties:
         return "It has no parameters.\n"
@@ -108,7 +108,7 @@ def _table(model: type[BaseModel]) -> str:
 
 
 def _type(field: dict[str, Any]) -> str:
-    """A field's type in words."""
+    """Returns a field's type in words."""
     if field == REFERENCE:
         return "a class of your own"
     if "name" in field.get("properties", {}):

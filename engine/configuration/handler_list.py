@@ -1,4 +1,4 @@
-"""The list of handlers as a tree: entries are found by name, and added to what a file extends."""
+"""The list of handlers: finding entries by name, and adding entries to those of an extended file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from firebox.engine.configuration.paths import located_reference, names_file
 from firebox.foundation.problems import Mark, Problem, Refusal, setting, shown
 
 APPENDED = "handlers+"
-"""The key whose list is added to the handlers so far, entry by entry, where ``handlers`` replaces them."""
+"""The key whose list is added to the existing handlers, entry by entry, whereas ``handlers`` replaces them."""
 _REFERENCE = re.compile(r"([^:]+:[^\W\d]\w*)(?:\.(.+))?")
-"""A component's name by import path or file, and what stands after it."""
+"""A component's name by import path or file, and the rest of the key."""
 
 
 def append(root: Node, added: Node) -> None:
-    """Adds entries to a configuration's handlers; one that is there already is laid over by its namesake.
+    """Adds entries to a configuration's handlers; an entry of the same name is merged into the existing one.
 
     Raises:
-        Refusal: what is to be added is no list.
+        Refusal: the value to add is not a list.
     """
     if not isinstance(added.value, list):
         message = f"got {shown(added.plain())}, expected a list, such as [ema]"
@@ -29,7 +29,7 @@ def append(root: Node, added: Node) -> None:
     if present is None or present.value is None:
         present = root.value["handlers"] = Node([], added.mark, added.key_mark)
     if not isinstance(present.value, list):
-        return  # refused where the sections are read
+        return  # refused when the sections are read
     for item in added.value:
         name, parameters = _entry(item)
         if name is None:
@@ -47,18 +47,18 @@ def append(root: Node, added: Node) -> None:
         elif parameters.is_map and before is not None and before.is_map:
             before.value.update(parameters.value)
         else:
-            # The name stays where it was written: a relative file in it is looked for from there.
+            # The name keeps its mark, because a relative path in it starts from there.
             parameters.key_mark = present.value[place].mark if before is None else before.key_mark
             present.value[place] = Node({before_name: parameters}, item.mark, item.key_mark)
 
 
 def entry(handlers: Node, name: str, mark: Mark) -> Node:
-    """Returns the parameters of the handler of that name, put at the list's end where it is not listed.
+    """Returns the parameters of the handler of that name, which is appended to the list if it is not there.
 
     Args:
-        handlers: the list.
-        name: as the command line has it.
-        mark: of the option that names it.
+        handlers: list of handlers.
+        name: name as given on the command line.
+        mark: mark of the option that names it.
     """
     place = _place(handlers, name, mark)
     if place is None:
@@ -75,7 +75,7 @@ def steps(root: Node, key: str, mark: Mark) -> list[str]:
     """Returns the parts of a dotted key; a handler's name may itself have dots.
 
     Raises:
-        Refusal: the key can be read in two ways.
+        Refusal: the key is ambiguous.
     """
     first, _, rest = key.partition(".")
     if first != "handlers" or ":" not in rest:
@@ -105,7 +105,7 @@ def _nested(keys: list[str]) -> dict[str, object]:
 
 
 def _entry(item: Node) -> tuple[str | None, Node | None]:
-    """The name and the parameters of a list's entry; no name where it is none."""
+    """Returns the name and the parameters of an entry; None as the name if the entry is malformed."""
     if isinstance(item.value, str):
         return item.value, None
     if item.is_map and len(item.value) == 1:
@@ -115,8 +115,8 @@ def _entry(item: Node) -> tuple[str | None, Node | None]:
 
 
 def _place(handlers: Node, name: str, mark: Mark) -> int | None:
-    """Where a handler stands in the list: whoever writes a name on the command line has it from the file, perhaps;
-    otherwise files are the same where they lead to the same."""
+    """Returns the index of a handler in the list. A name on the command line may be copied from the file, so equal text
+    matches; otherwise two names match if they lead to the same file."""
     entries = [_entry(item) for item in handlers.value]
     from_file = mark.line is not None and names_file(name)
     for place, (listed, _) in enumerate(entries):
@@ -130,7 +130,7 @@ def _place(handlers: Node, name: str, mark: Mark) -> int | None:
 
 
 def _identity(name: str, mark: Mark) -> str:
-    """The file that a name leads to; the name itself where it leads to none."""
+    """Returns the file that a name leads to; the name itself if it leads to none."""
     try:
         return located_reference(name, mark)
     except (ValueError, OSError):

@@ -1,4 +1,4 @@
-"""What makes two configurations those of one run: everything but where files lie and where the output goes."""
+"""The identity of a run's configuration: everything except where files lie and where the output goes."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def parts_of(configuration: Configuration) -> Iterator[tuple[str, Named]]:
 
 
 def comparable(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns plain values in which handlers go by name, and a component of a file by the file's name and the class.
+    """Returns plain values with handlers by name, and a file's component by the names of the file and the class.
 
-    Where the file lies says nothing of what is in it.
+    The location of the file is left out, because it says nothing about its content.
     """
     content = {key: _by_name(value) for key, value in values.items() if key != "output"}
     handlers: dict[str, Any] = {}
@@ -55,11 +55,11 @@ def _by_name(value: Any) -> Any:
 
 
 def section(values: dict[str, Any], key: str) -> dict[str, Any] | None:
-    """Returns the map in comparable values that has the settings of the component at a key; None if there is none."""
+    """Returns the settings of the component at a key, from comparable values; None if there are none."""
     first, _, rest = key.partition(".")
     node: Any = values.get(first)
     if first == "handlers" and isinstance(node, dict):
-        # A handler's key is its class, here it stands under the name of its file and class.
+        # A handler's key is its class; comparable values have it under the name of its file and class.
         name, _, rest = rest.partition(".")
         node = next((settings for known, settings in node.items() if known.rpartition(":")[2] == name), None)
     for step in rest.split(".") if rest else ():
@@ -68,15 +68,15 @@ def section(values: dict[str, Any], key: str) -> dict[str, Any] | None:
 
 
 def aligned(recorded: dict[str, Any], given: Configuration, folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Returns recorded values as they compare with a configuration, and what is said of paths that changed.
+    """Returns recorded values in a form that compares with a configuration, and messages about changed paths.
 
-    A setting that did not exist when they were recorded has its default. A path is the same where it leads to the same
-    place; that of data may lead anywhere, another one to a file of the same name.
+    A setting that did not exist when the values were recorded gets its default. Paths are equal if they lead to the
+    same place. A path of data may lead anywhere, and any other path to a file of the same name.
 
     Args:
-        recorded: values as ``comparable`` returns them; they are changed.
-        given: to be compared with.
-        folder: that recorded relative paths are seen from.
+        recorded: values as ``comparable`` returns them, which are changed in place.
+        given: configuration to compare with.
+        folder: folder where recorded relative paths start.
     """
     said: list[str] = []
     for key, model in (("training", Training), (given.data.kind, Loading)):
@@ -112,7 +112,7 @@ def _place(text: str, folder: Path) -> Path:
 
 
 def digest_of(configuration: Configuration) -> str:
-    """Returns a SHA-256 of what shapes the training, which is the same wherever the project and its data lie."""
+    """Returns a SHA-256 of everything that shapes the training, independent of where the project and its data lie."""
     content = comparable(plain(configuration))
     for key, named in parts_of(configuration):
         settings = section(content, key) or {}
@@ -122,7 +122,7 @@ def digest_of(configuration: Configuration) -> str:
                 settings[name] = Path(text).name
     for key in CHANGEABLE:
         first, _, name = key.rpartition(".")
-        # Those without a section are sections themselves, or settings of the data's.
+        # A key without a section is a section itself, or a setting in the data's section.
         for place in (content[first],) if first else (content, content[configuration.data.kind]):
             place.pop(name, None)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Layers of a configuration: what a file extends, and what the command line sets on top."""
+"""Layers of a configuration: the files that it extends, and the values that the command line sets."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from firebox.foundation.problems import Mark, Problem, Refusal, shown, suggestio
 
 
 def load(path: Path) -> Node:
-    """Loads a configuration file with all that it extends; one that is not there may be the package's of that name.
+    """Loads a configuration file with all that it extends. A file that is missing may be one of the package's by name.
 
     Raises:
-        Refusal: a file that can't be read or parsed, or extends itself.
+        Refusal: a file can't be read or parsed, or extends itself.
     """
     if not (os.path.exists(path) or path.is_absolute()):  # noqa: PTH110 - pathlib's raises for a name too long
         shipped = shipped_configuration(path.as_posix())
@@ -44,7 +44,7 @@ def _load(path: Path, chain: tuple[Path, ...]) -> Node:
 
 
 def _base(extends: Node, chain: tuple[Path, ...]) -> Path:
-    """The file that a configuration extends."""
+    """Loads the file that a configuration extends."""
     name, mark = extends.value, extends.mark
     if not isinstance(name, str):
         raise Refusal([Problem("extends", f"got {shown(extends.plain())}, expected the path of a file", mark)])
@@ -70,7 +70,7 @@ def _known(path: Path) -> str:
 
 
 def merge(base: Node, over: Node) -> Node:
-    """Lays one tree over another: maps merge, lists and scalars replace."""
+    """Lays one tree over another: maps are merged, lists and scalars are replaced."""
     if not (base.is_map and over.is_map):
         return over
     merged = dict(base.value)
@@ -80,7 +80,7 @@ def merge(base: Node, over: Node) -> Node:
 
 
 def set_value(root: Node, assignment: str) -> None:
-    """Applies ``KEY=VALUE``; the key is dotted, a handler is addressed by its name, the value is YAML.
+    """Applies ``KEY=VALUE``. The key is dotted and addresses a handler by its name; the value is YAML.
 
     Raises:
         Refusal: the assignment has no ``=``, its value is not YAML, or its key leads through a scalar.
@@ -108,12 +108,12 @@ def set_value(root: Node, assignment: str) -> None:
 
 
 def _step_into(node: Node, steps: list[str], position: int, new: Node, mark: Mark, *, replace: bool) -> Node:
-    """Returns the child of ``node`` that a step names, put there where it is absent or is to be replaced."""
+    """Returns the child of ``node`` that a step names; inserts ``new`` if the child is absent or to be replaced."""
     step = steps[position]
     if isinstance(node.value, list):
         parameters = handler_list.entry(node, step, mark)
         if replace:
-            # The handler's name stays where it was written: a relative file in it is looked for from there.
+            # The handler's name keeps its mark, because a relative path in it starts from there.
             parameters.value, parameters.mark = new.value, new.mark
         return parameters
     if node.value is None:

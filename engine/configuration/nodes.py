@@ -28,9 +28,9 @@ class Node:
     """A value of the configuration.
 
     Args:
-        value: a scalar, a dict of str to Node, or a list of Node.
-        mark: where the value stands.
-        key_mark: where its key stands; the value's own place for list items and the root.
+        value: scalar, dict from str to Node, or list of Node.
+        mark: place of the value.
+        key_mark: place of its key; the value's own place for list items and the root.
     """
 
     value: Any
@@ -68,11 +68,12 @@ def parse(text: str, source: str) -> Node:
     """Parses a YAML document.
 
     Args:
-        text: the document.
-        source: the file's path, for messages.
+        text: text of the document.
+        source: path of the file, for messages.
 
     Raises:
-        Refusal: a syntax error, a duplicate or non-text key, a tag, a cyclic alias, more than a configuration can be.
+        Refusal: the document has a syntax error, a duplicate key, a key that is not text, a tag or a cyclic alias, or
+            exceeds the limits of a configuration.
     """
     if len(text) > MAXIMUM_BYTES:
         raise Refusal([Problem("", TOO_LONG, Mark(source))])
@@ -125,7 +126,7 @@ class _Converter:
         self._count += 1
         if id(node) in self._open:
             raise Refusal([Problem(".".join(path), "got an alias that contains itself", mark)])
-        if self._count > MAXIMUM_VALUES or len(path) > MAXIMUM_DEPTH:  # aliases, written out
+        if self._count > MAXIMUM_VALUES or len(path) > MAXIMUM_DEPTH:  # aliases are counted in full
             raise Refusal([Problem("", TOO_MANY if self._count > MAXIMUM_VALUES else TOO_DEEP, mark)])
         self._open.add(id(node))
         try:
@@ -181,7 +182,7 @@ class _Converter:
         return {**merged, **entries}
 
     def _key(self, node: yaml.Node) -> str | None:
-        """Keys are text as written: ``on:`` and ``1:`` too, whatever YAML would make of them."""
+        """Returns a key as the text that was written, including ``on:`` and ``1:``, which YAML would convert."""
         return node.value if isinstance(node, yaml.ScalarNode) else None
 
     def _mark(self, node: yaml.Node) -> Mark:

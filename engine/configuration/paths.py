@@ -1,7 +1,7 @@
 """One rule for all paths in a configuration: where they are looked for, and how a run records them.
 
-A relative path is looked for beside the file that wrote it, then in the working directory; one from the command line in
-the working directory alone. A run's output goes below the working directory.
+A relative path is looked for beside the file in which it is written, then in the working directory; a path from the
+command line, in the working directory alone. A run's output goes below the working directory.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from firebox.foundation.problems import Mark
 
 
 def places(text: str, mark: Mark | None) -> list[Path]:
-    """Returns where a path that is to be read may lie, in the order in which it is looked for.
+    """Returns the places where a path to be read may lie, in the order of the search.
 
     Args:
-        text: the path as it was written.
-        mark: where it was written.
+        text: path as written.
+        mark: place where it was written.
 
     Raises:
-        ValueError: it names a variable or a user that is not known.
+        ValueError: the path names an unknown variable or user.
     """
     beside = [Path(mark.source).parent] if mark is not None and mark.line is not None else []
     return list(dict.fromkeys(shortest(folder / expanded(text)) for folder in [*beside, Path()]))
 
 
 def located(text: str, mark: Mark | None) -> Path:
-    """Returns the absolute path of what is to be read; below the working directory where it is nowhere yet.
+    """Returns the absolute form of a path to be read; below the working directory if nothing exists there yet.
 
     Raises:
-        ValueError: it names a variable or a user that is not known, or can't be a path.
+        ValueError: the path names an unknown variable or user, or can't be a path.
     """
     found = places(text, mark)
     return next((place for place in found if os.path.lexists(place)), found[-1]).absolute()
 
 
 def located_reference(name: str, mark: Mark | None) -> str:
-    """Returns a component's name with the absolute path of its file; one that names no file as it is.
+    """Returns a component's name with the absolute path of its file; a name without a file is returned unchanged.
 
     Raises:
-        ValueError: there is no such file, or its path can't be expanded.
+        ValueError: the file does not exist, or its path can't be expanded.
     """
     if not names_file(name):
         return name
@@ -64,7 +64,7 @@ def names_file(name: str) -> bool:
 
 
 def path_settings(model: type[BaseModel]) -> list[str]:
-    """Returns the settings of a component that are paths: those annotated FilePath or pathlib's Path, or one of them or
+    """Returns the settings of a component that are paths, annotated as FilePath or pathlib's Path, optionally with
     None."""
     return [name for name, field in model.model_fields.items() if _is_path(field.annotation, field.metadata)]
 
@@ -78,13 +78,13 @@ def _is_path(annotation: Any, metadata: Iterable[Any]) -> bool:
 
 
 def recorded(text: str, path: str | Path, folder: Path) -> str:
-    """Returns a path as a file in ``folder`` writes it, so that it is found again from every working directory.
+    """Returns a path in the form to write into a file in ``folder``, which can be found from every working directory.
 
     Args:
-        text: the path as the configuration wrote it; an absolute one and one from ``~`` or ``$NAME`` stays so.
-        path: what it stood for, absolute.
-        folder: of the file that is written. A relative path is written as seen from there, so that a project that is
-            moved with its runs finds its files again; an absolute one where the two share nothing but the root.
+        text: path as the configuration has it; it is kept if it is absolute or begins with ``~`` or ``$NAME``.
+        path: absolute path that it stands for.
+        folder: folder of the file to be written. A relative path is written relative to it, so that a project that is
+            moved with its runs finds its files again, but absolute if the two share only the root.
     """
     if is_portable(text):
         return text

@@ -1,4 +1,4 @@
-"""From YAML to a typed configuration, with all that is wrong in one report."""
+"""Reads YAML into a typed configuration, and reports all mistakes at once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TOP_LEVEL = (
     "handlers",
 )  # fmt: skip
 PARTS = ("datamodule", "model", "module")
-"""What a configuration file may leave out because the trainer's default configuration has it."""
+"""The parts that a configuration file may leave out, because the trainer's default configuration has them."""
 
 
 Renaming = Callable[[str, str, Mark | None], tuple[str, Mark | None]]
-"""Takes a component's key, its name and where that was written; returns the name to read, and where from."""
+"""A function from a component's key, its name and the name's mark to the name to read and its mark."""
 
 
 def read(
@@ -44,14 +44,14 @@ def read(
     """Reads the configuration of a run.
 
     Args:
-        trainer: the short name of the trainer that asks.
-        default: its default configuration.
-        path: the file that the user named; None: the default.
+        trainer: short name of the trainer.
+        default: file of its default configuration.
+        path: file that the user named; None for the default configuration.
         assignments: ``KEY=VALUE`` from the command line, applied last.
-        renamed: asked for the name of every component before anything is looked for; None if they stay.
+        renamed: function that may rename every component before it is looked for; None to keep all names.
 
     Raises:
-        Refusal: with every problem that was found.
+        Refusal: the configuration has mistakes; the refusal has all of them.
     """
     root = load(path or default)
     filled = _fill(root, load(default)) if path is not None else ()
@@ -66,14 +66,14 @@ def read(
 
 
 def read_recorded(path: Path, renamed: Renaming | None = None) -> Configuration:
-    """Reads the configuration that a run recorded; it names its trainer and leaves nothing out.
+    """Reads the configuration that a run recorded, which names its trainer and is complete.
 
     Args:
-        path: of the file.
-        renamed: as ``read`` takes it.
+        path: path of the file.
+        renamed: as in ``read``.
 
     Raises:
-        Refusal: with every problem that was found.
+        Refusal: the configuration has mistakes; the refusal has all of them.
     """
     root = load(path)
     name = root.value["trainer"].value if root.has("trainer") else None
@@ -83,7 +83,7 @@ def read_recorded(path: Path, renamed: Renaming | None = None) -> Configuration:
 
 
 def _fill(root: Node, default: Node) -> tuple[str, ...]:
-    """Takes the parts that ``root`` leaves out from the trainer's default configuration."""
+    """Adds the parts that ``root`` leaves out from the trainer's default configuration, and returns their keys."""
     filled = []
     for part in PARTS:
         present = root.has(part) or (part == "datamodule" and root.has("datagenerator"))
@@ -95,7 +95,7 @@ def _fill(root: Node, default: Node) -> tuple[str, ...]:
 
 
 class _Reader:
-    """Validates the sections one after another and collects what is wrong in all of them."""
+    """Validates the sections one after another, and collects the mistakes in all of them."""
 
     def __init__(self, root: Node, renamed: Renaming | None) -> None:
         self._root = root
@@ -180,7 +180,7 @@ class _Reader:
         return Data(named, cast(Loading, loading)) if named and loading else None
 
     def _component(self, kind: Kind, default: str | None = None, besides: frozenset[str] = frozenset()) -> Named | None:
-        """A section that names a component; ``besides`` are keys in it that are not the component's own."""
+        """Reads a section that names a component; ``besides`` are keys in it that are not the component's own."""
         node = self._map(kind)
         if node is None:
             return None
@@ -220,7 +220,7 @@ class _Reader:
         return Named(component, values, mark, name, self._paths(model, values, node, key))
 
     def _part(self, part: Part, declared: FieldInfo, section: Node, key: str, field: str) -> Named | None:
-        """A setting that names a component: by its name, or by a map of its name and its own settings."""
+        """Reads a setting that is a component: its name, or a map of its name and its own settings."""
         if field not in section.value and declared.is_required():
             return None  # reported with the section's other settings
         node = section.value.get(field) or Node(declared.default, section.key_mark, section.key_mark)
@@ -239,7 +239,7 @@ class _Reader:
         return self._named(part.kind, name, settings, key, named.mark, frozenset({"name"}), name_key=name_key)
 
     def _paths(self, model: type[pydantic.BaseModel], values: dict[str, Any], node: Node, key: str) -> dict[str, str]:
-        """Makes the paths among a component's parameters absolute; returns them as they were written."""
+        """Makes the paths among a component's parameters absolute, and returns them as they were written."""
         written: dict[str, str] = {}
         for name in path_settings(model):
             if values[name] is None:
@@ -254,7 +254,7 @@ class _Reader:
         return written
 
     def _handlers(self) -> tuple[Named, ...]:
-        """The default handlers, with what the configuration says of them, then its own."""
+        """Reads the handlers: the default ones with the configuration's settings, then the others that it lists."""
         node = self._root.value.get("handlers")
         entries: dict[str, Node] = {}
         if node is not None and node.value is not None:
@@ -282,7 +282,7 @@ class _Reader:
         return tuple(handlers)
 
     def _entry(self, item: Node) -> tuple[str, Node] | None:
-        """One item of the list: ``name``, ``name: {parameters}``, or ``name: false`` to leave a default one out."""
+        """Reads an item: ``name``, ``name: {parameters}``, or ``name: false`` to leave out a default one."""
         if isinstance(item.value, str):
             return item.value, Node({}, item.mark, item.mark)
         if item.is_map and len(item.value) == 1:

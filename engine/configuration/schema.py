@@ -1,4 +1,4 @@
-"""The JSON schema of configuration files, from the signatures that validate them."""
+"""The JSON schema of configuration files, generated from the signatures that validate them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SECTIONS: dict[Kind, str] = {
 
 
 def schema() -> dict[str, Any]:
-    """Returns the schema, draft 2020-12.
+    """Returns the JSON schema, draft 2020-12.
 
-    A component's parameters depend on its name. Where a file extends another one, the name may stand there: a section
-    without a name may hold anything.
+    A component's parameters depend on its name. The name may be in an extended file, so a section without a name may
+    hold anything.
     """
     sections = {kind: _section(kind, description) for kind, description in SECTIONS.items()}
     return {
@@ -59,7 +59,7 @@ def schema() -> dict[str, Any]:
 def properties_of(
     model: type[BaseModel], mode: Literal["validation", "serialization"] = "validation"
 ) -> dict[str, Any]:
-    """Returns the schema of each field of a model: as it may be written, or as it is once it has been read."""
+    """Returns the schema of each field of a model, either as it may be written or as it is after reading."""
     properties = model.model_json_schema(mode=mode).get("properties", {})
     parts = {name: part for name, field in model.model_fields.items() if (part := part_of(field)) is not None}
     return {
@@ -69,12 +69,12 @@ def properties_of(
 
 
 def components(kind: Kind, names: Iterable[str] | None = None) -> list[Component]:
-    """Returns the components of a catalogue, by name; all of them if no names are given."""
+    """Returns the components of a catalogue that have the given names; all of them if no names are given."""
     return [find(kind, name) for name in (sorted(catalogue(kind)) if names is None else names)]
 
 
 def _part(part: Part) -> dict[str, Any]:
-    """A setting that names a component: its name alone, or a map of its name and its own settings."""
+    """Returns the schema of a setting that is a component: its name, or a map of its name and its own settings."""
     known = components(part.kind, part.accepted())
     named = {"anyOf": [*_described(known), REFERENCE]}
     whole = {"type": "object", "properties": {"name": named}, "required": ["name"], "allOf": _settings_of(known, {})}
@@ -92,7 +92,7 @@ def _section(kind: Kind, description: str) -> dict[str, Any]:
 
 
 def _settings_of(known: list[Component], besides: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each name, the settings that may stand beside it."""
+    """Returns, for each name, the schema of the settings that may accompany it."""
     return [
         {
             "if": {"properties": {"name": {"const": component.name}}, "required": ["name"]},
@@ -111,7 +111,7 @@ def _name(kind: Kind) -> dict[str, Any]:
 
 
 def _described(known: list[Component]) -> list[dict[str, Any]]:
-    """Each name with its description."""
+    """Returns the schema of each name, with its description."""
     return [{"const": component.name, "description": component.signature.summary} for component in known]
 
 
@@ -144,7 +144,7 @@ def _parameters(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _untitled(field: Any) -> Any:
-    """pydantic's titles repeat the names."""
+    """Removes pydantic's titles, which repeat the names."""
     if isinstance(field, dict):
         return {key: _untitled(value) for key, value in field.items() if key != "title" or not isinstance(value, str)}
     return [_untitled(value) for value in field] if isinstance(field, list) else field

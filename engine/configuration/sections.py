@@ -1,4 +1,4 @@
-"""The sections of a configuration that belong to the engine itself. Components bring their own parameters."""
+"""The sections of a configuration that belong to the engine. Components have parameters of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from firebox.foundation.paths import FilePath
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, values are not converted."""
+    """A section of the configuration: unknown keys are errors, and values are not converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -39,7 +39,7 @@ class Loading(Section):
     )
 
     def batch_size_of(self, split: str) -> int:
-        """Returns the images in a batch of a split."""
+        """Returns the number of images in a batch of a split."""
         return self.batch_size if split == "train" else self.evaluation_batch_size or 4 * self.batch_size
 
 

@@ -1,4 +1,4 @@
-"""A trainer: a name, a default configuration, and what it accepts. It holds no training logic."""
+"""A trainer: a name, a default configuration, and the models and modules that it accepts; no training logic."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from firebox.foundation.package import shipped
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """What a script in ``trainers/`` declares.
+    """The declaration of a script in ``trainers/``.
 
     Args:
-        name: its short name in the catalogue.
+        name: short name in the catalogue.
         summary: one line on what it trains.
-        configuration: its default configuration, by its path in the package.
-        models: short names of the models it accepts; a model given by import path or file is accepted by its interface.
-        modules: short names of the modules it accepts.
+        configuration: path of its default configuration in the package.
+        models: short names of the accepted models; a model given by import path or file only needs the right interface.
+        modules: short names of the accepted modules.
     """
 
     name: str
@@ -28,5 +28,5 @@ class Trainer:
 
     @property
     def default(self) -> Path:
-        """The default configuration's file, as it is shown."""
+        """The file of the default configuration, in the form for messages."""
         return shipped(self.configuration)

@@ -1,4 +1,4 @@
-"""Turns what pydantic finds into problems with a place, the value given and the value expected."""
+"""Turns pydantic's errors into problems with a place, the value given and the value expected."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def validate(
     """Validates a map of the configuration.
 
     Args:
-        model: what the map may hold.
-        node: the map.
-        key: its dotted key, for messages.
-        problems: takes what is found.
+        model: pydantic model of the map.
+        node: node of the map.
+        key: dotted key of the map, for messages.
+        problems: list to which problems are added.
         ignore: keys of the map that are read elsewhere.
 
     Returns:
-        The validated parameters, or None where something was found.
+        The validated parameters; None if there are problems.
     """
     plain = {name: child.plain() for name, child in node.value.items() if name not in ignore}
     try:
-        # As JSON, because a strict pydantic takes a list for a tuple there; YAML's own types are JSON's.
+        # Validated as JSON, where strict pydantic accepts a list as a tuple; YAML's own types are those of JSON.
         return model.model_validate_json(json.dumps(plain))
     except ValidationError as error:
         details = error.errors(include_url=False)
@@ -67,7 +67,7 @@ def validate(
             place = node.find(*path[:-1])
             problems.append(Problem(dotted, "missing; expected a value", place.key_mark))
         else:
-            # Of a union every member complains; null is the member that nobody means.
+            # Every member of a union reports an error; the one about null is never what the user meant.
             details = [d for d in found if d["type"] != "none_required"] or found
             title = _field_title(model, path)
             expected = title or " or ".join(dict.fromkeys(_expected(d, model, path) for d in details))
@@ -77,7 +77,7 @@ def validate(
 
 
 def _path_in(plain: Any, location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The part of pydantic's location that is a path in the data; the rest names members of unions."""
+    """Returns the part of pydantic's location that is a path in the data; the rest names members of unions."""
     path: list[str | int] = []
     for step in location:
         if isinstance(plain, dict) and isinstance(step, str) and (step in plain or not path):
@@ -101,7 +101,7 @@ def _known_keys(model: type[BaseModel], path: tuple[str | int, ...]) -> set[str]
 
 
 def _field_title(model: type[BaseModel], path: tuple[str | int, ...]) -> str | None:
-    """The title of a field's type says in words what a pattern can't."""
+    """Returns the title of a field's type, which says in words what a pattern can't; None if it has none."""
     field = model.model_fields.get(str(path[0])) if len(path) == 1 else None
     if field is None:
         return None
@@ -133,7 +133,7 @@ def _expected(detail: Any, model: type[BaseModel], path: tuple[str | int, ...]) 
 
 
 def one_of(given: Any, choices: Sequence[str]) -> str:
-    """Returns what was expected where only some values are accepted, with the one that may have been meant."""
+    """Returns the end of a message that lists the accepted values, with the one that was probably meant."""
     *others, last = choices
     listed = f"{', '.join(others)} or {last}" if others else last
     close = suggestion(str(given), choices)

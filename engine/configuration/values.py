@@ -1,4 +1,4 @@
-"""The plain values of a configuration that somebody recorded: nothing that they name is looked for, or imported."""
+"""The plain values of a recorded configuration. Nothing that they name is looked for or imported."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from firebox.engine.configuration.paths import names_file, places
 from firebox.foundation.problems import Mark
 
 LARGEST_SOURCE = 1 << 20
-"""Bytes of a source file up to which it is parsed for what a class says of itself."""
+"""Largest size in bytes of a source file that is parsed for the attributes of a class."""
 
 _Fast: type[Any] = Loader
 if yaml.__with_libyaml__:
-    # Ten times as fast; a thousand runs are listed in a second. Without marks that messages could name.
+    # libyaml is ten times as fast and lists a thousand runs in a second, but gives no marks for messages.
     class _Fast(yaml.CSafeLoader):  # type: ignore[no-redef]
-        """libyaml's loader, with scalars as YAML 1.2 has them."""
+        """libyaml's loader, with the scalars of YAML 1.2."""
 
         yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
         yaml_constructors = Loader.yaml_constructors
 
 
 class Unreadable(ValueError):
-    """A file that is no configuration."""
+    """The file is not a configuration."""
 
 
 def recorded_values(path: Path) -> dict[str, Any]:
     """Reads a configuration that a run or an archive recorded, as plain data.
 
     Args:
-        path: of the file; what it extends is not read, as a recorded configuration extends nothing.
+        path: path of the file; a recorded configuration extends no other.
 
     Raises:
-        Unreadable: it can't be read, is not YAML, no map, or more than a configuration can be.
+        Unreadable: the file can't be read, is not YAML, is not a map, or exceeds the limits of a configuration.
     """
     try:
-        if not path.is_file():  # a pipe would wait for its writer
+        if not path.is_file():  # reading a pipe would wait for its writer
             raise Unreadable(f"{path}: no such file")
         with path.open("rb") as file:
             content = file.read(MAXIMUM_BYTES + 1)
@@ -67,16 +67,16 @@ def recorded_values(path: Path) -> dict[str, Any]:
 
 
 def _refuse_aliases(text: str, path: Path) -> None:
-    """What is written once is read once: aliases of aliases would be more than there is room for."""
+    """Refuses aliases, because nested aliases can expand to more than memory can hold."""
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Fast)):
         raise Unreadable(f"{path}: an alias; a recorded configuration has none")
 
 
 def handlers_of(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the settings of the handlers in recorded values, by name; what is not written like a handler is left out.
+    """Returns the settings of the handlers in recorded values, by name; malformed entries are left out.
 
     Args:
-        values: of the whole configuration.
+        values: values of the whole configuration.
     """
     entries = values.get("handlers")
     found: dict[str, dict[str, Any]] = {}
@@ -91,12 +91,12 @@ def handlers_of(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def said_of(name: str, catalogue: Mapping[str, str], path: Path) -> Mapping[str, Any]:
-    """Returns the attributes that a class gives itself, by parsing its source; nothing where the source does not tell.
+    """Returns the literal attributes of a class, by parsing its source; none if the source does not show them.
 
     Args:
-        name: of the component, as the configuration has it.
-        catalogue: the family's short names.
-        path: of the configuration, beside which a relative file is looked for.
+        name: name of the component, as the configuration has it.
+        catalogue: short names of the family.
+        path: path of the configuration, beside which a relative file is looked for.
     """
     target = Target.parse(catalogue.get(name, name))
     try:
@@ -122,7 +122,7 @@ def _said_of(target: Target) -> Mapping[str, Any]:
 
 
 def recorded_epochs(path: Path) -> int:
-    """Returns the number of epochs that a run's configuration file has; 0 if it can't be read."""
+    """Returns the number of epochs in a run's configuration file; 0 if it can't be read."""
     try:
         training = recorded_values(path).get("training")
     except Unreadable:

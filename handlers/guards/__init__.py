@@ -1,7 +1,7 @@
-"""Guards, which refuse what can't work before the first batch; all of them always run.
+"""Guards: handlers that refuse, before the first batch, what can't work. All of them always run.
 
 Imports handlers, engine, data, models and foundation. Add a guard to the file of its subject, or in a file of its own,
-with a line in the catalogue here: short name -> "module:Class".
+with a line in this catalogue, which maps short names to "module:Class".
 """
 
 CATALOGUE = {

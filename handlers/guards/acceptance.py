@@ -1,4 +1,4 @@
-"""What a trainer accepts."""
+"""Guards for the models and modules that a trainer accepts."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ class Acceptance(Guard):
 
 
 def _accepting(what: Literal["models", "modules"], name: str) -> list[str]:
-    """The trainers that accept a model or module."""
+    """Returns the names of the trainers that accept a model or module."""
     trainers: dict[str, Trainer] = {name: Target.parse(place).load() for name, place in catalogue("trainer").items()}
     return [trainer for trainer, declaration in trainers.items() if name in getattr(declaration, what)]

@@ -1,4 +1,4 @@
-"""Random augmentation that works on the data's images and keeps their shape."""
+"""Guards for random augmentation: it must work on the data's images and keep their shape."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Augmentations(Guard):
 
         for position, entry in enumerate(entries):
             try:
-                # One by one, so that all that is wrong is found.
+                # Augmentations are tried one at a time, so that every mistake is found.
                 one = build_augmentation(data.loading.model_copy(update={"augmentations": [entry]}))
                 if one is not None:
                     one.check(preflight.specification.shape)
@@ -38,7 +38,7 @@ class Augmentations(Guard):
 
 
 def is_augmentation(entry: object) -> bool:
-    """Whether an entry is a name, or a map of one name to parameters."""
+    """Whether an entry is a name, or a map from one name to parameters."""
     if isinstance(entry, dict):
         return len(entry) == 1 and all(value is None or isinstance(value, dict) for value in entry.values())
     return isinstance(entry, str)

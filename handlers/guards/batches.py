@@ -1,4 +1,4 @@
-"""The sizes of the batches that a split makes."""
+"""Guards for the sizes of batches and microbatches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BatchOfOne(Guard):
         from torch.nn.modules.batchnorm import _BatchNorm
 
         data, training = preflight.configuration.data, preflight.configuration.training
-        _ = preflight.epoch_length  # which there is only where there is something to train on
+        _ = preflight.epoch_length  # unavailable if there is nothing to train on
         length, size = preflight.split_lengths["train"], data.loading.batch_size
         normalised = [name for name, part in preflight.run.model.named_modules() if isinstance(part, _BatchNorm)]
         if not normalised:

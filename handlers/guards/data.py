@@ -1,4 +1,4 @@
-"""Data that is there, and has what the run uses."""
+"""Guards for the data: its files exist, and it has the splits that the run uses."""
 
 from __future__ import annotations
 

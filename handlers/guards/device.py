@@ -1,4 +1,4 @@
-"""The device, and what it can do."""
+"""Guards for the device and its capabilities."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Precision(Guard):
             message = f"got bfloat16, which {torch.cuda.get_device_name(torch.device(device))} can't compute in"
             yield preflight.problem(f"{message}; expected float16 or float32", "training", "precision")
         if training.precision == "bfloat16" and device == "cpu" and not preflight.assembled and lacks_bfloat16():
-            # Not a refusal: what was trained so elsewhere can be continued and looked at here.
+            # A warning, not a refusal: a run that was trained this way elsewhere can be continued and evaluated here.
             message = "got bfloat16, for which this processor has no instructions (avx512_bf16, amx_bf16)"
             message += ": it is slower than float32; --set training.precision=float32"
             logger.warning("%s", preflight.problem(message, "training", "precision"))
@@ -86,15 +86,15 @@ def _lacking_compiler(device: str) -> str | None:
 
 
 def lacks_bfloat16(capabilities: Mapping[str, object] | None = None) -> bool:
-    """Whether a processor is known to lack instructions for bfloat16, so that each product takes conversions.
+    """Whether a processor is known to lack instructions for bfloat16, so that each product needs conversions.
 
     Args:
-        capabilities: by name, as ``torch.cpu.get_capabilities`` has them; None for those of this machine.
+        capabilities: capabilities as ``torch.cpu.get_capabilities`` returns them; None for those of this machine.
     """
     if capabilities is None:
         import torch
 
-        # Older releases of torch don't tell.
+        # Older releases of torch don't report capabilities.
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     if capabilities.get("architecture") != "x86_64":
         return False
@@ -112,7 +112,7 @@ def absent(name: str) -> bool:
 
 
 def present() -> list[str]:
-    """Returns the devices of this machine."""
+    """Returns the names of this machine's devices."""
     import torch
 
     devices = ["cpu"]

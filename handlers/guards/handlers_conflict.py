@@ -1,4 +1,4 @@
-"""Handlers that get in each other's way."""
+"""Guards for handlers that conflict with each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model's output ends in, against what the loss takes it for."""
+"""Guards that compare the activation of a model's output with what the loss expects."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class HeadAndLoss(Guard):
 
 
 def activation_key(preflight: Preflight) -> tuple[str, ...]:
-    """Returns the key that says what the model's output ends in; the model's name where there is none."""
+    """Returns the key of the model's output activation; the key of the model's name if it has no such setting."""
     return "model", "output_activation" if "output_activation" in preflight.configuration.model.parameters else "name"
 
 
 def loss_key(preflight: Preflight) -> str | None:
-    """Returns the module's setting that names its loss, None if there is none."""
+    """Returns the module's setting that names its loss; None if it has none."""
     parts = preflight.configuration.module.parts
     return next((key for key, named in parts.items() if named.component.kind == "loss"), None)
 
 
 def another_loss(preflight: Preflight, *takes: OutputKind) -> str:
-    """Returns, as the end of a message, how to take a loss that fits the data, empty if the module accepts none.
+    """Returns the end of a message that says how to choose a loss that fits the data; empty if the module accepts none.
 
     Args:
-        takes: what the loss may take the model's output for.
+        takes: kinds of model output that the loss may expect.
     """
     key = loss_key(preflight)
     declared = preflight.configuration.module.component.signature.parameters.model_fields

@@ -1,4 +1,4 @@
-"""What a module needs of a model."""
+"""Guards for the methods and attributes of a model that a module needs."""
 
 from __future__ import annotations
 

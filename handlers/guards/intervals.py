@@ -1,4 +1,4 @@
-"""How often handlers act, against the length of the run."""
+"""Guards that compare the intervals of handlers with the length of the run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Intervals(Guard):
     """Refuses a handler that would act less than once in the run."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        if preflight.assembled:  # who assembles a run in Python may call a handler by hand
+        if preflight.assembled:  # a run assembled in Python may call a handler by hand
             return
         configuration, total = preflight.configuration, preflight.total_iterations
         for attached in preflight.handlers_of(Handler):
             value = attached.named.parameters.get("every")
             default = attached.named.default("every") if value is not None else None
-            # A default that is longer than a short run is nobody's mistake.
+            # A default interval that is longer than a short run is not the user's mistake.
             if not isinstance(value, str) or value == default:
                 continue
             try:

@@ -1,4 +1,4 @@
-"""The metric that a handler watches: whether it exists, and which way is better."""
+"""Guards for the metric that a handler watches: whether it exists, and whether lower or higher is better."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from firebox.handlers.evaluation import Evaluation
 logger = logging.getLogger("firebox")
 
 BETTER = {"loss": "min", "reconstruction": "min", "psnr": "max", "ssim": "max", "accuracy": "max"}
-"""Which way metrics get better whose name leaves no doubt."""
+"""Whether lower or higher is better, for metrics whose names leave no doubt."""
 
 
 class MonitoredMetric(Guard):
@@ -36,7 +36,7 @@ class MonitoredMetric(Guard):
                 why = f"the module {module} does not produce it; {suggestion(watcher.metric, known)}"
             handler = watcher.handler
             if issubclass(handler.kind, Checkpoint) and watcher.metric == handler.named.default(watcher.key):
-                # Nobody asked for it: without it the newest checkpoints are kept all the same.
+                # The user did not ask for the metric: without it, the newest checkpoints are still kept.
                 if not preflight.assembled:
                     logger.warning("%s: no best checkpoint will be kept: %s", ".".join(handler.path), why)
                 continue
@@ -47,7 +47,7 @@ class MonitorMode(Guard):
     """Refuses to take the worst value of a metric for its best."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        if preflight.assembled:  # who assembles a run in Python may watch what a configuration has no use for
+        if preflight.assembled:  # a run assembled in Python may watch what a configuration would not
             return
         for watcher in watchers(preflight):
             metric, mode = watcher.metric, watcher.handler.named.parameters.get(watcher.mode_key)
@@ -63,10 +63,10 @@ class Watcher:
     """A handler that watches a metric.
 
     Args:
-        handler: that watches.
-        metric: such as ``validation/loss``.
-        key: of the setting that names the metric.
-        mode_key: of the setting that says which way is better.
+        handler: name of the handler.
+        metric: name of the metric, such as ``validation/loss``.
+        key: key of the setting that names the metric.
+        mode_key: key of the setting that says whether lower or higher is better.
     """
 
     handler: Attached
@@ -97,7 +97,7 @@ def metrics(preflight: Preflight) -> list[str]:
 
 
 def _nothing_evaluated(preflight: Preflight, split: str) -> str | None:
-    """Why there are no metrics of a split while the run trains; None: there are."""
+    """Returns why a split has no metrics while the run trains; None if it has some."""
     configuration = preflight.configuration
     data = configuration.data
     if split == "train":

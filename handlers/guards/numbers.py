@@ -1,4 +1,4 @@
-"""Numbers that tensors can hold."""
+"""Guards for numbers that tensors must hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from firebox.engine.configuration import Named
 from firebox.foundation.problems import Problem
 
 LARGEST, SMALLEST = 3.4e38, 1.2e-38
-"""Float32's largest number, and its smallest one of full precision."""
+"""The largest float32, and the smallest one of full precision."""
 
 
 class Float32(Guard):
@@ -35,7 +35,7 @@ class Float32(Guard):
 
 
 def settings(parameters: Mapping[str, object], *path: str) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Yields the keys and the value of every setting, also of the components that settings name."""
+    """Yields the keys and the value of every setting, including those of components that settings name."""
     for key, value in parameters.items():
         if isinstance(value, Named):
             yield from settings(value.parameters, *path, key)
@@ -44,7 +44,7 @@ def settings(parameters: Mapping[str, object], *path: str) -> Iterator[tuple[tup
 
 
 def floats(value: object) -> Iterator[float]:
-    """Yields the floats of nested lists that are not 0."""
+    """Yields the nonzero floats in a value or in nested lists."""
     if isinstance(value, list | tuple):
         for item in value:
             yield from floats(item)

@@ -1,4 +1,4 @@
-"""Where the run's directory goes."""
+"""Guards for the folder that will hold the run's directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from firebox.foundation.problems import Problem, shown
 
 LONGEST_NAME = 255
 LONGEST_BELOW = 200
-"""Characters that the paths below a run's directory may have."""
+"""Number of characters reserved for paths below a run's directory."""
 
 
 class OutputFolder(Guard):
@@ -43,7 +43,7 @@ class OutputFolder(Guard):
 
 
 def _unwritable(path: Path) -> str | None:
-    """Why nothing can be written below a path; None: it can. Looks only: nothing is made."""
+    """Returns why nothing can be written below a path; None if it can be. The check creates nothing."""
     if "\0" in str(path):
         return "embedded null byte"
     try:

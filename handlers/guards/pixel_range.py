@@ -1,4 +1,4 @@
-"""The range of the pixels against the range of the model's output and of the loss's targets."""
+"""Guards that compare the range of the pixels with the range of the model's output and of the loss's targets."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ REACHES = {
     "softmax": ("[0,1], and whose rows sum to 1", ()),
     "log_softmax": ("(-inf,0]", ()),
 }
-"""By activation: the range of its values, and the pixel ranges that it is right for."""
+"""The range of an activation's values and the pixel ranges that it suits, by the activation's name."""
 
 TARGETS: dict[OutputKind | None, tuple[str, ...]] = {"pixel_logits": ("[0,1]",)}
-"""By what a module takes the output for: the pixel ranges it is limited to."""
+"""The pixel ranges to which a module is limited, by the kind of output that it expects."""
 
 FITTING = {"[0,1]": "sigmoid or linear", "[-1,1]": "tanh or linear", "standardised": "linear"}
 

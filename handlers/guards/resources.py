@@ -1,4 +1,4 @@
-"""What a run takes, against what the machine has."""
+"""Guards that compare the resources a run needs with those of the machine."""
 
 from __future__ import annotations
 

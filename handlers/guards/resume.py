@@ -1,4 +1,4 @@
-"""The checkpoint that a run is resumed from, and the learning rate that it goes on with."""
+"""Guards for the checkpoint from which a run is resumed, and for the learning rate with which it continues."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ResumedModel(Guard):
             try:
                 saved = _shapes(checkpoints.load(path, "meta")["model"])
             except (checkpoints.DamagedCheckpoint, KeyError, AttributeError):
-                continue  # an earlier one is used, or the run is refused when it is loaded
+                continue  # an earlier checkpoint is used, or the run is refused when the checkpoint is loaded
             found = _difference(saved, _shapes(preflight.run.model.state_dict()))
             if found is None:
                 return
@@ -62,13 +62,13 @@ class ResumedSchedule(Guard):
 
 
 def _lasting(run: Run, epochs: int) -> Run:
-    """A run as it is, but for the number of its epochs."""
+    """Returns a copy of a run in which only the number of epochs differs."""
     training = run.configuration.training.model_copy(update={"epochs": epochs})
     return replace(run, configuration=replace(run.configuration, training=training))
 
 
 def _compare(name: str, was: Schedule, now: Schedule, before: Run, run: Run, step: int) -> None:
-    """Warns where a schedule has another rate in a run than in the one before, as many updates having been made."""
+    """Warns if a schedule's rate after the given number of updates differs between a run and the earlier one."""
     was.prepare(before)
     now.prepare(run)
     initial = next(iter(run.update.optimizers.values())).defaults["lr"]
@@ -88,7 +88,7 @@ def _compare(name: str, was: Schedule, now: Schedule, before: Run, run: Run, ste
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The shapes of a model's tensors by name; of what is no tensor, its type."""
+    """Returns the shapes of a model's tensors by name, and the types of other values."""
     return {name: tuple(value.shape) if hasattr(value, "shape") else "no tensor" for name, value in state.items()}
 
 

@@ -1,4 +1,4 @@
-"""What takes a part of the run, against the length of the run."""
+"""Guards that compare schedules and warm-ups with the length of the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from firebox.handlers.evaluation import Evaluation
 from firebox.handlers.schedules.schedule import Schedule
 
 MOST_ITERATIONS = 1 << 53
-"""The largest number up to which every integer is a float, too; schedules compute in floats."""
+"""The largest number up to which every integer is exact as a float; schedules compute in floats."""
 
 
 class RunLength(Guard):
@@ -70,6 +70,6 @@ class StoppingInWarmup(Guard):
 
 
 def warmup_key(preflight: Preflight) -> tuple[str, str]:
-    """Returns the key that says how long the module's warm-up is; the module's name where there is none."""
+    """Returns the key of the module's warm-up length; the key of the module's name if it has no such setting."""
     settings = preflight.configuration.module.parameters
     return "module", "warmup_iterations" if "warmup_iterations" in settings else "name"

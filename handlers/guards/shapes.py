@@ -1,4 +1,4 @@
-"""What goes into a model and comes out of it."""
+"""Guards for the shapes of a model's input, output and latent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint saves must come back from it."""
+"""Guards for states: a checkpoint must be able to restore whatever it saves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StoredStates(Guard):
                 yield preflight.problem(_FORGETS, *_place(preflight, ("handlers", name)))
         if _forgets(type(run.module), Module):
             yield preflight.problem(_FORGETS, "module", "name")
-        with suppress(Unavailable):  # a step fills the optimizers; one that fails is reported
+        with suppress(Unavailable):  # a step fills the optimizers' states; a failing step is reported elsewhere
             _ = preflight.costs
         for keys, message in preflight.rehearsal.unstorable().items():
             yield preflight.problem(message, *_place(preflight, keys))
@@ -54,7 +54,7 @@ def _forgets(kind: type, base: type) -> bool:
 
 
 def _place(preflight: Preflight, keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns where the part of a run that has a state is configured."""
+    """Returns the configuration keys of the part of a run that owns a state."""
     section, name = keys[0], keys[-1]
     if section == "handlers":
         configured = preflight.configuration.handlers

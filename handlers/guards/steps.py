@@ -1,4 +1,4 @@
-"""A module's steps and metrics: whether a run can train by them and record them."""
+"""Guards for a module's steps and metrics: a run must be able to train with them and to record them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MonitoredNumber(Guard):
                 yield preflight.problem(message, *watcher.handler.path, watcher.key)
 
     def _value(self, preflight: Preflight, name: str, evaluated: object) -> object:
-        """Returns what a metric makes of an evaluation; None if there is none, or it can't be had of made-up values."""
+        """Returns a metric's value for an evaluation; None if it is missing or can't be computed from fake values."""
         import torch
         from ignite.engine import Engine
 
