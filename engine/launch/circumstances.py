@@ -1,4 +1,4 @@
-"""Whether a run that is resumed runs in what it ran in: its threads, device and versions."""
+"""The circumstances in which a run is resumed, compared with those before: threads, device and versions."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from firebox.foundation.problems import Problem, refuse
 logger = logging.getLogger("firebox")
 
 SHAPING_PACKAGES = ("torch", "torchvision", "kornia", "numpy", "firebox")
-"""Packages of which another version may give other bits."""
+"""Packages whose versions may affect the bits."""
 
 
 def refuse_other_circumstances(directory: RunDirectory, given: Configuration, allowed: Sequence[str]) -> None:
-    """Compares what a run ran in with what it is to run in: threads, device, versions; and the configuration that its
-    newest checkpoint was written under.
+    """Compares threads, device and versions of a run with the present ones, and its configuration with that of its
+    newest checkpoint.
 
     Raises:
-        Refusal: with everything that changes bits or meaning and is not allowed to.
+        Refusal: something differs that changes bits or meaning and is not allowed to differ.
     """
     from firebox.engine.records.checkpoints import valid_manifests
     from firebox.engine.training.environment import circumstances

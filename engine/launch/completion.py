@@ -1,4 +1,4 @@
-"""Whether a run has been trained to its end, and whether there is more of it to train."""
+"""Whether a run has been trained to its end, or is to be trained further."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from firebox.engine.records.run_directory import RunDirectory
 
 
 def completed(directory: RunDirectory, configuration: Configuration) -> bool:
-    """Whether a run has been trained for as many epochs as it is now to be, and what it left is whole.
+    """Whether a run has been trained for as many epochs as are now wanted, and its files are whole.
 
-    One that a handler ended early is not, where its handlers have changed: they decide anew whether it goes on.
+    A run that a handler ended early is not complete if its handlers have changed: they decide anew whether it goes on.
     """
     epochs = recorded_epochs(directory.configuration)
     if directory.status().state != "completed" or configuration.training.epochs > epochs:

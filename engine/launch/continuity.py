@@ -1,4 +1,4 @@
-"""Whether a run that is resumed is still the same run: its configuration, its code, and what it runs in."""
+"""Whether a resumed run is still the same run: its configuration and its code, compared with those given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from firebox.foundation.problems import Problem, Refusal, refuse, setting, shown
 logger = logging.getLogger("firebox")
 
 CHANGEABLE = (*CHANGEABLE_KEYS, "code", "configuration", "threads", "versions")
-"""What ``--allow-change`` takes: the run stays one run whatever they are, though no longer equal to the bit."""
+"""The keys that ``--allow-change`` accepts. If they change, the run stays one run, but no longer equal to the bit."""
 
 SHOWN_DIGITS = 12
 
@@ -31,11 +31,11 @@ class Difference:
     """A key in which a run's configuration differs from the one given.
 
     Args:
-        key: dotted.
+        key: dotted key.
         recorded: the run's value.
-        given: the value given now.
-        allowed: whether the command line lets it change.
-        changeable: whether it can.
+        given: value given now.
+        allowed: whether the command line allows the change.
+        changeable: whether the key can change at all.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Difference:
 
 
 def covered(key: str, keys: Sequence[str]) -> bool:
-    """Whether a dotted key is one of ``keys``, below one of them, or named so in the data's section."""
+    """Whether a dotted key, or its name in the data's section, is one of ``keys`` or below one of them."""
     section, _, name = key.partition(".")
     short = name if section in ("datamodule", "datagenerator") else key
     return any(candidate == k or candidate.startswith(f"{k}.") for k in keys for candidate in (key, short))
@@ -64,10 +64,10 @@ def differences(recorded: Any, given: Any, key: str = "") -> list[tuple[str, Any
 
 
 def differing(directory: RunDirectory, given: Configuration, allowed: Sequence[str]) -> list[Difference]:
-    """Returns the keys in which a run's configuration differs from the one given; imports neither.
+    """Returns the keys in which a run's configuration differs from the one given, without importing what they name.
 
     Raises:
-        Refusal: the run's can't be read.
+        Refusal: the run's configuration can't be read.
     """
     try:
         values = recorded_values(directory.configuration)
@@ -79,7 +79,7 @@ def differing(directory: RunDirectory, given: Configuration, allowed: Sequence[s
 def _compared(
     directory: RunDirectory, values: dict[str, Any], given: Configuration, allowed: Sequence[str]
 ) -> tuple[list[Difference], list[str]]:
-    """The differences, and what is said of those that are none."""
+    """Returns the differences, and messages about paths that only moved."""
     recorded, said = aligned(comparable(values), given, directory.path)
     found = differences(recorded, comparable(plain(given)))
     return [
@@ -92,7 +92,7 @@ def refuse_another_version(directory: RunDirectory, given: Configuration) -> Non
     """Refuses to resume a run under the name of another version.
 
     Raises:
-        Refusal: the configuration given names another one.
+        Refusal: the configuration given names another version.
     """
     try:
         output = recorded_values(directory.configuration).get("output")
@@ -106,15 +106,15 @@ def refuse_another_version(directory: RunDirectory, given: Configuration) -> Non
 
 
 def refuse_differences(directory: RunDirectory, given: Configuration, allowed: Sequence[str]) -> None:
-    """Compares a run's configuration and code with those that it is to go on with; imports neither.
+    """Compares a run's configuration and code with those that it is to continue with, without importing either.
 
     Args:
-        directory: of the run.
-        given: what it is to go on with.
-        allowed: keys in which they may differ.
+        directory: directory of the run.
+        given: configuration to continue with.
+        allowed: keys in which the two may differ.
 
     Raises:
-        Refusal: with everything that differs and may not.
+        Refusal: something differs that may not; the refusal has all differences.
     """
     problems = [
         Problem("", f"--allow-change {key}: can't be changed in a run; expected one of: {', '.join(CHANGEABLE)}")
@@ -129,7 +129,7 @@ def refuse_differences(directory: RunDirectory, given: Configuration, allowed: S
 
 
 def lost_handlers(directory: RunDirectory) -> list[str]:
-    """Returns the assignments that leave out the handlers of a run whose files are gone, which is said."""
+    """Returns the assignments that leave out those handlers of a run whose files are gone, and warns of each."""
     try:
         handlers = handlers_of(recorded_values(directory.configuration))
     except Unreadable:
@@ -144,7 +144,7 @@ def lost_handlers(directory: RunDirectory) -> list[str]:
 
 
 def with_kept_code(refusal: Refusal, directory: RunDirectory) -> Refusal:
-    """Returns a refusal of a run's own configuration that proposes the code it kept, where files of it are gone."""
+    """Returns a refusal of a run's own configuration that also proposes the kept code for files that are gone."""
     try:
         known = read_code(directory.path / CODE)
     except DamagedCode:
@@ -167,7 +167,7 @@ def _with_kept_code(problem: Problem, parts: Mapping[str, PartCode], run: Path) 
 
 
 def _known(directory: RunDirectory) -> tuple[OwnCode | None, dict[str, Any]]:
-    """What a run knows of itself: its code, if that was recorded, and the values of its configuration."""
+    """Returns a run's own code, None if it was not recorded, and the values of its configuration."""
     try:
         known = read_code(directory.path / CODE)
     except DamagedCode as error:

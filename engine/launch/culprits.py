@@ -1,4 +1,4 @@
-"""Who raised an error: which part of a run, and where in the user's own code."""
+"""The origin of an error: the part of the run, and the place in the user's own code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from firebox.foundation.problems import in_one_line
 
 
 def told(error: BaseException, configuration: Configuration) -> str | None:
-    """Returns an error of a user's own code on one line: the part of the run, what it raised, and where.
+    """Describes an error of a user's own code on one line: the part of the run, the exception, and the place.
 
     Returns:
-        The line; None if the error came through none of a user's own code.
+        The line; None if the error passed through none of the user's own code.
     """
     place = own_place(error)
     if place is None:
@@ -23,11 +23,11 @@ def told(error: BaseException, configuration: Configuration) -> str | None:
 
 
 def _part(error: BaseException, configuration: Configuration) -> str | None:
-    """The part whose method the innermost of the user's own code is, or was called by; None if it is none's."""
+    """Returns the part whose method the innermost own code is or was called by; None if there is no such part."""
     found, candidate = None, None
     for frame, _ in frames_of(error):
         if frame.f_code.co_qualname == "Background._work":
-            candidate = None  # what came before only waited for the thread that writes
+            candidate = None  # the frames so far only waited for the writing thread
         candidate = _named(frame.f_locals.get("self"), configuration) or candidate
         if is_own(frame):
             found = candidate

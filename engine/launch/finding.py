@@ -1,4 +1,4 @@
-"""Finds the run to resume: by the directory that was named, or else by what the run is."""
+"""Finds the run to resume: by the directory that was named, or else by its configuration."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Candidate:
 
     @property
     def text(self) -> str:
-        """The line of a message that tells it from the others."""
+        """The line of a message that distinguishes it from the others."""
         status = self.run.status()
         option = f"--resume {shlex.quote(str(self.run.path))}"
         why = self.unreadable or ", ".join(
@@ -62,14 +62,14 @@ class Candidate:
 
 
 def choose(given: Configuration, differing: Callable[[RunDirectory], list[Difference]]) -> RunDirectory | None:
-    """Chooses the run that a configuration is of: an unfinished one before a completed one, then the newest.
+    """Chooses the run of a configuration: an unfinished one before a completed one, then the newest.
 
     Args:
         given: the configuration given.
         differing: compares a run's configuration with it.
 
     Returns:
-        The run. None if there is none because the start of it was killed before it had a directory: it is started anew.
+        The run; None if its start was killed before it had a directory, so that it is to be started anew.
 
     Raises:
         Refusal: no run fits; the message names those that come closest.
@@ -80,7 +80,7 @@ def choose(given: Configuration, differing: Callable[[RunDirectory], list[Differ
     unfinished = [run for run in runs if run.status().state != "completed"]
     completed = [run for run in runs if run not in unfinished]
     candidates = [_compared(run, differing) for run in unfinished]
-    # A run of the very configuration comes before one that differs in what is let change.
+    # A run of exactly this configuration comes before one with allowed differences.
     fitting = sorted((each for each in candidates if each.fits), key=lambda each: len(each.differences) > 0)
     if fitting:
         _say("the newest unfinished run of this configuration", [each.run for each in fitting])
@@ -108,7 +108,7 @@ def runs_in(parent: Path) -> list[RunDirectory]:
 
 
 def _of_version(given: Configuration) -> RunDirectory | None:
-    """The run of the version that the configuration names."""
+    """Returns the run of the version that the configuration names."""
     path = given.directory / str(given.output.version)
     if is_run(path) or never_configured(path):
         _say("the version that the configuration names", [RunDirectory(path)])
@@ -129,7 +129,7 @@ def _compared(run: RunDirectory, differing: Callable[[RunDirectory], list[Differ
 
 
 def _closest(given: Configuration, candidates: list[Candidate]) -> RunDirectory:
-    """The one run that is meant although it differs, which is then refused key by key.
+    """Returns the only run that can be meant although it differs, so that it is refused key by key.
 
     Raises:
         Refusal: there is no such run, or more than one.
@@ -154,12 +154,12 @@ def _closest(given: Configuration, candidates: list[Candidate]) -> RunDirectory:
 
 
 def not_a_run(wanted: str, *, folder: Path, command: Callable[[Path], str]) -> Refusal:
-    """Returns the refusal of what was named as a run's directory and is none, with what to type instead.
+    """Returns the refusal of a path that is not a run's directory, with the command to type instead.
 
     Args:
-        wanted: what was named.
-        folder: where runs of the configuration given are.
-        command: returns the command that continues the newest run of a configuration's file.
+        wanted: path that was named.
+        folder: folder of the runs of the configuration given.
+        command: function that returns the command to continue the newest run of a configuration file.
     """
     try:
         instead = _instead(Path(wanted), folder, command)
@@ -190,7 +190,7 @@ def _instead(path: Path, folder: Path, command: Callable[[Path], str]) -> str:
 
 
 def _archived(card: Path) -> Path | None:
-    """The run that an archive was made of; None if it is not known or gone."""
+    """Returns the run from which an archive was made; None if it is unknown or gone."""
     try:
         source = Path(json.loads(card.read_text(encoding="utf-8"))["run"]["directory"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -199,18 +199,18 @@ def _archived(card: Path) -> Path | None:
 
 
 def _runs_below(folder: Path) -> list[RunDirectory]:
-    """The runs up to a few levels below a folder, unfinished ones first, then the newest."""
+    """Returns the runs up to a few levels below a folder, unfinished ones first, then the newest."""
     found = [path.parent for depth in range(1, DEPTH + 1) for path in folder.glob("*/" * depth + "config.yaml")]
     runs = newest_first(RunDirectory(path) for path in found if is_run(path))
     return sorted(runs, key=lambda run: run.status().state == "completed")
 
 
 def listed(runs: Iterable[RunDirectory], name: str | None = None) -> str:
-    """Returns what to type to continue one of several runs, as the end of a message: the one of a similar name first.
+    """Returns the end of a message that says how to continue one of several runs, that of a similar name first.
 
     Args:
-        runs: the most likely one first.
-        name: the name that was typed; None if it is of no help.
+        runs: runs, the most likely one first.
+        name: name that was typed; None if it is of no help.
     """
     found = list(runs)
     if not found:

@@ -1,4 +1,4 @@
-"""The processes in which nothing is trained: multiprocessing's own, and those that a launcher starts together."""
+"""Processes that must not train: those of multiprocessing, and those that a launcher starts together."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import sys
 from firebox.foundation.problems import Mark, Problem, Refusal
 
 LAUNCHERS = (("WORLD_SIZE", "RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"), ("PMI_SIZE", "PMI_RANK"))
-"""The variables by which torchrun, mpirun and mpiexec tell a process how many there are, and which of them it is."""
+"""The variables by which torchrun, mpirun and mpiexec give a process their number and its own rank."""
 
 
 def refuse_second_import() -> None:
-    """Refuses to train in a process that multiprocessing has begun by importing the user's script once more.
+    """Refuses to train in a process that multiprocessing started by importing the user's script again.
 
     Raises:
-        Refusal: this is one.
+        Refusal: this is such a process.
     """
-    # As multiprocessing itself recognises it.
+    # This is how multiprocessing itself recognises such a process.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         message = (
             "multiprocessing imports this script again in each process that it starts, which would train it again; "
@@ -28,10 +28,10 @@ def refuse_second_import() -> None:
 
 
 def refuse_several() -> None:
-    """Refuses a process that a launcher has started as one of several, each of which would train a run of its own.
+    """Refuses a process that a launcher started as one of several, each of which would train a run of its own.
 
     Raises:
-        Refusal: with the reason in the first of the processes, and without one in the others, so that it is said once.
+        Refusal: this is such a process. Only the first process gives the reason, so that it is shown once.
     """
     launched = _launched()
     if launched is None:
@@ -43,11 +43,11 @@ def refuse_several() -> None:
 
 
 def _launched() -> tuple[str, int, int] | None:
-    """The variable that says that there are several processes, how many, and which of them this is."""
+    """Returns the variable that gives the number of processes, that number, and the rank of this process."""
     for size, rank in LAUNCHERS:
         if _number(size) > 1:
             return size, _number(size), _number(rank)
-    # In a batch script and its children SLURM_NTASKS says how many tasks srun would start, and there is no step.
+    # In a batch script and its children, SLURM_NTASKS is what srun would start, and there is no step.
     task = _number("SLURM_PROCID")
     if "SLURM_STEP_NUM_TASKS" in os.environ:
         size = "SLURM_STEP_NUM_TASKS"
@@ -59,6 +59,6 @@ def _launched() -> tuple[str, int, int] | None:
 
 
 def _number(variable: str) -> int:
-    """A variable's value; 0 if it is not set or no number."""
+    """Returns the integer value of a variable; 0 if it is not set or not a number."""
     text = os.environ.get(variable, "")
     return int(text) if text.isascii() and text.isdigit() else 0

@@ -1,4 +1,4 @@
-"""A configuration whose parts come from the code that its run, or its archive, kept."""
+"""Configurations whose components come from the code that the run or the archive kept."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from firebox.engine.records.run_directory import RunDirectory
 from firebox.foundation.problems import Mark, Problem, Refusal
 
 _UNPACKED: dict[str, TemporaryDirectory[str]] = {}
-"""Folders of this process, by what they hold."""
+"""Temporary folders of this process, by the code that they hold."""
 
 
 def unpacked(code: OwnCode) -> Path:
-    """Writes code into a folder of this process's own, which no other file lies beside, and returns the folder.
+    """Writes code into a folder that belongs to this process alone, and returns the folder.
 
-    What is imported is what was verified: nobody else writes there, and Python's compiled files go there, too.
+    So the code that is imported is the code that was verified: no other process writes there.
     """
     key = hashlib.sha256(json.dumps([code.digests, sorted(code.parts)]).encode()).hexdigest()
     if key not in _UNPACKED:
@@ -32,11 +32,11 @@ def unpacked(code: OwnCode) -> Path:
 
 
 def renaming(code: OwnCode, folder: Path) -> Renaming:
-    """Returns what a configuration's reader asks for the name of a component: that of the code's own parts.
+    """Returns a function for the configuration's reader that renames components to those of kept code.
 
     Args:
-        code: the parts.
-        folder: that the code was unpacked into.
+        code: kept code.
+        folder: folder into which the code was unpacked.
     """
 
     def renamed(key: str, name: str, mark: Mark | None) -> tuple[str, Mark | None]:
@@ -53,13 +53,13 @@ def part_key(key: str) -> str:
 
 
 def read_with_kept_code(directory: RunDirectory) -> tuple[Configuration, OwnCode, Path]:
-    """Reads a run's configuration such that its parts are those that it was trained with, wherever the project is now.
+    """Reads a run's configuration with the components with which it was trained, wherever the project is now.
 
     Returns:
-        The configuration, the run's own code, and the folder that it was unpacked into.
+        The configuration, the run's own code, and the folder into which the code was unpacked.
 
     Raises:
-        Refusal: the code that it kept is damaged, or the configuration can't work.
+        Refusal: the kept code is damaged, or the configuration can't work.
     """
     try:
         known = read_code(directory.path / CODE)
@@ -75,7 +75,7 @@ def read_with_kept_code(directory: RunDirectory) -> tuple[Configuration, OwnCode
 
 
 def moved(configuration: Configuration, old: Path, new: Path) -> Configuration:
-    """Returns a configuration as it is read where the code that was unpacked in one folder lies in another."""
+    """Returns a configuration in which paths to unpacked code lead to the same code in another folder."""
 
     def part(named: Named) -> Named:
         module, attribute = Path(named.component.target.module), named.component.target.attribute

@@ -1,4 +1,4 @@
-"""What is listed of a run: read from its files, whatever is in them, without importing what they name."""
+"""The listing of runs, read from their files without importing what they name, whatever the files contain."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from firebox.engine.records.monitor import best_of, recorded_monitor
 from firebox.engine.records.run_directory import RunDirectory, State, is_run
 
 LAST_LINES = 1 << 16
-"""Bytes at the end of losses.jsonl in which the last lines are looked for."""
+"""Size in bytes of the end of losses.jsonl that is searched for the last lines."""
 LARGEST_RECORD = 1 << 24
-"""Bytes of a JSON file up to which it is read: a resumed run's environment.json grows with each start."""
+"""Largest size in bytes of a JSON file that is read; a resumed run's environment.json grows with each start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A run as it is listed.
+    """A run in the listing.
 
     Args:
-        path: of its directory.
-        state: as its status has it; ``killed`` if that says running and no process has the directory.
+        path: path of its directory.
+        state: state in its status; ``killed`` if the status is running but no process has locked the directory.
         reason: why it is in this state.
-        iteration: the last one that its status or its losses have.
-        epochs: done, of how many; None if unknown.
-        metrics: the latest finite value of each loss and metric, by ``split/name``.
-        best: the monitored metric's name and its best value at a checkpoint that is kept; None if none was measured.
-        changed: when its status last changed, in seconds since 1970.
+        iteration: last iteration in its status or its losses.
+        epochs: number of finished epochs and of all epochs; None if unknown.
+        metrics: latest finite value of each loss and metric, by ``split/name``.
+        best: name of the monitored metric and its best value at a kept checkpoint; None if none was measured.
+        changed: time of the last change of its status, in seconds since 1970.
     """
 
     path: Path
@@ -48,13 +48,13 @@ class Listed:
 
 
 def runs_in(root: Path) -> list[Listed]:
-    """Returns the runs below ``root``, the one whose status changed last at the end."""
+    """Returns the runs below ``root``, ordered by the last change of their status."""
     paths = [path.parent for path in root.glob("*/*/*/status.json") if is_run(path.parent)]
     return sorted(map(listed, paths), key=lambda run: run.changed)
 
 
 def listed(path: Path) -> Listed:
-    """Reads what is listed of a run; what can't be read is unknown."""
+    """Reads a run for the listing; whatever can't be read counts as unknown."""
     directory = RunDirectory(path)
     status = _read_json(path / "status.json")
     reason = status.get("reason")

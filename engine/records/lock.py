@@ -1,4 +1,4 @@
-"""The lock by which one process has a run's directory."""
+"""The lock that gives a run's directory to one process."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from firebox.foundation.problems import Problem, Refusal
 logger = logging.getLogger("firebox")
 
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
-"""How a file system says that it has no locks."""
+"""Error codes of file systems without locks."""
 TRIES, PAUSE = 5, 0.05
-"""Whoever looks whether a lock is held holds it for an instant; seconds between two tries."""
+"""Seconds between two tries, because a process that checks whether a lock is held holds it for an instant."""
 
 
 class Lock:
-    """A lock on a file; it ends with the process that took it, however that ends.
+    """A lock on a file, which ends with the process that took it, however that ends.
 
     It belongs to the open file (``flock``), not to the process: opening and closing the same file elsewhere in the
     process, as a copy of the folder does, leaves it alone. Forks would inherit it and keep it when the process is
     killed, so they close it as they begin.
 
     Args:
-        path: of the file.
+        path: path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,10 +36,10 @@ class Lock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Takes the lock. Where the file system has no locks, a warning is all there is.
+        """Takes the lock. If the file system has no locks, only warns.
 
         Raises:
-            Refusal: another process has it, or the file can't be opened.
+            Refusal: another process has the lock, or the file can't be opened.
         """
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -64,18 +64,18 @@ class Lock:
         _held.add(descriptor)
 
     def follow(self, path: Path) -> None:
-        """Goes on with a file that was renamed; a lock that is held stays so, as it belongs to the open file."""
+        """Follows a renamed file. A lock that is held stays held, because it belongs to the open file."""
         self._path = path
 
     def give_back(self) -> None:
-        """Gives the lock back, where it was taken."""
+        """Releases the lock if it was taken."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor in _held:
             _held.remove(descriptor)
             os.close(descriptor)
 
     def is_held(self) -> bool:
-        """Whether any process has the lock, this one included; True where it can't be known."""
+        """Whether any process, including this one, has the lock; True if unknown."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -114,7 +114,7 @@ def _take(descriptor: int) -> None:
 
 
 def _why(path: Path, error: OSError) -> str:
-    """Says why a lock's file can't be used, and what to do."""
+    """Returns a message that says why a lock's file can't be used, and what to do."""
     if not isinstance(error, PermissionError):
         return f"{path.name}: {error.strerror}"
     try:

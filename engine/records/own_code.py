@@ -1,4 +1,4 @@
-"""A user's own code as a run and an archive keep it: every file that a part is made of, with its SHA-256."""
+"""A user's own code as runs and archives keep it: every file of every component, with its SHA-256."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ CODE, RECORD = "code", "record.json"
 
 
 class DamagedCode(ValueError):
-    """Kept code that is not as it was written."""
+    """The kept code is not as it was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartCode:
-    """The files of one part.
+    """The files of one component.
 
     Args:
-        folder: that they lie in, below the folder of all code.
-        files: their names below that folder; the first one defines the part.
-        attribute: the class or function in the first one.
+        folder: folder in which they lie, below the folder of all code.
+        files: names of the files below that folder; the first one defines the component.
+        attribute: class or function in the first file.
     """
 
     folder: str
@@ -40,7 +40,7 @@ class PartCode:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Where the files are below the folder of all code."""
+        """The paths of the files below the folder of all code."""
         return tuple((PurePosixPath(self.folder) / name).as_posix() for name in self.files)
 
     @property
@@ -51,11 +51,11 @@ class PartCode:
 
 @dataclass(frozen=True, slots=True)
 class OwnCode:
-    """The code of a run's parts, beyond what is installed.
+    """The code of a run's components that is not installed.
 
     Args:
-        parts: by dotted key, those that are a user's own.
-        contents: of the files, by their names below the folder of all code.
+        parts: components of the user's own, by dotted key.
+        contents: contents of the files, by their names below the folder of all code.
     """
 
     parts: Mapping[str, PartCode] = field(default_factory=dict)
@@ -72,11 +72,11 @@ class OwnCode:
         return {name: digests[place] for name, place in zip(part.files, part.names, strict=True)}
 
     def write(self, folder: Path, configuration: Mapping[str, Any] | None = None) -> None:
-        """Writes the files and the record of them.
+        """Writes the files and their record.
 
         Args:
-            folder: that does not exist yet.
-            configuration: plain values that are recorded beside them; None if there are none.
+            folder: folder to create.
+            configuration: plain values of the configuration to record beside them; None to record none.
         """
         folder.mkdir(parents=True)
         for name, content in self.contents.items():
@@ -95,9 +95,9 @@ class OwnCode:
 
 
 def code_of(configuration: Configuration) -> OwnCode:
-    """Collects the user's own files that a configuration's parts are made of, by parsing.
+    """Collects the user's own files that a configuration's components consist of, by parsing.
 
-    They keep their places relative to one another: files of one name in two folders stay two.
+    The files keep their places relative to one another, so that files of one name in two folders stay distinct.
     """
     files = {key: own_files(named.component.target) for key, named in parts_of(configuration)}
     attributes = {key: named.component.target.attribute for key, named in parts_of(configuration)}
@@ -119,18 +119,18 @@ def code_of(configuration: Configuration) -> OwnCode:
 
 
 def _common(files: tuple[Path, ...]) -> Path:
-    """The folder in which files find one another: above the packages that they belong to."""
+    """Returns the folder from which files import one another, above the packages that they belong to."""
     return Path(os.path.commonpath([folders_of(file)[-1] for file in files]))
 
 
 def read_code(folder: Path) -> tuple[OwnCode, dict[str, Any] | None] | None:
-    """Reads what ``OwnCode.write`` wrote; None where there is no record.
+    """Reads the code that ``OwnCode.write`` wrote.
 
     Returns:
-        The code, and the plain values of the configuration that were recorded with it.
+        The code, and the recorded plain values of the configuration; None if there is no record.
 
     Raises:
-        DamagedCode: it is not as it was written.
+        DamagedCode: the code is not as it was written.
     """
     file = folder / RECORD
     if not file.is_file():
@@ -163,13 +163,13 @@ def read_code(folder: Path) -> tuple[OwnCode, dict[str, Any] | None] | None:
 
 
 def keep(code: OwnCode, run: Path, configuration: Mapping[str, Any], iteration: int) -> None:
-    """Keeps a run's code and configuration in its directory; code that was another until now is kept beside it.
+    """Keeps a run's code and configuration in its directory; earlier code that differs is kept beside it.
 
     Args:
-        code: that the run goes on with.
-        run: its directory.
-        configuration: plain values, as its ``config.yaml`` has them.
-        iteration: that the run goes on from.
+        code: code with which the run goes on.
+        run: directory of the run.
+        configuration: plain values, as in the run's ``config.yaml``.
+        iteration: iteration from which the run goes on.
     """
     folder, temporary = run / CODE, run / f".{CODE}.writing"
     try:

@@ -1,6 +1,6 @@
-"""What a checkpoint can hold: values that loading gives back as they were, and that run no code when they are loaded.
+"""The values that a checkpoint can hold: loading restores them unchanged, and runs no code.
 
-One function walks a state, copies it, and knows what is allowed. NumPy's arrays and numbers travel as tensors, under
+One function walks a state, copies it, and checks what is allowed. NumPy's arrays and numbers travel as tensors, under
 a key that says what they were, and come back as NumPy's, dtype included: a run that is resumed computes with the same
 types as one that was never stopped.
 """
@@ -23,7 +23,7 @@ ARRAY, NUMBER = "numpy.array", "numpy.number"
 
 LEAVES: tuple[type, ...] = (type(None), bool, int, float, complex, str, bytes, bytearray)
 LONGEST_INTEGER = 2000
-"""Bits; what reads checkpoints without running code takes integers of up to 255 bytes."""
+"""Largest size of an integer in bits; reading a checkpoint without running code accepts up to 255 bytes."""
 
 _WAYS_OUT = {
     "deque": "list(value)",

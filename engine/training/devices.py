@@ -6,7 +6,7 @@ import torch
 
 
 def choose_device(name: str) -> torch.device:
-    """Returns the device that a configuration names; auto: the first CUDA device, else the CPU."""
+    """Returns the device that a configuration names; ``auto`` is the first CUDA device, else the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device("cuda", 0) if name == "cuda" else torch.device(name)

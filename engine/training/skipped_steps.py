@@ -10,10 +10,10 @@ logger = logging.getLogger("firebox")
 
 
 class SkippedSteps:
-    """Warns of iterations that took no step where the training goes on all the same: at the 1st, 2nd, 4th, 8th ... one.
+    """Warns of iterations that took no step while training goes on: at the 1st, 2nd, 4th, 8th ... such iteration.
 
     Args:
-        losses: subscribed to; after the handlers, one of which may stop the run.
+        losses: record of the losses, subscribed to after the handlers, one of which may stop the run.
     """
 
     def __init__(self, losses: LossRecord) -> None:

@@ -1,8 +1,8 @@
-"""A thread that watches that what must end does.
+"""A thread that watches time limits.
 
-It costs an iteration nothing: it looks from outside. What is overdue it reaches by a signal, as that alone interrupts a
-system call that blocks; the handler raises in the main thread. Where even that is not heard, as by code that never
-returns to the interpreter, it leaves the process.
+It costs an iteration nothing, because it looks from outside. It interrupts what is overdue by a signal, because only
+a signal interrupts a blocking system call; the signal's handler raises in the main thread. If even that has no effect,
+as in code that never returns to the interpreter, the process exits.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from firebox.foundation.exit_codes import FAILED, STOPPED_BY
 from firebox.foundation.problems import Interrupted, TrainingFailure
 
 ALARM = signal.SIGALRM
-"""The signal that this process sends itself."""
+"""The signal that this process sends to itself."""
 STOP_SECONDS = 300.0
-"""From a stop's request until the training has ended and is saved."""
+"""Time limit from a request to stop until training has ended and is saved."""
 STEP_SECONDS = 60.0
-"""What a handler's flush or close may take."""
+"""Time limit of a handler's flush or close."""
 READING_SECONDS = 5.0
-"""From a stop's request until the reading of a batch in this process is given up."""
+"""Time limit from a request to stop until the reading of a batch in this process is given up."""
 UNWINDING_SECONDS = 5.0
-"""From an exception in what is overdue until the process is left without it having been heard."""
+"""Time limit from an exception in overdue code that has no effect until the process exits."""
 LOOK_SECONDS = 5.0
-"""How often the thread looks while nothing is limited; a look costs some ten microseconds."""
+"""Interval at which the thread looks while nothing is limited; a look costs about ten microseconds."""
 POLL_SECONDS = 0.5
 SAME_SECONDS = 0.5
-"""What follows a stop's request so soon is the same one: ``timeout`` signals its child and then the child's group."""
+"""A signal this soon after a request to stop is the same one: ``timeout`` signals its child, then the group."""
 
 READING = ("firebox.data.stream", ("BatchStream.read", "BatchStream.in_order"))
-"""Module and names of the functions that read a batch in this process. Between iterations, so it can be given up."""
+"""Module and names of the functions that read a batch in this process, which can be given up safely."""
 
 
 class Overdue(TrainingFailure):
-    """Something that must end did not."""
+    """A time limit was exceeded."""
 
 
 @dataclass(slots=True)
 class Limit:
-    """How long something may take.
+    """A time limit.
 
     Args:
-        what: is limited, the subject of a sentence.
-        seconds: what it may take.
-        from_stop: counted from a stop's request instead of its beginning.
+        what: what is limited, as the subject of a sentence.
+        seconds: longest duration.
+        from_stop: whether the time counts from a request to stop instead of the beginning.
     """
 
     what: str
@@ -69,7 +69,7 @@ class Limit:
 
 
 class Watch:
-    """The thread, and what it watches. Made, and asked to end, in the main thread."""
+    """The thread and its limits. It is started and ended from the main thread."""
 
     def __init__(self) -> None:
         self._reader, self.wake_up = os.pipe()
@@ -102,11 +102,11 @@ class Watch:
             yield
         finally:
             if outer is not None and outer.exceeded is not None:
-                outer.exceeded = time.monotonic()  # it goes on unwinding from here
+                outer.exceeded = time.monotonic()  # unwinding starts here
             self._limit = outer
 
     def alarmed(self, number: int, frame: FrameType | None) -> None:
-        """Raises in the main thread where it is overdue; only there it is sure what it is at."""
+        """Raises in the main thread if it is overdue; only there is it certain what the thread is doing."""
         reading = _reading(frame)
         if reading is not None and reading is self._reading and self._given_up is not None:
             if self._stop is not None:
@@ -137,7 +137,7 @@ class Watch:
         if self._stop is None:
             self._stop = number, now
         elif insists(number, now - self._stop[1]):
-            # The main thread leaves, too, if it hears of it.
+            # The main thread exits by itself, too, if it receives the signal.
             os._exit(STOPPED_BY[signal.Signals(number)])
 
     def _look_at_reading(self, frame: FrameType | None, now: float) -> None:
@@ -176,7 +176,7 @@ class Watch:
         )
 
     def _leave(self, reason: str) -> None:
-        """Leaves the process. The last words may block as well, so they have a thread of their own."""
+        """Exits the process. The last messages may block as well, so another thread writes them."""
         speaking = threading.Thread(target=self.last_words, args=(reason,), daemon=True)
         speaking.start()
         speaking.join(UNWINDING_SECONDS)
@@ -184,15 +184,15 @@ class Watch:
 
 
 def insists(number: int, seconds: float) -> bool:
-    """Whether a signal says once more, and on its own account, what another asked for ``seconds`` ago.
+    """Whether a signal is a second, separate request to stop, ``seconds`` after the first one.
 
-    A hang-up never does: it comes twice, from the terminal and from its shell, and is nobody's impatience.
+    SIGHUP never is: it arrives twice, from the terminal and from its shell, and expresses nobody's impatience.
     """
     return number != signal.SIGHUP and seconds >= SAME_SECONDS
 
 
 def _reading(frame: FrameType | None) -> FrameType | None:
-    """Returns the frame that reads a batch among those that led to one, if there is one."""
+    """Returns the frame that reads a batch among the callers of a frame; None if there is none."""
     while frame is not None:
         if frame.f_code.co_qualname in READING[1] and frame.f_globals.get("__name__") == READING[0]:
             return frame
@@ -201,7 +201,7 @@ def _reading(frame: FrameType | None) -> FrameType | None:
 
 
 def _place(frame: FrameType | None) -> str:
-    """Returns where a frame is: in the innermost code that is neither Python's nor an installed package's."""
+    """Returns the place of a frame: the innermost code that is neither Python's nor an installed package's."""
     installed = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     innermost = frame
     while frame is not None and frame.f_code.co_filename.startswith((*installed, "<")):
