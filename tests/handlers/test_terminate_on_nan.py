@@ -172,7 +172,7 @@ def test_the_iteration_is_replayed_and_says_what_was_not_finite(tmp_path, capsys
         "    def training_step(self, batch, update):\n"
         "        images = batch.images\n"
         "        zero = (self.model(images) * 0).abs().sum()\n"
-        "        loss = self._mean_loss(self.model(images), images)\n"
+        "        loss = self.loss.mean(self.model(images), images)\n"
         "        update(loss + (zero.sqrt() if update.iteration == 7 else zero))\n"
         "        return {'loss': loss.detach()}\n"
     )

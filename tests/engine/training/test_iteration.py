@@ -19,7 +19,7 @@ class Mixup(Reconstruction):
         if update.iteration >= {first}:
             share = numpy.random.beta(0.4, 0.4) * random.random()
             images = share * images + (1 - share) * images.flip(0)
-        loss = self._mean_loss(self.model(images), images)
+        loss = self.loss.mean(self.model(images), images)
         update(loss)
         return {{"loss": loss.detach()}}
 """

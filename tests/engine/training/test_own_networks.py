@@ -92,7 +92,7 @@ def test_a_replay_and_an_archive_have_the_network(tmp_path):
     assert launch.train(configuration, None, StopRequest()) == launch.COMPLETED
     directory = RunDirectory(configuration.directory / configuration.output.version)
     assert replay(configuration, directory, 13).equal
-    archive = load_archive(archive_run(directory.path, "last"))
+    archive = load_archive(archive_run(directory.path, "last"), trust_code=True)
     state = checkpoints.load(checkpoints.path_of(directory.checkpoints, 18))
     assert differing(archive.module.critic.state_dict(), state["networks"]["critic"]) == []
     assert torch.equal(archive.module.temperature.detach(), state["networks"]["temperature"])

@@ -29,7 +29,7 @@ class Last(Metric):
 
 class Own(Reconstruction):
     def training_step(self, batch, update):
-        loss = self._mean_loss(self.model(batch.images), batch.images)
+        loss = self.loss.mean(self.model(batch.images), batch.images)
         {step}
 
     def evaluation_step(self, batch):
