@@ -35,3 +35,5 @@ from .foundation.problems import Refusal as Refusal
 from .foundation.randomness import mix as mix
 from .foundation.randomness import seed_everything as seed_everything
 from .handlers.schedules.schedule import Schedule as Schedule
+from .modules.metrics import loss_metric as loss_metric
+from .modules.metrics import reconstruction_metrics as reconstruction_metrics

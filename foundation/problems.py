@@ -81,6 +81,12 @@ def suggestion(given: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]}? {listed}" if close else listed
 
 
+def similar(given: str, known: Iterable[str]) -> str:
+    """Returns a question for the closest known name, as the end of a message; an empty text if none is close."""
+    close = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 def setting(key: str, value: str) -> str:
     """Returns the command-line option that sets a value, quoted for a shell, for use in a message."""
     return f"--set {shlex.quote(f'{key}={value}')}"

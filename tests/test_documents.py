@@ -56,7 +56,7 @@ def test_a_typo_in_the_documented_handlers_settings_is_refused_with_its_place(tm
 
 
 def test_the_documented_model_and_data_set_run_from_a_users_folder(tmp_path):
-    model, _, data = blocks("adding_a_model.md", "python")
+    model, _, _, data, _ = blocks("adding_a_model.md", "python")
     (tmp_path / "my_models.py").write_text(model)
     # scikit-learn is no dependency of the project; its digits stand here as random ones.
     stand_in = (
@@ -79,7 +79,7 @@ def test_the_documented_model_and_data_set_run_from_a_users_folder(tmp_path):
 
 
 def test_the_documented_loss_runs_from_a_users_folder(tmp_path):
-    _, loss, _ = blocks("adding_a_model.md", "python")
+    _, loss, *_ = blocks("adding_a_model.md", "python")
     (configuration,) = blocks("adding_a_model.md", "yaml")
     (tmp_path / "my_losses.py").write_text(loss)
     (tmp_path / "my_config.yaml").write_text(configuration)
@@ -93,6 +93,43 @@ def test_the_documented_loss_runs_from_a_users_folder(tmp_path):
     refused = train(tmp_path, "my_config.yaml", *faster)
     assert refused.returncode == 2
     assert "my_config.yaml:4:42  module.loss.epsilom: unknown key; did you mean epsilon?" in refused.stderr
+
+
+def test_the_documented_module_and_schedule_train_beside_an_optimizer_of_torch(tmp_path):
+    _, _, module, _, schedule = blocks("adding_a_model.md", "python")
+    (tmp_path / "my_modules.py").write_text(module)
+    (tmp_path / "my_schedules.py").write_text(schedule)
+    (tmp_path / "my_config.yaml").write_text(
+        "trainer: cae_baseline\n"
+        "datamodule: {name: fashion_mini, batch_size: 1800}\n"
+        "model: {name: cae_baseline, channels: [4]}\n"
+        "module: {name: my_modules.py:Denoising, noise: 0.2}\n"
+        "optimizer: {name: torch.optim:RMSprop, lr: 0.001}\n"
+        "scheduler: {name: my_schedules.py:Exponential, final_share: 0.1}\n"
+        "training: {epochs: 1}\n"
+    )
+    done = train(tmp_path, "my_config.yaml")
+    assert done.returncode == 0, done.stderr
+    (newest,) = (tmp_path / done.stdout.splitlines()[-1] / "checkpoints").iterdir()
+    import torch
+
+    state = torch.load(newest / "state.pt", weights_only=True)
+    assert rates(state) == [pytest.approx(0.001 * 0.1 ** (2 / 3))]
+
+
+def rates(state):
+    """The learning rates anywhere in a checkpoint."""
+    if isinstance(state, dict):
+        own = [state["lr"]] if isinstance(state.get("lr"), float) else []
+        return own + [rate for value in state.values() for rate in rates(value)]
+    return [rate for value in state for rate in rates(value)] if isinstance(state, list) else []
+
+
+@pytest.mark.parametrize("document", ["adding_a_model.md", "writing_a_handler.md", "writing_a_guard.md"])
+def test_what_the_documents_show_imports_nothing_of_firebox_but_the_public_face(document):
+    assert "from firebox import" in (ROOT / "docs" / document).read_text()
+    for code in blocks(document, "python"):
+        assert not re.search(r"(from|import) firebox\.", code)
 
 
 @pytest.mark.parametrize(

@@ -85,20 +85,26 @@ class Preflight:
         if configuration.scheduler is not None:
             parts.append((("scheduler",), configuration.scheduler))
         found = []
+        from firebox.engine.training.families import require_family
+
         for path, named in parts:
             try:
                 kind = named.component.target.load()
+                if isinstance(kind, type):
+                    require_family(named.component.kind, kind)
             except Exception as error:
                 self._unusable(path, named, error)
                 continue
-            if isinstance(kind, type) and issubclass(kind, Handler):
+            if isinstance(kind, type):
                 found.append(Attached(path, named, kind))
         return found
 
     def built(self, attached: Attached) -> Handler | None:
         """Returns a handler constructed outside any run; None if that fails, which is recorded as a failure."""
+        from firebox.engine.training.families import made
+
         try:
-            handler: Handler = attached.named.build()
+            handler: Handler = made(attached.named)
         except Exception as error:
             self._unusable(attached.path, attached.named, error)
             return None
@@ -114,7 +120,10 @@ class Preflight:
         """The datamodule or datagenerator; constructing one reads nothing."""
         if self._run is not None:
             return self._run.data
-        data: DataModule = self._asked(self.configuration.data.kind, "construct", self.configuration.data.named.build)
+        from firebox.engine.training.families import made
+
+        named = self.configuration.data.named
+        data: DataModule = self._asked(self.configuration.data.kind, "construct", lambda: made(named))
         return data
 
     @cached_property

@@ -14,10 +14,14 @@ from types import ModuleType
 from firebox.engine.components.siblings import RESERVED, folders_of, located, own_imports, reached
 from firebox.foundation import own_modules
 from firebox.foundation.package import ROOMS
-from firebox.foundation.problems import in_one_line
+from firebox.foundation.problems import in_one_line, similar
 
 _NAMES: dict[Path, str] = {}
 """The loaded module of each file."""
+
+
+_NOT_PUBLIC = re.compile(r"(?:cannot import name '|No firebox attribute )(\w+)(?:' from 'firebox' |$)")
+"""What Python and lazy_loader say of a name that the public face lacks."""
 
 
 class CannotLoad(ValueError):
@@ -147,6 +151,10 @@ def _told(error: BaseException, file: Path | None) -> str:
     absent = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
     renamed = absent.partition(".")[0] in ROOMS
     hint = "; everything of Firebox is imported from firebox, such as: from firebox import Handler" if renamed else ""
+    asked = _NOT_PUBLIC.search(str(error)) if isinstance(error, ImportError | AttributeError) else None
+    if asked:
+        hint = similar(asked[1], getattr(sys.modules.get("firebox"), "__all__", ()))
+        hint = hint or "; firebox/__init__.pyi lists what there is"
     return f"{at[-1]}{in_one_line(error)}{hint}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,6 +21,7 @@ from firebox.engine.components.constructors import NotTold, Taken, attributes, o
 from firebox.engine.components.docstrings import described, summary
 from firebox.engine.components.source import Source
 from firebox.engine.components.targets import Target
+from firebox.foundation.problems import similar
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def read_signature(target: Target) -> Signature:
     if source is None:
         raise LookupError(f"no such module: {target.module}")
     if source.lacks(target.attribute) and source.lookup(target.attribute) is None:
-        raise LookupError(f"{target.module} has no {target.attribute}")
+        raise _lacking(target, source.names())
     try:
         definition = source.lookup(target.attribute)
         if definition is None:
@@ -73,6 +74,10 @@ def parameters_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
         return create_model(name, __config__=settings, **fields)
 
 
+def _lacking(target: Target, names: Iterable[str]) -> LookupError:
+    return LookupError(f"{target.module} has no {target.attribute}{similar(target.attribute, names)}")
+
+
 def _signature(target: Target, text: str, taken: Taken, own: Mapping[str, Any]) -> Signature:
     return Signature(summary(text), taken.injected, parameters_model(target.attribute, dict(taken.fields)), own)
 
@@ -82,7 +87,7 @@ def _imported_signature(target: Target) -> Signature:
     try:
         component = target.load()
     except AttributeError:
-        raise LookupError(f"{target.module} has no {target.attribute}") from None
+        raise _lacking(target, dir(target.load_module())) from None
     text = inspect.getdoc(component) or ""
     own = _plain_attributes(component) if inspect.isclass(component) else {}
     return _signature(target, text, _inspected(component, described(text)), own)

@@ -90,6 +90,10 @@ class Source:
             definition = _parsed(self.module, self.path.with_suffix(".pyi"), self._folders).lookup(name)
         return definition
 
+    def names(self) -> tuple[str, ...]:
+        """Returns the names that the module defines or imports, as far as its source tells."""
+        return (*self._definitions, *self._imports)
+
     def lacks(self, name: str) -> bool:
         """Whether the module can't have the name: it is not defined, and could not be defined in any other way."""
         words = {node.id for statement in self._body for node in ast.walk(statement) if isinstance(node, ast.Name)}

@@ -14,6 +14,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from firebox.engine.components.targets import source_of
 from firebox.foundation.paths import PathSetting, expanded, is_portable, shortest
 from firebox.foundation.problems import Mark
 
@@ -56,6 +57,28 @@ def located_reference(name: str, mark: Mark | None) -> str:
     if file is None:
         raise ValueError(f"no such file: {' or '.join(map(str, found))}")
     return f"{file.resolve()}:{attribute}"
+
+
+def file_instead(name: str, mark: Mark | None) -> str:
+    """Returns the path to give for ``module:Class`` that is a file beside the configuration, as the end of a message.
+
+    A module is looked for in the working directory and among what is installed, wherever the configuration lies.
+
+    Returns:
+        An empty text if no such file is there, or if it is where the module was found.
+    """
+    module, _, attribute = name.rpartition(":")
+    if names_file(name) or not all(step.isidentifier() for step in module.split(".")):
+        return ""
+    path = f"{module.replace('.', '/')}.py"
+    try:
+        file = next((place for place in places(path, mark) if place.is_file()), None)
+        found = source_of(module)
+    except (OSError, ValueError):  # what is too long for a path, or a name that stands for no module
+        return ""
+    if file is None or (found is not None and found.resolve() == file.resolve()):
+        return ""
+    return f"; a file beside the configuration is named by its path: {path}:{attribute}"
 
 
 def names_file(name: str) -> bool:

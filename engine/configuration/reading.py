@@ -16,7 +16,7 @@ from firebox.engine.configuration.configuration import Configuration, Data, Name
 from firebox.engine.configuration.handler_list import APPENDED
 from firebox.engine.configuration.layers import load, set_value
 from firebox.engine.configuration.nodes import Node
-from firebox.engine.configuration.paths import located, located_reference, path_settings
+from firebox.engine.configuration.paths import file_instead, located, located_reference, path_settings
 from firebox.engine.configuration.sections import Loading, Output, Seed, Training
 from firebox.engine.configuration.validation import one_of, validate
 from firebox.foundation.paths import expanded
@@ -205,7 +205,8 @@ class _Reader:
             component = find(kind, located_reference(name, mark))
         except (ValueError, OSError) as error:
             unknown = isinstance(error, UnknownComponent)
-            self._problem(name_key, str(error) if unknown else f"got {shown(name)}: {in_one_line(error)}", mark)
+            text = str(error) if unknown else f"got {shown(name)}: {in_one_line(error)}"
+            self._problem(name_key, text + file_instead(name, mark), mark)
             return None
         model = component.signature.parameters
         parts = {

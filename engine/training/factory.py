@@ -23,6 +23,7 @@ from firebox.engine.configuration.sections import Loading
 from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.dormant_compiler import keep_compiler_dormant
+from firebox.engine.training.families import made
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import DTYPES, EvaluationIteration, TrainingIteration
 from firebox.engine.training.losses import LossRecord
@@ -109,10 +110,10 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
 
 
 def construct(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
-    """Constructs a component; an error in its constructor is refused with the place that names it."""
+    """Constructs a component; what is no such component, or fails in its constructor, is refused with its place."""
     parts = {name: construct(part, f"{key}.{name}") for name, part in named.parts.items()}
     try:
-        return named.build(*injected, **injected_by_name, **parts)
+        return made(named, *injected, **injected_by_name, **parts)
     except Exception as error:
         raise Refusal([Problem(key, in_one_line(error), named.mark)]) from error
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from firebox.engine.components.catalogue import UnknownComponent, find
+from firebox.engine.components.loading import CannotLoad, load_file
 
 
 def written(folder, text):
@@ -337,3 +338,29 @@ def test_a_name_that_a_module_lacks_is_refused_without_importing_it(tmp_path):
         find("model", "firebox.models.cae_baseline:CAEBaselin")
     with pytest.raises(UnknownComponent, match=r"has no B"):
         found(tmp_path, "raise RuntimeError('imported')\nclass A: ...\n", "B")
+
+
+def test_a_name_close_to_one_that_a_module_has_is_asked_about(tmp_path):
+    with pytest.raises(UnknownComponent, match=r"has no Halvng; did you mean Halving\?$"):
+        found(tmp_path, "class Halving: ...\nclass Other: ...\n", "Halvng")
+    with pytest.raises(UnknownComponent, match=r"torch\.optim has no RMSpropp; did you mean RMSprop\?$"):
+        find("optimizer", "torch.optim:RMSpropp")
+    with pytest.raises(UnknownComponent, match=r"has no Nothing$"):
+        found(tmp_path, "class Halving: ...\n", "Nothing")
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("from firebox import Handlr\n", "; did you mean Handler?"),
+        ("import firebox\nbase = firebox.Handlr\n", "; did you mean Handler?"),
+        ("from firebox import Qwxyz\n", "; firebox/__init__.pyi lists what there is"),
+        ("from json import Handlr\n", ""),
+    ],
+)
+def test_a_name_that_the_public_face_lacks_is_refused_with_the_closest_it_has(tmp_path, source, hint):
+    (tmp_path / "asks.py").write_text(f"{source}class A: ...\n")
+    with pytest.raises(CannotLoad) as caught:
+        load_file(tmp_path / "asks.py")
+    assert ("did you mean" in str(caught.value) or "lists what" in str(caught.value)) == bool(hint)
+    assert str(caught.value).endswith(hint)

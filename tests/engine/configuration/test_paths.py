@@ -199,3 +199,22 @@ def test_a_resolved_configuration_that_is_printed_is_valid_where_it_is_printed(p
     (project / "printed.yaml").write_text(write(plain(configuration, project)))
     assert "root: base/images" in (project / "printed.yaml").read_text()
     assert plain(configured(project / "printed.yaml")) == plain(configuration)
+
+
+def test_a_file_that_is_named_as_a_module_from_elsewhere_is_refused_with_its_path(tmp_path, monkeypatch):
+    folder, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    (folder / "parts").mkdir(parents=True)
+    elsewhere.mkdir()
+    (folder / "parts/nets.py").write_text("class Net: ...\n")
+    (folder / "x.yaml").write_text("model: {name: 'parts.nets:Net'}\n")
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(Refusal) as caught:
+        read(TRAINER.name, TRAINER.default, folder / "x.yaml")
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        '"parts.nets:Net": no such module: parts.nets; '
+        "a file beside the configuration is named by its path: parts/nets.py:Net"
+    )
+    (folder / "parts/nets.py").unlink()
+    with pytest.raises(Refusal, match=r"no such module: parts\.nets$"):
+        read(TRAINER.name, TRAINER.default, folder / "x.yaml")
