@@ -104,11 +104,11 @@ def shown(log):
 def _everything_logged(caplog):
     caplog.set_level("DEBUG", "firebox")
     logger = logging.getLogger("firebox")
-    before = list(logger.handlers)
+    before = list(logger.handlers), logger.propagate
     yield
-    for handler in [handler for handler in logger.handlers if handler not in before]:
-        logger.removeHandler(handler)
+    for handler in set(logger.handlers) - set(before[0]):
         handler.close()
+    logger.handlers[:], logger.propagate = before
 
 
 @pytest.mark.parametrize("where", PLACES)

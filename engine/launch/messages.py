@@ -90,7 +90,8 @@ def failed(error: BaseException, configuration: Configuration, estimated_memory:
     else:
         reason = in_one_line(error)
         logger.error("nothing of yours is in what led to this: it may be a fault of Firebox's", exc_info=error)
-    logger.debug("the training failed", exc_info=error)
+    if error.__cause__ is not None or not isinstance(error, TrainingFailure | DataError):
+        logger.debug("the training failed", exc_info=error)
     logger.error("%s", reason)
     return printable(reason.splitlines()[0]) if reason else type(error).__name__
 

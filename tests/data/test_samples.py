@@ -56,7 +56,7 @@ def trained_on(folder, sample, source=ITEMS):
         (f"{IMAGE}[:, :4], 0", ITEMS, "its images have shape (1, 4, 8), expected (1, 8, 8), as specification says"),
         (f"{IMAGE}, 2", ITEMS, "it has the label 2, expected 0 to 1: its specification has 2 classes"),
         (f"{IMAGE}, -1", ITEMS, "it has the label -1, expected 0 to 1"),
-        ("{}['lost']", ITEMS, "sample 0: KeyError: 'lost'"),
+        ("{}['lost']", ITEMS, "the data set Samples: sample 0: KeyError: 'lost'"),
         (
             "None",
             "ResidentImages(torch.zeros(90, 1, 8, 8, dtype=torch.uint8), torch.arange(90) // 45 * 3)",

@@ -14,11 +14,13 @@ logger = logging.getLogger("firebox")
 
 @pytest.fixture(autouse=True)
 def as_before():
-    before = list(logger.handlers), logger.level, logger.propagate, list(console._lost)
+    level = logger.level
+    before = list(logger.handlers), logger.propagate, list(console._lost)
     yield
     for handler in set(logger.handlers) - set(before[0]):
         handler.close()
-    logger.handlers[:], logger.level, logger.propagate, console._lost[:] = before
+    logger.handlers[:], logger.propagate, console._lost[:] = before
+    logger.setLevel(level)
 
 
 def test_log_txt_says_what_the_console_lost_before_and_after_it_was_opened(tmp_path):

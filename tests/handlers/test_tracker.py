@@ -3,13 +3,14 @@
 import importlib.util
 
 import pytest
+from ignite.engine import Events
 
 from firebox.engine.launch import launch
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from firebox.handlers.tracker import PACKAGES, Tracker
-from tests.handlers.runs import configured, rows_of, tensorboard_of, trained
+from tests.handlers.runs import begun, configured, ended, rows_of, tensorboard_of, trained
 
 
 def tracked(folder, **settings):
@@ -72,3 +73,22 @@ def test_a_tracker_that_can_not_be_started_is_switched_off_and_the_run_goes_on(t
     assert "Not a directory" in said
     assert said.endswith("it is switched off, the training goes on")
     assert "Traceback" not in caplog.text
+
+
+def test_a_tracker_that_fails_while_training_is_switched_off_and_the_run_goes_on(tmp_path, caplog):
+    caplog.set_level("INFO", "firebox")
+    run = begun(tracked(tmp_path))
+    sent = []
+
+    def fail(engine):
+        sent.append(engine.state.iteration)
+        raise ConnectionError("the network is gone")
+
+    run.background.drain()
+    run.handlers["tracker"]._sources["train"].add_event_handler(Events.ITERATION_COMPLETED, fail)
+    ended(run)
+
+    assert (run.iteration, sent) == (18, [6])
+    assert len(rows_of(run)) == 18 + 2 + 1
+    (said,) = [text for text in caplog.messages if text.startswith("handlers.tracker: ")]
+    assert "ConnectionError: the network is gone" in said
