@@ -38,7 +38,7 @@ def choose_placement(
     if samples == "changing":
         return "stream", "they may be drawn anew each epoch"
     if samples == "resident" and device.type == "cpu":
-        return "memory", "where they are"
+        return "memory", "the data set holds them there already"
     if samples == "fixed" and workers:
         return "stream", f"for {workers} workers"
     size = all_bytes()

@@ -283,14 +283,7 @@ class Preflight:
         configuration = self.configuration
         if section == "handlers":
             return next((handler for handler in configuration.handlers if handler.written == name), None)
-        sections: dict[str, Named | None] = {
-            configuration.data.kind: configuration.data.named,
-            "model": configuration.model,
-            "module": configuration.module,
-            "optimizer": configuration.optimizer,
-            "scheduler": configuration.scheduler,
-        }
-        named = sections.get(section)
+        named = configuration.components.get(section)
         return None if named is None else named.parts.get(name, named)
 
     def _not_rehearsed(self, what: str, error: BaseException) -> None:

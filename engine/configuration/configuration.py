@@ -103,6 +103,18 @@ class Configuration:
         return node.mark
 
     @property
+    def components(self) -> dict[str, Named]:
+        """The components by the section that names them, without the handlers."""
+        named = {
+            self.data.kind: self.data.named,
+            "model": self.model,
+            "module": self.module,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+        }
+        return {section: component for section, component in named.items() if component is not None}
+
+    @property
     def output_root(self) -> Path:
         """The folder that holds all runs."""
         return Path(expanded(self.output.root))

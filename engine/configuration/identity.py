@@ -19,15 +19,8 @@ CHANGEABLE = ("training.epochs", "training.device", "scheduler", "handlers", "wo
 
 def parts_of(configuration: Configuration) -> Iterator[tuple[str, Named]]:
     """Yields the components of a configuration with their dotted keys; a handler's has the name of its class."""
-    sections: dict[str, Named | None] = {
-        configuration.data.kind: configuration.data.named,
-        "model": configuration.model,
-        "module": configuration.module,
-        "optimizer": configuration.optimizer,
-        "scheduler": configuration.scheduler,
-        **{f"handlers.{named.component.short_name}": named for named in configuration.handlers},
-    }
-    waiting = [(key, named) for key, named in sections.items() if named is not None]
+    handlers = {f"handlers.{named.component.short_name}": named for named in configuration.handlers}
+    waiting = list((configuration.components | handlers).items())
     while waiting:
         key, named = waiting.pop(0)
         yield key, named

@@ -129,7 +129,7 @@ def test_auto_holds_samples_that_stay_the_same_and_fit(monkeypatch, fixed, worke
 
 
 def test_auto_leaves_images_in_memory_where_they_are():
-    assert (stream().placement, stream().why) == ("memory", "where they are")
+    assert (stream().placement, stream().why) == ("memory", "the data set holds them there already")
     asked = stream(placement="stream")
     assert (asked.placement, asked.why) == ("stream", "as configured")
 
