@@ -167,7 +167,7 @@ class _InSharedMemory(Dataset[Any]):
             images, labels = self._source.gather(indices, seed=self._seed, epoch=epoch)
         except DataError as error:
             return _Unread(str(error))
-        except (Exception, SystemExit) as error:  # of a source of the user's own
+        except BaseException as error:  # of a source of the user's own
             place = own_place(error)
             at = "" if place is None else f" ({place})"
             return _Unread(f"a worker that reads the data: {in_one_line(error)}{at}")

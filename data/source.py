@@ -9,8 +9,8 @@ import torch
 from firebox.data.data_error import DataError
 from firebox.data.examples import integers
 from firebox.data.samples import faults_of_labels
-from firebox.foundation.places import own_place
-from firebox.foundation.problems import TrainingFailure, in_one_line, shown
+from firebox.foundation.places import from_keyboard, own_place
+from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line, shown
 from firebox.foundation.randomness import mix, seed_sample
 
 TOGETHER = 256
@@ -129,9 +129,11 @@ class DatasetImages:
             seed_sample(mix(seed, "sample", epoch, index))
             try:
                 samples.append(self._dataset[index])
-            except (DataError, TrainingFailure):
+            except (DataError, TrainingFailure, Interrupted):
                 raise
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if from_keyboard(error):
+                    raise
                 raise DataError(self._told(f"sample {index}", error)) from error
         try:
             if isinstance(samples[0], torch.Tensor):

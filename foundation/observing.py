@@ -7,14 +7,13 @@ Code that takes a function to call it later (an engine, the dispatcher, the writ
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from firebox.foundation.places import own_place
-from firebox.foundation.problems import TrainingFailure, in_one_line
+from firebox.foundation.places import from_keyboard, own_place
+from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line
 
 logger = logging.getLogger("firebox")
 
@@ -63,10 +62,7 @@ class Observer:
     def _is_its_own(self, error: BaseException) -> bool:
         if isinstance(error, TrainingFailure) or any(error is other for other in self._not_its_own):
             return False
-        if isinstance(error, KeyboardInterrupt):
-            # Once the run handles the signal itself, a KeyboardInterrupt does not come from a keyboard.
-            return signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-        return isinstance(error, Exception | SystemExit)
+        return not isinstance(error, Interrupted) and not from_keyboard(error)
 
     def _fail(self, error: BaseException) -> None:
         if not self.off:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
 from types import FrameType
+
+from firebox.foundation.problems import Problem, Refusal, in_one_line
+
+logger = logging.getLogger("firebox")
 
 
 def frames_of(error: BaseException) -> Iterator[tuple[FrameType, int]]:
@@ -14,6 +20,14 @@ def frames_of(error: BaseException) -> Iterator[tuple[FrameType, int]]:
     while entry is not None:
         yield entry.tb_frame, entry.tb_lineno
         entry = entry.tb_next
+
+
+def origin(error: BaseException) -> BaseException:
+    """Returns the error that an error was made of on its way: Python turns a StopIteration that leaves a generator
+    into a RuntimeError, which passed through none of the user's own code."""
+    if own_place(error) is None and isinstance(error.__cause__, StopIteration):
+        return error.__cause__
+    return error
 
 
 def own_place(error: BaseException) -> str | None:
@@ -27,6 +41,24 @@ def is_own(frame: FrameType) -> bool:
     if str(frame.f_globals.get("__name__")).partition(".")[0] == "firebox":
         return False
     return not frame.f_code.co_filename.startswith((*_installed(), "<"))
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """Returns an error that a user's own code raised before the training as a refusal in one line.
+
+    Raises:
+        BaseException: the error itself, if it came through none of a user's own code, or from the keyboard.
+    """
+    logger.debug("a user's own code fails", exc_info=error)
+    place = own_place(error := origin(error))
+    if place is None or from_keyboard(error):
+        raise error
+    return Refusal([Problem("", f"{place}: {in_one_line(error)}")])
+
+
+def from_keyboard(error: BaseException) -> bool:
+    """Whether an error is the user's Ctrl-C. Once a run handles the signal itself, a KeyboardInterrupt is not."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @cache

@@ -18,6 +18,7 @@ from firebox.engine.archives.verification import EXPERIMENTS
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
 from firebox.foundation.files import write_whole
+from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Problem, Refusal
 
 if TYPE_CHECKING:
@@ -117,12 +118,15 @@ class Experiment:
         try:
             archive = load_archive(options.archive, options.root, trust_code=options.trust_code)
             self._refuse_unfit(archive)
+            from firebox.engine.archives.measurement import evaluation_split
+
+            findings = self.look(Subject(archive, evaluation_split(archive.run), options.count))
         except Refusal as refusal:
             console.problems(refusal)
             return REFUSED
-        from firebox.engine.archives.measurement import evaluation_split
-
-        findings = self.look(Subject(archive, evaluation_split(archive.run), options.count))
+        except BaseException as error:
+            console.problems(refusal_of(error))
+            return REFUSED
         for table in findings.tables:
             console.tabulate(table)
         try:

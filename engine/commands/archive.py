@@ -8,6 +8,7 @@ from pathlib import Path
 
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
+from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Refusal
 
 
@@ -29,6 +30,9 @@ def run(options: argparse.Namespace) -> int:
         path = archive_run(options.run, options.checkpoint)
     except Refusal as refusal:
         console.problems(refusal)
+        return REFUSED
+    except BaseException as error:
+        console.problems(refusal_of(error))
         return REFUSED
     sys.stdout.write(f"{path}\n")
     return COMPLETED

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
+from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Problem, Refusal
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ def run(options: argparse.Namespace) -> int:
         return _replay(options.run, options.iteration, dump=options.dump)
     except Refusal as refusal:
         console.refused(refusal)
-    except (Exception, SystemExit) as error:
-        from firebox.engine.launch.messages import refusal_of
-
+    except BaseException as error:
         console.refused(refusal_of(error))
     return REFUSED
 

@@ -75,7 +75,9 @@ def load_installed(name: str) -> ModuleType:
         return importlib.import_module(name)
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise CannotLoad(_told(error, None)) from error
 
 

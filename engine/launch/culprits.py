@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FrameType
 from typing import Any
 
 from firebox.engine.configuration import Configuration
@@ -30,8 +31,15 @@ def _part(error: BaseException, configuration: Configuration) -> str | None:
             candidate = None  # the frames so far only waited for the writing thread
         candidate = _named(frame.f_locals.get("self"), configuration) or candidate
         if is_own(frame):
-            found = candidate
+            found = candidate = _surrounding(frame, configuration) or candidate
     return found
+
+
+def _surrounding(frame: FrameType, configuration: Configuration) -> str | None:
+    """The handler in whose method a function without ``self`` stands, such as a lambda that it registered."""
+    name, _, inner = frame.f_code.co_qualname.partition(".")
+    kind = frame.f_globals.get(name) if inner else None
+    return next((f"handlers.{n.written}" for n in configuration.handlers if n.component.target.load() is kind), None)
 
 
 def _named(owner: Any, configuration: Configuration) -> str | None:

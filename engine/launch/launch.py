@@ -24,6 +24,7 @@ from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
+from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Interrupted, Refusal
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("firebox")
 
-RAISED = (Exception, SystemExit, KeyboardInterrupt)
-"""What a user's own code may raise. Its interrupts come from no keyboard: the signal is taken over."""
 END_SECONDS = 900.0
 """What all of the end may take together."""
 STATES: dict[int, State] = {COMPLETED: "completed", FAILED: "failed"}
@@ -77,8 +76,8 @@ def launch(request: Request) -> int:
             assert stop.requested
             messages.stopped_while_starting(str(error))
             return stop.exit_code
-        except RAISED as error:
-            console.refused(messages.refusal_of(error))
+        except BaseException as error:
+            console.refused(refusal_of(error))
             return REFUSED
 
 
@@ -162,12 +161,12 @@ def train(
         code, reason = COMPLETED, run.finished or f"trained for {configuration.training.epochs} epochs"
         if stop.requested:
             code, reason = stop.exit_code, stopped(stop)
-    except (*RAISED, Interrupted) as error:
+    except BaseException as error:  # libraries raise some that are no Exception, such as a panic of one written in Rust
         code, reason = outcome(error, run, estimated_memory)
     with stop.limit("the end of the run", END_SECONDS):
         try:
             close(run)
-        except RAISED as error:
+        except BaseException as error:
             code, reason = outcome(error, run, estimated_memory)
         try:
             run.directory.write_status(STATES.get(code, "interrupted"), run.iteration, reason)

@@ -15,10 +15,8 @@ from firebox.engine.configuration import Configuration
 from firebox.engine.launch import culprits
 from firebox.engine.records.run_directory import RunDirectory, State
 from firebox.foundation.console import results, size
-from firebox.foundation.places import own_place
+from firebox.foundation.places import origin
 from firebox.foundation.problems import (
-    Problem,
-    Refusal,
     TrainingFailure,
     in_one_line,
     printable,
@@ -75,6 +73,7 @@ def failed(error: BaseException, configuration: Configuration, estimated_memory:
         configuration: the run's configuration.
         estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
     """
+    error = origin(error)
     own = culprits.told(error, configuration)
     if _is_out_of_memory(error):
         batch = f"{configuration.data.kind}.batch_size {configuration.data.loading.batch_size}"
@@ -94,19 +93,6 @@ def failed(error: BaseException, configuration: Configuration, estimated_memory:
         logger.debug("the training failed", exc_info=error)
     logger.error("%s", reason)
     return printable(reason.splitlines()[0]) if reason else type(error).__name__
-
-
-def refusal_of(error: BaseException) -> Refusal:
-    """Returns an error that a user's own code raised before the training as a refusal in one line.
-
-    Raises:
-        BaseException: the error itself, if it came through none of a user's own code.
-    """
-    logger.debug("a user's own code fails", exc_info=error)
-    place = own_place(error)
-    if place is None:
-        raise error
-    return Refusal([Problem("", f"{place}: {in_one_line(error)}")])
 
 
 def stopped_while_starting(reason: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ignite.distributed as idist
@@ -33,6 +33,7 @@ from firebox.engine.training.quiet_engine import QuietEngine
 from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.update import Update
+from firebox.engine.training.watch import Overdue
 from firebox.foundation.background import Background
 from firebox.foundation.observing import Observer, Observers
 from firebox.foundation.problems import Problem, Refusal, in_one_line
@@ -79,8 +80,9 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     trainer = QuietEngine(training_iteration)
     preparation = Preparation(specification, device, channels_last=channels_last)
     evaluator = QuietEngine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=configuration.seed))
-    for name, metric in module.metrics(device).items():
-        metric.attach(evaluator, name)
+    with blamed(configuration.module, "module"):
+        for name, metric in module.metrics(device).items():
+            metric.attach(evaluator, name)
     epoch_length = len(streams["train"])
     handlers = build_handlers(configuration)
     trainer.load_state_dict({"iteration": 0, "epoch_length": epoch_length, "max_epochs": training.epochs})
@@ -112,10 +114,20 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
 def construct(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
     """Constructs a component; what is no such component, or fails in its constructor, is refused with its place."""
     parts = {name: construct(part, f"{key}.{name}") for name, part in named.parts.items()}
-    try:
+    with blamed(named, key):
         return made(named, *injected, **injected_by_name, **parts)
-    except Exception as error:
-        raise Refusal([Problem(key, in_one_line(error), named.mark)]) from error
+
+
+@contextmanager
+def blamed(named: Named, key: str) -> Iterator[None]:
+    """Refuses what a component raises in the block, with the place that names the component."""
+    try:
+        yield
+    except (Refusal, Overdue):
+        raise
+    except (Exception, SystemExit) as error:
+        message = str(error) if isinstance(error, DataError) else in_one_line(error)
+        raise Refusal([Problem(key, message, named.mark)]) from error
 
 
 def build_streams(
@@ -138,7 +150,8 @@ def build_stream(
 ) -> BatchStream:
     """Reads a split and makes the stream of its batches."""
     loading, training = configuration.data.loading, split == "train"
-    source = data.read(split)
+    with blamed(configuration.data.named, configuration.data.kind):
+        source = data.read(split)
     if isinstance(source, DatasetImages):
         source.classes = len(data.specification.classes)
     return BatchStream(
@@ -183,7 +196,8 @@ def build_update(configuration: Configuration, module: Module, device: torch.dev
     """Makes an optimizer for each part of the module that has one of its own."""
     keep_compiler_dormant()
     training = configuration.training
-    parameters = module.parameters()
+    with blamed(configuration.module, "module"):
+        parameters = module.parameters()
     if not all(parameters.values()):
         message = "nothing to train: no parameter of it requires a gradient; expected one that is not frozen"
         raise Refusal([Problem("model", message, configuration.model.mark)])
@@ -241,9 +255,6 @@ def attach_handlers(run: Run) -> None:
     parts = handler_parts(run.configuration)
     for name, handler in run.handlers.items():
         key, part = parts[name]
-        try:
-            with run.observers[name].acting() if name in run.observers else nullcontext():
-                handler.attach(run)
-        except Exception as error:
-            raise Refusal([Problem(key, in_one_line(error), part.mark)]) from error
+        with blamed(part, key), run.observers[name].acting() if name in run.observers else nullcontext():
+            handler.attach(run)
     run.dispatcher.attach(run.trainer)

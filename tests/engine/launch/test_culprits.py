@@ -1,6 +1,7 @@
 """What a user's own code raises, at any stage, is one line that names the part and the place."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,9 @@ from PIL import Image
 from firebox.engine.configuration import read
 from firebox.engine.launch import launch
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
+from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 from tests.exactness import LONGEST, SCRIPT
 from tests.handlers.runs import configured
@@ -185,6 +188,98 @@ def test_a_huge_image_is_named_with_the_limit_and_a_way_out(tmp_path, caplog, mo
 
     assert f"image_folder: {images}/20.png is too large: Pillow refuses images of more than 2,000 pixels" in reason
     assert reason.endswith("scale the file down, or move it out of the folder")
+
+
+HANDLER = """
+from firebox import Handler, Phase
+
+class Panic(BaseException):
+    pass
+
+class Own(Handler):
+    phase = Phase.LOG
+
+    def attach(self, run):
+        run.every("2 iterations", self.act, self.phase)
+        run.losses.subscribe(lambda rows: {subscribed})
+
+    def act(self):
+        {acting}
+"""
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"acting": "raise Panic('attempt to add with overflow')"}, "Panic: attempt to add with overflow ({file}:15)"),
+        ({"acting": "next(iter(()))"}, "StopIteration ({file}:15)"),
+        ({"subscribed": "1 / 0"}, "ZeroDivisionError: division by zero ({file}:12)"),
+    ],
+)
+def test_a_handler_is_named_whatever_it_raises_and_wherever_it_is_called_from(tmp_path, caplog, parts, said):
+    file = tmp_path / "own.py"
+    file.write_text(HANDLER.format(**{"acting": "pass", "subscribed": "None", **parts}))
+    configuration = configured(tmp_path, {"loss_log": {}, f"{file}:Own": {}})
+
+    assert failed(configuration, caplog) == f"handlers.{file}:Own: {said.format(file=file)}"
+
+
+MISTAKEN = """
+from firebox import DataModule, ImageSpecification
+from firebox.modules.reconstruction import Reconstruction
+
+class Module(Reconstruction):
+    def {method}(self, *arguments):
+        raise {error}("a mistake")
+
+class Data(DataModule):
+    specification = ImageSpecification((1, 8, 8))
+    split_lengths = {{"train": 90}}
+
+    def read(self, split):
+        raise {error}("a mistake")
+"""
+
+
+@pytest.mark.parametrize("error", ["ValueError", "SystemExit"])
+@pytest.mark.parametrize("part", ["parameters", "metrics", "read"])
+def test_what_a_part_raises_while_a_run_is_assembled_is_refused_where_the_part_is_named(tmp_path, part, error):
+    file = tmp_path / "own.py"
+    file.write_text(MISTAKEN.format(error=error, method=part if part != "read" else "summary"))
+    sections, key = {"module": {"name": f"{file}:Module"}}, "module"
+    if part == "read":
+        sections, key = {"datagenerator": None, "datamodule": {"name": f"{file}:Data", "batch_size": 10}}, "datamodule"
+    configuration = configured(tmp_path, {}, **sections)
+    with pytest.raises(Refusal) as refused:
+        build(configuration)
+    (problem,) = refused.value.problems
+
+    assert problem.key == key
+    assert problem.message == ("a mistake" if error == "ValueError" else f"{error}: a mistake")
+    assert problem.mark is not None
+
+
+def test_code_that_fails_while_its_run_is_archived_is_refused_in_one_line(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import os\nfrom firebox import DataModule, ImageSpecification, ResidentImages\nimport torch\n\n"
+        "class Own(DataModule):\n    specification = ImageSpecification((1, 8, 8))\n"
+        "    split_lengths = {'train': 20, 'validation': 10}\n\n    def read(self, split):\n"
+        "        if 'GONE' in os.environ:\n            raise RuntimeError('the share is not mounted')\n"
+        "        return ResidentImages(torch.zeros(self.split_lengths[split], 1, 8, 8, dtype=torch.uint8), None)\n"
+    )
+    data = {"name": f"{file}:Own", "batch_size": 10}
+    handlers = {"checkpoint": {}, "evaluation": {}}
+    configuration = configured(tmp_path, handlers, datagenerator=None, datamodule=data)
+    assert launch.train(configuration, None, StopRequest()) == 0
+    run = configuration.directory / "run"
+    options = ["-m", "firebox", "archive", str(run), "--checkpoint", "last"]
+    done = script(*options, env={**os.environ, "GONE": "1"})
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("RuntimeError: the share is not mounted")
+    assert "Traceback" not in done.stderr
+    assert script(*options).returncode == 0
 
 
 def script(*arguments, **options):
