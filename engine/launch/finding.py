@@ -13,7 +13,7 @@ from pathlib import Path
 from firebox.engine.configuration import Configuration
 from firebox.engine.launch.continuity import Difference
 from firebox.engine.records.claiming import copies, killed_while_claiming, never_configured
-from firebox.engine.records.run_directory import RunDirectory, is_run, newest_first
+from firebox.engine.records.run_directory import RunDirectory, distinct, is_run, newest_first
 from firebox.foundation.problems import Problem, Refusal, shown
 
 logger = logging.getLogger("firebox")
@@ -98,7 +98,7 @@ def choose(given: Configuration, differing: Callable[[RunDirectory], list[Differ
 
 def runs_in(parent: Path) -> list[RunDirectory]:
     """Returns the runs in a folder, the newest first, without those that are copies of others."""
-    found = [entry for entry in (parent.iterdir() if parent.is_dir() else ()) if is_run(entry)]
+    found = distinct(entry for entry in (parent.iterdir() if parent.is_dir() else ()) if is_run(entry))
     copied = copies(found)
     for copy, original in copied.items():
         logger.info(
@@ -201,7 +201,7 @@ def _archived(card: Path) -> Path | None:
 def _runs_below(folder: Path) -> list[RunDirectory]:
     """Returns the runs up to a few levels below a folder, unfinished ones first, then the newest."""
     found = [path.parent for depth in range(1, DEPTH + 1) for path in folder.glob("*/" * depth + "config.yaml")]
-    runs = newest_first(RunDirectory(path) for path in found if is_run(path))
+    runs = newest_first(RunDirectory(path) for path in distinct(filter(is_run, found)))
     return sorted(runs, key=lambda run: run.status().state == "completed")
 
 

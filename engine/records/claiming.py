@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.identity import comparable
-from firebox.engine.records.run_directory import STARTING, RunDirectory, is_run
+from firebox.engine.records.run_directory import STARTING, RunDirectory, distinct, is_run
 from firebox.foundation.files import sync_folder, write_whole
 from firebox.foundation.problems import Problem, Refusal
 
@@ -145,7 +145,7 @@ def claim_of(path: Path) -> Claim | None:
 def copies(runs: Iterable[Path]) -> dict[Path, Path]:
     """Returns those of a folder's runs that are copies of another, each with the one that it is a copy of."""
     same: dict[str, list[tuple[bool, bool, Path]]] = {}
-    for path in sorted(runs):
+    for path in sorted(distinct(runs)):
         recorded = claim_of(path)
         if recorded is not None:
             rank = (recorded.name == path.resolve().name, recorded.inode == path.stat().st_ino, path)

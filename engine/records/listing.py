@@ -14,7 +14,7 @@ from firebox.data.datamodule import Split
 from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.records.checkpoints import Manifest, valid_manifests
 from firebox.engine.records.monitor import best_of, recorded_monitor
-from firebox.engine.records.run_directory import RunDirectory, State, is_run
+from firebox.engine.records.run_directory import RunDirectory, State, distinct, is_run
 
 LAST_LINES = 1 << 16
 """Size in bytes of the end of losses.jsonl that is searched for the last lines."""
@@ -49,7 +49,7 @@ class Listed:
 
 def runs_in(root: Path) -> list[Listed]:
     """Returns the runs below ``root``, ordered by the last change of their status."""
-    paths = [path.parent for path in root.glob("*/*/*/status.json") if is_run(path.parent)]
+    paths = distinct(path.parent for path in root.glob("*/*/*/status.json") if is_run(path.parent))
     return sorted(map(listed, paths), key=lambda run: run.changed)
 
 

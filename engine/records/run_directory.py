@@ -147,6 +147,14 @@ def is_run(path: Path) -> bool:
     return all(os.path.isfile(path / name) for name in ("config.yaml", "status.json"))  # noqa: PTH113
 
 
+def distinct(runs: Iterable[Path]) -> list[Path]:
+    """Returns folders without the links to others of them, such as a ``latest`` that somebody keeps beside the runs."""
+    found: dict[Path, Path] = {}
+    for path in sorted(runs, key=Path.is_symlink):
+        found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     """Returns the dict that a JSON file holds; an empty one if it can't be read or holds something else."""
     try:

@@ -14,7 +14,8 @@ from firebox.engine.configuration.identity import digest_of
 from firebox.engine.launch import finding, launch
 from firebox.engine.launch.continuity import CHANGEABLE
 from firebox.engine.launch.launch import Request, configure
-from firebox.engine.records.claiming import claim, claim_of
+from firebox.engine.records import listing
+from firebox.engine.records.claiming import claim, claim_of, renew
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
 from firebox.foundation.problems import Refusal
@@ -167,6 +168,26 @@ def test_a_copy_is_taken_for_newer_where_no_record_tells_it(project):
     for path in (original, copy):
         (path / "claim.json").unlink()
     assert found(project) == copy
+
+
+def test_a_link_to_a_run_beside_it_is_no_other_run(project, messages):
+    original = run(project)
+    link = original.with_name("latest")
+    link.symlink_to(original.name)
+    assert found(project) == original
+    assert "copy" not in said(messages)
+    assert [listed.path for listed in listing.runs_in(original.parents[2])] == [original]
+
+    before = claim_of(original)
+    renew(RunDirectory(original))
+    assert claim_of(original) == before
+
+
+def test_a_link_to_a_run_elsewhere_is_the_run(project, tmp_path):
+    original = run(project)
+    original.rename(tmp_path / "elsewhere")
+    original.symlink_to(tmp_path / "elsewhere")
+    assert found(project) == original
 
 
 def test_a_run_that_was_renamed_or_moved_resumes_when_it_is_named_and_where_it_is(project, tmp_path):
