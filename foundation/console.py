@@ -76,6 +76,7 @@ class _LogFile(logging.FileHandler):
 def outlive() -> None:
     """Makes sure that printing never stops the run, whatever happens to the console."""
     streams.outlive(_lost.append)
+    results.quiet = False  # whatever an earlier command in the process was told
 
 
 def start(*, quiet: bool) -> None:
