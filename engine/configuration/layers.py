@@ -100,6 +100,9 @@ def set_value(root: Node, assignment: str) -> None:
     if key == APPENDED:
         handler_list.append(root, value)
         return
+    if key == "extends":
+        message = "is what one file says of another; expected the configuration itself as CONFIG, or extends in a file"
+        raise Refusal([Problem(key, message, mark)])
     steps = handler_list.steps(root, key, mark)
     node = root
     for position in range(len(steps)):

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import pydantic
 from pydantic.fields import FieldInfo
 
-from firebox.engine.components.catalogue import Kind, UnknownComponent, default_handlers, find
+from firebox.engine.components.catalogue import Kind, UnknownComponent, catalogue, default_handlers, find
 from firebox.engine.components.part import Part, part_of
 from firebox.engine.components.signatures import parameters_model
 from firebox.engine.configuration.configuration import Configuration, Data, Named
@@ -273,9 +273,13 @@ class _Reader:
         handlers = []
         default_entries = {name: Node({}, Mark("")) for name in default_handlers()}
         for name, parameters in {**default_entries, **entries}.items():
-            if parameters.value is False:
-                continue
             key = f"handlers.{name}"
+            if parameters.value is False:
+                # One from a file that is gone is left out, too; a short name that there is not is a mistyped one.
+                if ":" not in name and name not in catalogue("handler"):
+                    message = f"unknown handler {shown(name)}; {suggestion(name, catalogue('handler'))}"
+                    self._problem(key, message, parameters.key_mark)
+                continue
             mark = parameters.key_mark if name in entries else None
             named = self._named("handler", name, parameters, key, mark, frozenset(), name_key=key)
             if named is not None:

@@ -105,6 +105,28 @@ def test_problems_of_all_assignments_come_together(tmp_path):
     assert len(found) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "assignments", "place"),
+    [("handlers:\n  - checkpont: false\n", (), "x.yaml:2:5"), ("", ("handlers.checkpont=false",), "--set")],
+)
+def test_a_mistyped_handler_is_not_left_out_silently(tmp_path, text, assignments, place):
+    (line,) = problems(tmp_path, text, *assignments)
+    assert line.startswith(place)
+    assert 'handlers.checkpont: unknown handler "checkpont"; did you mean checkpoint?' in line
+
+
+def test_a_handler_that_is_none_of_the_defaults_and_one_whose_file_is_gone_may_be_left_out(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("handlers:\n  - ema: false\n  - gone.py:Own: false\n")
+    assert "ema" not in [named.name for named in read(TRAINER.name, TRAINER.default, path).handlers]
+
+
+def test_a_file_to_extend_is_not_set_on_the_command_line(tmp_path):
+    (line,) = problems(tmp_path, "", "extends=base/image.yaml")
+    assert "did you mean extends" not in line
+    assert "expected the configuration itself as CONFIG, or extends in a file" in line
+
+
 def test_what_a_file_leaves_out_comes_from_the_default(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("seed: 3\n")
