@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from types import FrameType
 
+from firebox.foundation.copies import known_as
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
 logger = logging.getLogger("firebox")
@@ -32,7 +33,7 @@ def origin(error: BaseException) -> BaseException:
 
 def own_place(error: BaseException) -> str | None:
     """Returns ``file:line`` of the user's own code; None if the error passed through none of it."""
-    places = [f"{frame.f_code.co_filename}:{line}" for frame, line in frames_of(error) if is_own(frame)]
+    places = [f"{known_as(frame.f_code.co_filename)}:{line}" for frame, line in frames_of(error) if is_own(frame)]
     return places[-1] if places else None
 
 

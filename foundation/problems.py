@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from firebox.foundation.copies import known_as
+
 LONGEST_ERROR = 1500
 """Number of characters shown of an error that other code raised."""
 
@@ -26,7 +28,7 @@ class Mark:
     column: int | None = None
 
     def __str__(self) -> str:
-        return self.source if self.line is None else f"{self.source}:{self.line}:{self.column}"
+        return self.source if self.line is None else f"{known_as(self.source)}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from firebox.engine.components.targets import Target
 from firebox.engine.configuration.reading import Renaming
 from firebox.engine.records.kept_code import part_key, renaming, unpacked
 from firebox.engine.records.own_code import CODE, RECORD, DamagedCode, OwnCode, read_code
+from firebox.foundation.copies import copied
 from firebox.foundation.problems import Mark, Problem, Refusal, shown
 
 
@@ -43,7 +44,9 @@ def trusted(path: Path, card: Mapping[str, Any]) -> Renaming:
     code = OwnCode() if known is None else known[0]
     if any(card["files"].get(f"{CODE}/{name}", {}).get("sha256") != sha for name, sha in code.digests.items()):
         raise _refusal(f"{path / CODE}: its files are not the card's")
-    own = renaming(code, unpacked(code))
+    folder = unpacked(code)
+    copied(path, folder)
+    own = renaming(code, folder)
 
     def renamed(key: str, name: str, mark: Mark | None) -> tuple[str, Mark | None]:
         found = own(key, name, mark)

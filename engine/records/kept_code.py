@@ -13,6 +13,7 @@ from firebox.engine.configuration import Configuration, Named, read_recorded
 from firebox.engine.configuration.reading import Renaming
 from firebox.engine.records.own_code import CODE, DamagedCode, OwnCode, code_of, read_code
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.foundation.copies import copied
 from firebox.foundation.problems import Mark, Problem, Refusal
 
 _UNPACKED: dict[str, TemporaryDirectory[str]] = {}
@@ -71,6 +72,8 @@ def read_with_kept_code(directory: RunDirectory) -> tuple[Configuration, OwnCode
         raise Refusal([Problem("", f"{message}that the configuration names")]) from None
     code = code_of(read_recorded(directory.configuration)) if known is None else known[0]
     folder = unpacked(code)
+    if known is not None:
+        copied(directory.path, folder)
     return read_recorded(directory.configuration, renaming(code, folder)), code, folder
 
 
