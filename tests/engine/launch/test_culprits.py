@@ -259,18 +259,25 @@ def test_what_a_part_raises_while_a_run_is_assembled_is_refused_where_the_part_i
     assert problem.mark is not None
 
 
-def test_code_that_fails_while_its_run_is_archived_is_refused_in_one_line(tmp_path):
+ARCHIVED = """
+import os
+from firebox.modules.reconstruction import Reconstruction
+
+class Own(Reconstruction):
+    def {method}(self, *arguments):
+        if "GONE" in os.environ:
+            raise RuntimeError("the share is not mounted")
+        return super().{method}(*arguments)
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "place"), [("evaluation_step", "code/own.py:8: "), ("metrics", "config.yaml:1:1  module: ")]
+)
+def test_code_that_fails_while_its_run_is_archived_is_refused_in_one_line(tmp_path, method, place):
     file = tmp_path / "own.py"
-    file.write_text(
-        "import os\nfrom firebox import DataModule, ImageSpecification, ResidentImages\nimport torch\n\n"
-        "class Own(DataModule):\n    specification = ImageSpecification((1, 8, 8))\n"
-        "    split_lengths = {'train': 20, 'validation': 10}\n\n    def read(self, split):\n"
-        "        if 'GONE' in os.environ:\n            raise RuntimeError('the share is not mounted')\n"
-        "        return ResidentImages(torch.zeros(self.split_lengths[split], 1, 8, 8, dtype=torch.uint8), None)\n"
-    )
-    data = {"name": f"{file}:Own", "batch_size": 10}
-    handlers = {"checkpoint": {}, "evaluation": {}}
-    configuration = configured(tmp_path, handlers, datagenerator=None, datamodule=data)
+    file.write_text(ARCHIVED.format(method=method))
+    configuration = configured(tmp_path, {"checkpoint": {}, "evaluation": {}}, module={"name": f"{file}:Own"})
     assert launch.train(configuration, None, StopRequest()) == 0
     run = configuration.directory / "run"
     options = ["-m", "firebox", "archive", str(run), "--checkpoint", "last"]
@@ -278,7 +285,7 @@ def test_code_that_fails_while_its_run_is_archived_is_refused_in_one_line(tmp_pa
 
     assert done.returncode == 2
     # Not by the name of the copy that the code is run from, which is gone by then.
-    assert done.stderr.splitlines()[-1] == f"{run / 'code' / 'own.py'}:11: RuntimeError: the share is not mounted"
+    assert done.stderr.splitlines()[-1] == f"{run}/{place}RuntimeError: the share is not mounted"
     assert "Traceback" not in done.stderr
     assert script(*options).returncode == 0
 
