@@ -162,6 +162,8 @@ def started(folder, *command, method="fork", guard=GUARD):
             stderr=log,
             start_new_session=True,
             env=environment,
+            # A hang-up may be ignored where the tests are run, as under nohup.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
 
 

@@ -79,10 +79,11 @@ def test_a_failure_that_is_to_stop_the_training_stops_it():
 
 
 def test_an_interrupt_is_an_observers_own_where_a_run_has_taken_over_the_signal():
-    with pytest.raises(KeyboardInterrupt):
-        Observer("handlers.mine").call(fail, KeyboardInterrupt())
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        with pytest.raises(KeyboardInterrupt):
+            Observer("handlers.mine").call(fail, KeyboardInterrupt())
+        signal.signal(signal.SIGINT, lambda *_: None)
         assert Observer("handlers.mine").call(fail, KeyboardInterrupt()) is None
     finally:
         signal.signal(signal.SIGINT, before)
