@@ -122,6 +122,8 @@ class ReadAhead:
             # No cause to raise from: torch's frames would keep the iterator, and so its workers.
             if not str(error).startswith(("DataLoader timed out", "DataLoader worker")):
                 raise
+        except (EOFError, ConnectionError, FileNotFoundError):
+            pass  # A worker died while it handed over the batch's memory; its end shows a moment later.
         return None
 
     def close(self) -> None:

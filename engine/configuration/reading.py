@@ -29,7 +29,6 @@ TOP_LEVEL = (
 PARTS = ("datamodule", "model", "module")
 """The parts that a configuration file may leave out, because the trainer's default configuration has them."""
 
-
 Renaming = Callable[[str, str, Mark | None], tuple[str, Mark | None]]
 """A function from a component's key, its name and the name's mark to the name to read and its mark."""
 
@@ -157,9 +156,8 @@ class _Reader:
             try:
                 expanded(output.root)
             except ValueError as error:
-                self._problem(
-                    "output.root", f"got {shown(output.root)}: {error}", self._root.find("output", "root").mark
-                )
+                mark = self._root.find("output", "root").mark
+                self._problem("output.root", f"got {shown(output.root)}: {error}", mark)
         return output
 
     def _data(self) -> Data | None:

@@ -114,6 +114,18 @@ def test_a_worker_that_is_killed_is_named_where_its_batch_is_awaited_and_nowhere
     batches.close()
 
 
+def test_a_worker_that_is_killed_while_it_hands_over_a_batch_is_named_too():
+    """Whether the memory's descriptor, its socket or the process goes first differs from one kill to the next."""
+    for _ in range(10):
+        batches = stream()
+        next(batches)
+        for worker in workers_of(batches):
+            worker.kill()
+        with pytest.raises(TrainingFailure, match="was ended by SIGKILL"):
+            collections.deque(itertools.islice(batches, 20))
+        batches.close()
+
+
 def test_a_batch_that_does_not_come_has_a_time_limit():
     batches = stream(at=2, timeout=1.0)
     next(batches)
