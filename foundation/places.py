@@ -39,17 +39,22 @@ def own_place(error: BaseException) -> str | None:
 
 def is_own(frame: FrameType) -> bool:
     """Whether a frame runs the user's own code, not that of Firebox, Python or an installed package."""
-    if str(frame.f_globals.get("__name__")).partition(".")[0] == "firebox":
-        return False
-    return not frame.f_code.co_filename.startswith((*_installed(), "<"))
+    return str(frame.f_globals.get("__name__")).partition(".")[0] != "firebox" and not is_installed(frame)
+
+
+def is_installed(frame: FrameType) -> bool:
+    """Whether a frame runs code of Python or of an installed package, or code without a file."""
+    return frame.f_code.co_filename.startswith((*_installed(), "<"))
 
 
 def refusal_of(error: BaseException) -> Refusal:
-    """Returns an error that a user's own code raised before the training as a refusal in one line.
+    """Returns what ended a command before the training as a refusal: one itself, or a user's own error in one line.
 
     Raises:
         BaseException: the error itself, if it came through none of a user's own code, or from the keyboard.
     """
+    if isinstance(error, Refusal):
+        return error
     logger.debug("a user's own code fails", exc_info=error)
     place = own_place(error := origin(error))
     if place is None or from_keyboard(error):

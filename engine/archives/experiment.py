@@ -121,9 +121,6 @@ class Experiment:
             from firebox.engine.archives.measurement import evaluation_split
 
             findings = self.look(Subject(archive, evaluation_split(archive.run), options.count))
-        except Refusal as refusal:
-            console.problems(refusal)
-            return REFUSED
         except BaseException as error:
             console.problems(refusal_of(error))
             return REFUSED

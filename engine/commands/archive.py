@@ -9,7 +9,6 @@ from pathlib import Path
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
 from firebox.foundation.places import refusal_of
-from firebox.foundation.problems import Refusal
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +27,6 @@ def run(options: argparse.Namespace) -> int:
     console.start(quiet=False)
     try:
         path = archive_run(options.run, options.checkpoint)
-    except Refusal as refusal:
-        console.problems(refusal)
-        return REFUSED
     except BaseException as error:
         console.problems(refusal_of(error))
         return REFUSED

@@ -25,8 +25,6 @@ def run(options: argparse.Namespace) -> int:
     console.start(quiet=False)
     try:
         return _replay(options.run, options.iteration, dump=options.dump)
-    except Refusal as refusal:
-        console.refused(refusal)
     except BaseException as error:
         console.refused(refusal_of(error))
     return REFUSED

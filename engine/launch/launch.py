@@ -25,7 +25,7 @@ from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
 from firebox.foundation.places import refusal_of
-from firebox.foundation.problems import Interrupted, Refusal
+from firebox.foundation.problems import Interrupted
 
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
@@ -69,9 +69,6 @@ def launch(request: Request) -> int:
     with stop.listening():
         try:
             return launch_with(request, stop)
-        except Refusal as refusal:
-            console.refused(refusal)
-            return REFUSED
         except (Overdue, Interrupted) as error:
             assert stop.requested
             messages.stopped_while_starting(str(error))

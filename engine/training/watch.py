@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from firebox.foundation.exit_codes import FAILED, STOPPED_BY
+from firebox.foundation.places import is_installed
 from firebox.foundation.problems import Interrupted, TrainingFailure
 
 ALARM = signal.SIGALRM
@@ -202,9 +202,8 @@ def _reading(frame: FrameType | None) -> FrameType | None:
 
 def _place(frame: FrameType | None) -> str:
     """Returns the place of a frame: the innermost code that is neither Python's nor an installed package's."""
-    installed = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     innermost = frame
-    while frame is not None and frame.f_code.co_filename.startswith((*installed, "<")):
+    while frame is not None and is_installed(frame):
         frame = frame.f_back
     at = frame or innermost
     return "unknown" if at is None else f"{at.f_code.co_qualname} ({at.f_code.co_filename}:{at.f_lineno})"

@@ -23,14 +23,25 @@ from tests.handlers.runs import CONTENT
 
 @pytest.fixture(autouse=True)
 def _nothing_stays():
-    """Each test begins and ends without a user's modules."""
-    modules, path = dict(sys.modules), list(sys.path)
+    """Each test begins and ends without a user's modules, those of other tests included."""
+    before, path, places = own(), list(sys.path), dict(own_modules._PLACES)
+    for name in before:
+        del sys.modules[name]
+    own_modules._PLACES.clear()
     yield
-    for name in set(sys.modules) - set(modules):
-        if not str(getattr(sys.modules[name], "__file__", "") or "").startswith(sys.prefix):
-            del sys.modules[name]
+    for name in own():
+        del sys.modules[name]
+    sys.modules |= before
     sys.path[:] = path
     own_modules._PLACES.clear()
+    own_modules._PLACES |= places
+
+
+def own():
+    """The modules that are neither Python's nor installed nor of this checkout."""
+    others = (sys.prefix, sys.base_prefix, str(ROOT))
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return {name: sys.modules[name] for name, file in files.items() if file and not file.startswith(others)}
 
 
 def write(folder, files):
