@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from firebox.data.data_error import DataError as DataError
+from firebox.data.listing import Listing
+from firebox.data.listing import Split as Split
 from firebox.data.specification import ImageSpecification
 
 if TYPE_CHECKING:
     import torch
 
+    from firebox.data.reading import Reading
     from firebox.data.source import ImageSource
-
-Split = Literal["train", "validation", "test"]
 
 Samples = Literal["resident", "fixed", "changing"]
 """The samples of a split: already in memory, read but always the same, or possibly different in each epoch."""
@@ -52,6 +53,24 @@ class DataModule(ABC):
     def missing(self) -> str | None:
         """Returns a text that says which files are missing and where to put them; None if none is missing."""
         return None
+
+    @property
+    def listing(self) -> Listing | None:
+        """The files of the samples, if they are known before any is decoded; None otherwise."""
+        return None
+
+    @property
+    def transform(self) -> Mapping[str, Any]:
+        """What becomes of a file on its way to a sample, as plain data; empty if that is not known."""
+        return {}
+
+    def prepare(self, reading: Reading) -> None:
+        """Does what takes long, such as decoding all files, once before the first ``read``.
+
+        Raises:
+            DataError: the data can't be used.
+            Interrupted: a stop was requested.
+        """
 
 
 def hold_out(length: int, fraction: float, split_seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,10 @@ from firebox.engine.configuration.paths import names_file
 from firebox.engine.configuration.sections import Loading, Training
 from firebox.foundation.paths import expanded
 
-CHANGEABLE = ("training.epochs", "training.device", "scheduler", "handlers", "workers", "timeout", "placement")
+CHANGEABLE = (
+    *("training.epochs", "training.device", "scheduler", "handlers"),
+    *("workers", "timeout", "placement", "cache", "cache_gib", "verify"),
+)
 """Keys of a configuration that may change while a run stays one run."""
 
 

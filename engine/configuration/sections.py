@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from firebox.foundation.paths import FilePath
+from firebox.foundation.paths import FilePath, expanded
+
+CacheFolder = Annotated[
+    FilePath, Field(pattern=r"^(auto|off|[~$].*|.*/.*)$", title="auto, off, or a folder such as ./cache")
+]
 
 
 class Section(BaseModel):
@@ -33,10 +39,32 @@ class Loading(Section):
         "auto: what is in memory already stays there, or goes to a GPU up to 2 GiB; files are read once and held "
         "in memory up to 2 GiB, unless workers are to read them; the rest is read as it is needed",
     )
+    cache: CacheFolder = Field(
+        "auto",
+        description="folder for samples that were decoded once, for all later epochs and runs; off: keep none; "
+        "auto: firebox/ in $XDG_CACHE_HOME or ~/.cache",
+    )
+    cache_gib: PositiveFloat = Field(
+        64.0, description="GiB that the cache may take; what was not used for longest is removed"
+    )
+    verify: Literal["names", "content"] = Field(
+        "names",
+        description="how files are recognised as those that the run is trained on: by their names and sizes, or also "
+        "by the SHA-256 of their content, which reads them all at each start",
+    )
     augmentations: list[Any] = Field(
         [],
         description="kornia's random augmentations in snake case, each a name or {name: {parameters}}; training only",
     )
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder for decoded samples; None if none are to be kept."""
+        if self.cache == "off":
+            return None
+        if self.cache != "auto":
+            return Path(expanded(self.cache)).absolute()
+        return Path(os.environ.get("XDG_CACHE_HOME") or expanded("~/.cache")).absolute() / "firebox"
 
     def batch_size_of(self, split: str) -> int:
         """Returns the number of images in a batch of a split."""

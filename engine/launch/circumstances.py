@@ -15,7 +15,7 @@ from firebox.foundation.problems import Problem, refuse
 
 logger = logging.getLogger("firebox")
 
-SHAPING_PACKAGES = ("torch", "torchvision", "kornia", "numpy", "firebox")
+SHAPING_PACKAGES = ("torch", "torchvision", "kornia", "numpy", "pillow", "firebox")
 """Packages whose versions may affect the bits."""
 
 

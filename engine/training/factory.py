@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -15,6 +16,7 @@ from firebox.data.augmentation import Augmentation
 from firebox.data.batch import Preparation
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Split
+from firebox.data.reading import Reading
 from firebox.data.source import DatasetImages
 from firebox.data.specification import ImageSpecification
 from firebox.data.stream import BatchStream
@@ -134,6 +136,8 @@ def build_streams(
     configuration: Configuration, data: DataModule, device: torch.device, stop: StopRequest
 ) -> dict[Split, BatchStream]:
     """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
+    with blamed(configuration.data.named, configuration.data.kind):
+        data.prepare(reading(configuration, stop))
     try:
         return {
             split: build_stream(configuration, data, split, device, stop)
@@ -143,6 +147,19 @@ def build_streams(
     except DataError as error:
         key = configuration.data.kind
         raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
+
+
+def reading(configuration: Configuration, stop: StopRequest) -> Reading:
+    """Returns how the data may be read before the training."""
+    loading = configuration.data.loading
+    return Reading(
+        workers=max(loading.workers, len(os.sched_getaffinity(0))),
+        timeout=loading.timeout,
+        stopping=lambda: stop.requested,
+        cache=loading.cache_folder,
+        asked=loading.cache != "auto",
+        cache_bytes=int(loading.cache_gib * 2**30),
+    )
 
 
 def build_stream(

@@ -174,7 +174,7 @@ def test_a_torn_image_is_named(tmp_path, caplog, workers):
     torn.write_bytes(torn.read_bytes()[:40])
     reason = failed(configured(tmp_path, {}, **sections), caplog)
 
-    assert f"image_folder: {torn} can't be read as an image: " in reason
+    assert f"{torn} can't be read as an image: " in reason
     assert reason.endswith("replace the file, or move it out of the folder")
 
 
@@ -186,7 +186,7 @@ def test_a_huge_image_is_named_with_the_limit_and_a_way_out(tmp_path, caplog, mo
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     reason = failed(configured(tmp_path, {}, **sections), caplog)
 
-    assert f"image_folder: {images}/20.png is too large: Pillow refuses images of more than 2,000 pixels" in reason
+    assert f"{images}/20.png is too large: Pillow refuses images of more than 2,000 pixels" in reason
     assert reason.endswith("scale the file down, or move it out of the folder")
 
 
@@ -322,7 +322,7 @@ def test_a_replay_without_the_data_is_refused_in_one_line(tmp_path):
     done = script("-m", "firebox", "replay", str(run), "--iteration", "3")
 
     assert done.returncode == 2
-    assert f"image_folder: there is no folder {images}" in done.stderr
+    assert f"there is no folder {images}" in done.stderr
     assert done.stderr.splitlines()[-1] == "refused before training: 1 problem"
     assert "Traceback" not in done.stderr
 

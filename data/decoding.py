@@ -1,0 +1,75 @@
+"""The way from an image file to a sample."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from firebox.data.data_error import DataError
+from firebox.foundation.problems import in_one_line
+
+if TYPE_CHECKING:
+    import torch
+
+Color = Literal["rgb", "grayscale"]
+
+DECODER = 1
+"""Version of the decoder; to be raised whenever the same file would give other pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDecoder:
+    """Decodes an image file, scales the image to just cover a size, and crops it to that size at the center.
+
+    Args:
+        image_size: (H, W) of the samples, in pixels.
+        color: "rgb" (three channels) or "grayscale" (one).
+    """
+
+    image_size: tuple[int, int]
+    color: Color
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the samples."""
+        return (3 if self.color == "rgb" else 1, *self.image_size)
+
+    def described(self) -> dict[str, Any]:
+        """Returns what decides which pixels a file gives, beside the version of Pillow, as plain data."""
+        return {"decoder": DECODER, **asdict(self)}
+
+    def __call__(self, path: Path) -> torch.Tensor:
+        """Returns the image, uint8 (C, H, W).
+
+        Raises:
+            DataError: the file can't be decoded; the message names it.
+        """
+        import numpy
+        import torch
+        from PIL import Image, ImageOps
+
+        height, width = self.image_size
+        try:
+            with Image.open(path) as opened:
+                image: Image.Image = ImageOps.exif_transpose(opened)
+                if image.mode.startswith("I"):  # 16 bits: Pillow's conversion would cut them at 255
+                    image = Image.fromarray((numpy.asarray(image) >> 8).astype(numpy.uint8))
+                mode = "RGB" if self.color == "rgb" else "L"
+                fitted = ImageOps.fit(image.convert(mode), (width, height), Image.Resampling.BILINEAR)
+        except Image.DecompressionBombError as error:
+            raise DataError(f"{path} is too large: {_told(error)}") from error
+        except Exception as error:  # a decoder may raise anything where a file is torn
+            why = f"can't be read as an image: {in_one_line(error)}"
+            raise DataError(f"{path} {why}; replace the file, or move it out of the folder") from error
+        pixels = torch.from_numpy(numpy.array(fitted))
+        return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def _told(error: BaseException) -> str:
+    """Says which limit an image exceeds."""
+    from PIL import Image
+
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    what = f"Pillow refuses images of more than {limit:,} pixels, which may be made to exhaust the memory"
+    return f"{what} ({in_one_line(error)}); scale the file down, or move it out of the folder"

@@ -1,0 +1,42 @@
+"""What a data set consists of: the files of its samples, known before any of them is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a data set's samples, in the order of the samples.
+
+    Args:
+        root: folder that the files are below.
+        names: path of each file below the root, with forward slashes.
+        sizes: size of each file in bytes.
+        changed: time of the last change of each file, in nanoseconds since 1970.
+        labels: label of each sample, an index into ``classes``; empty if there are no classes.
+        classes: names of the classes.
+        splits: positions of the samples that the folder assigns to each split, ascending.
+        notes: what was left out and why, and what is remarkable; a sentence each.
+    """
+
+    root: Path
+    names: Sequence[str]
+    sizes: Sequence[int]
+    changed: Sequence[int]
+    labels: Sequence[int]
+    classes: tuple[str, ...]
+    splits: Mapping[Split, Sequence[int]]
+    notes: Sequence[str] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def labels_of(self, positions: Sequence[int]) -> list[int]:
+        """Returns the labels of some samples; an empty list if there are no classes."""
+        return [self.labels[position] for position in positions] if self.classes else []
