@@ -11,10 +11,12 @@ from firebox.foundation.problems import in_one_line
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 Color = Literal["rgb", "grayscale"]
+Background = Literal["white", "black"]
 
-DECODER = 1
+DECODER = 2
 """Version of the decoder; to be raised whenever the same file would give other pixels."""
 
 
@@ -25,10 +27,12 @@ class ImageDecoder:
     Args:
         image_size: (H, W) of the samples, in pixels.
         color: "rgb" (three channels) or "grayscale" (one).
+        background: what transparent pixels are laid over, before the image is scaled.
     """
 
     image_size: tuple[int, int]
     color: Color
+    background: Background = "white"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,7 +58,10 @@ class ImageDecoder:
             with Image.open(path) as opened:
                 image: Image.Image = ImageOps.exif_transpose(opened)
                 if image.mode.startswith("I"):  # 16 bits: Pillow's conversion would cut them at 255
-                    image = Image.fromarray((numpy.asarray(image) >> 8).astype(numpy.uint8))
+                    image = _eight_bits(image)
+                if image.has_transparency_data:
+                    ground = Image.new("RGBA", image.size, self.background)
+                    image = Image.alpha_composite(ground, image.convert("RGBA"))
                 mode = "RGB" if self.color == "rgb" else "L"
                 fitted = ImageOps.fit(image.convert(mode), (width, height), Image.Resampling.BILINEAR)
         except Image.DecompressionBombError as error:
@@ -64,6 +71,18 @@ class ImageDecoder:
             raise DataError(f"{path} {why}; replace the file, or move it out of the folder") from error
         pixels = torch.from_numpy(numpy.array(fitted))
         return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Returns a grayscale image of 16 bits in 8, with an alpha channel if one of its shades is transparent."""
+    import numpy
+    from PIL import Image
+
+    deep, clear = numpy.asarray(image), image.info.get("transparency")
+    shallow = Image.fromarray((deep >> 8).astype(numpy.uint8))
+    if clear is not None:
+        shallow.putalpha(Image.fromarray((deep != clear).astype(numpy.uint8) * 255))
+    return shallow
 
 
 def _told(error: BaseException) -> str:

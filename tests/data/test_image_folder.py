@@ -94,7 +94,7 @@ def test_images_without_sub_folders_have_no_labels(tmp_path: Path) -> None:
     assert (images.float().mean((2, 3)) - torch.tensor([200.0, 100.0, 50.0])).abs().max() < 4
 
 
-@pytest.mark.parametrize("validation", ["validation", "val"])
+@pytest.mark.parametrize("validation", ["validation", "val", "valid", "Valid"])
 def test_split_folders_are_taken_as_splits(validation: str, tmp_path: Path) -> None:
     for split, count in (("train", 3), (validation, 2), ("test", 1)):
         for number in range(count):
@@ -119,11 +119,14 @@ def test_without_a_validation_folder_a_share_of_train_is_held_out(tmp_path: Path
     assert ImageFolder(root=str(tmp_path)).split_lengths == {"train": 9, "validation": 1, "test": 1}
 
 
-def test_a_class_called_train_is_a_class_beside_other_classes(tmp_path: Path) -> None:
+def test_a_class_called_train_is_a_class_where_there_are_no_splits(tmp_path: Path) -> None:
     for name in ("train", "tram"):
         _write(tmp_path / name / "0.png")
+    refused = str(ImageFolder(root=str(tmp_path)).missing())
 
-    assert ImageFolder(root=str(tmp_path)).specification.classes == ("train", "tram")
+    assert "train/ is named like a split, but not tram/" in refused
+    assert refused.endswith("if all folders are classes: --set datamodule.splits=none")
+    assert ImageFolder(root=str(tmp_path), splits="none").specification.classes == ("train", "tram")
 
 
 def test_the_image_is_scaled_to_cover_and_cut_in_its_center(tmp_path: Path) -> None:
@@ -210,6 +213,6 @@ def test_ambiguous_folders_are_refused(tmp_path: Path) -> None:
         _write(tmp_path / "unknown" / name)
 
     mixed, both, unknown = (ImageFolder(root=str(tmp_path / name)).missing() for name in ("mixed", "both", "unknown"))
-    assert "has class folders (cat) and images outside them, such as stray.png" in str(mixed)
-    assert "has both validation/ and val/, expected one of them" in str(both)
+    assert "has class folders (cat) and images outside them: stray.png" in str(mixed)
+    assert "val/, validation/ are the same split" in str(both)
     assert f"{tmp_path}/unknown/test has dog, but {tmp_path}/unknown/train has cat" in str(unknown)
