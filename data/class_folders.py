@@ -47,9 +47,25 @@ def require_known(root: Path, places: Mapping[Split, Folder], classes: Mapping[S
         expected = listed([name or "no class folders" for name in known])
         close = next((name for name in known if name.casefold() == stray[0].casefold()), None)
         hint = similar(stray[0], known) if close is None else f"; did you mean {close}?"
-        others = {each: place.path for each, place in places.items() if each != split}
+        others = {each: place.path or "." for each, place in places.items() if each != split}
         told = f"{root / places[split].path} has {has}, but {root / places['train'].path} has {expected}{hint}"
         raise DataError(f"{told}; to do without {split}: {setting_of(others)}")
+
+
+def require_apart(root: Path, places: Mapping[Split, Folder]) -> None:
+    """Requires the splits to be folders of their own.
+
+    Raises:
+        DataError: a split is the folder of another, or lies in it.
+    """
+    for place in places.values():
+        if place.same is not None:
+            raise _same(root, place.same, place)
+
+
+def _same(root: Path, first: Folder, second: Folder) -> DataError:
+    places = f"{root / first.path} and {root / second.path}"
+    return DataError(f"{places} are the same folder, and would be of two classes or splits; remove one, or the link")
 
 
 def same_folders(root: Path, classes: Mapping[Split, Classes]) -> Iterator[str]:
@@ -65,8 +81,7 @@ def same_folders(root: Path, classes: Mapping[Split, Classes]) -> Iterator[str]:
                 if first is None:
                     continue
                 if not own.begin <= first.begin < first.end <= own.end:
-                    same = f"{root / first.path} and {root / link.path} are the same folder, by a link"
-                    raise DataError(f"{same}, and would be of two classes or splits; remove the link")
+                    raise _same(root, first, link)
                 yield f"left out {link.path}: the same folder as {first.path}"
 
 

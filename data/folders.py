@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from firebox.data.class_folders import classes_of, doubtful, require_known, same_files, same_folders
+from firebox.data.class_folders import classes_of, doubtful, require_apart, require_known, same_files, same_folders
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import EMBEDDED
 from firebox.data.listing import Listing, Split
@@ -47,12 +47,15 @@ def _list(root: Path, splits: Splits) -> Listing:
         if not top:
             raise DataError(_no_images(root, tree))
         places = {"train": top} if splits == "none" else _told(root, top)
+    require_apart(root, places)
     classes = {split: classes_of(root, place) for split, place in places.items()}
     notes, warnings = tree.notes(), tree.warnings()
-    require_known(root, places, classes)
     notes += same_folders(root, classes)
+    require_known(root, places, classes)
     warnings += [*doubtful(root, places, classes), *same_files(tree, classes)]
-    if not isinstance(splits, dict):
+    if isinstance(splits, dict):
+        notes += _unnamed(root, places)
+    else:
         notes += _empty(top, places)
         warnings += _beside(top, places)
     names = tuple(classes["train"])
@@ -104,15 +107,15 @@ def _named(tree: Tree, splits: Mapping[Split, str]) -> dict[Split, Folder]:
     """Returns the folder of each split, as a setting names it."""
     places: dict[Split, Folder] = {}
     for split, name in sorted(splits.items(), key=lambda item: canonical(item[1])):
-        path, key = Path(name), f"splits.{split}"
+        path, given = Path(name), f"datamodule.splits gives {name} for {split}"
         if path.is_absolute() or ".." in path.parts:
-            raise DataError(f"{key}: got {name}, expected a folder below {tree.root}, such as {split}")
+            raise DataError(f"{given}, expected a folder below {tree.root}, such as {split}")
         if not (tree.root / path).is_dir():
             there = [folder.name for folder in tree.root.iterdir() if folder.is_dir()]
-            raise DataError(f"{key}: there is no folder {tree.root / path}{similar(name, there)}")
+            raise DataError(f"{given}, but there is no folder {tree.root / path}{similar(name, there)}")
         places[split] = tree.walk("" if path == Path() else path.as_posix())
         if not places[split]:
-            raise DataError(f"{key}: {_no_images(tree.root / path, tree)}")
+            raise DataError(f"{given}, but {_no_images(tree.root / path, tree)}")
     return places
 
 
@@ -150,6 +153,16 @@ def _deeper(top: Folder) -> Folder | None:
         if splits_among([folder.name for folder in inner.holding()]):
             return inner
     return next((f for f in top.below() if are_divided([folder.name for folder in f.holding()])), None)
+
+
+def _unnamed(root: Path, places: Mapping[Split, Folder]) -> Iterator[str]:
+    """Yields which folders and images at the top a map of the splits does not name."""
+    chosen = {place.path.partition("/")[0] for place in places.values()}
+    if "" not in chosen:
+        there = sorted(path for path in root.iterdir() if path.name not in chosen and not path.name.startswith("."))
+        left = [path.name for path in there if path.suffix.lower() in SUFFIXES or path.is_dir()]
+        if left:
+            yield f"left out what splits does not name: {listed(left)}"
 
 
 def _empty(top: Folder, places: Mapping[Split, Folder]) -> Iterator[str]:

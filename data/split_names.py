@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from firebox.data.listing import Split
 from firebox.foundation.problems import listed, setting
@@ -70,7 +71,8 @@ def splits_among(names: Collection[str]) -> dict[Split, str] | Doubt:
     """
     known = {name: KNOWN[name.casefold()] for name in names if name.casefold() in KNOWN}
     hints = {name: hint for name in names if (hint := _hint(name)) is not None}
-    likely = {hint.split: name for name, hint in reversed(hints.items())}
+    first = {hint.split: name for name, hint in reversed(hints.items())}
+    likely = {split: first[split] for split in get_args(Split) if split in first}
     if known and len(known) == len(names):
         twins = [name for name, split in known.items() if list(known.values()).count(split) > 1]
         if twins:
@@ -80,9 +82,11 @@ def splits_among(names: Collection[str]) -> dict[Split, str] | Doubt:
         return {split: name for name, split in known.items()}
     if known:
         others = [name for name in names if name not in known]
-        return Doubt(f"{named(known)} {_verb(known, 'is', 'are')} named like a split, but not {named(others)}", likely)
+        are = "is named like a split" if len(known) == 1 else "are named like splits"
+        return Doubt(f"{named(known)} {are}, but not {named(others)}", likely)
     suspects = [name for name, hint in hints.items() if not hint.subject] or list(_agreeing(names, hints))
-    return Doubt(f"{named(suspects)} {_verb(suspects, 'looks', 'look')} like a split", likely) if suspects else {}
+    look = "looks like a split" if len(suspects) == 1 else "look like splits"
+    return Doubt(f"{named(suspects)} {look}", likely) if suspects else {}
 
 
 def are_divided(names: Collection[str]) -> bool:
@@ -135,10 +139,6 @@ def _split(token: str) -> Split | None:
 
 def _is_generic(token: str) -> bool:
     return _GENERIC.fullmatch(token.casefold()) is not None
-
-
-def _verb(names: Collection[str], one: str, several: str) -> str:
-    return one if len(names) == 1 else several
 
 
 def setting_of(splits: Mapping[Split, str]) -> str:

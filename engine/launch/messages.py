@@ -20,6 +20,7 @@ from firebox.foundation.console import results, size
 from firebox.foundation.places import origin
 from firebox.foundation.problems import (
     TrainingFailure,
+    counted,
     in_one_line,
     printable,
     setting,
@@ -80,11 +81,8 @@ def listed(data: DataModule) -> None:
         return
     lengths = data.split_lengths
     held_out = " held out of train" * ("validation" not in listing.splits)
-    splits = [
-        f"{split} {lengths[split]:,}{held_out * (split == 'validation')}"
-        for split in get_args(Split)
-        if split in lengths
-    ]
+    present = [split for split in get_args(Split) if lengths.get(split)]
+    splits = [f"{split} {lengths[split]:,}{held_out * (split == 'validation')}" for split in present]
     logger.info("%s: images: %s; %s", printable(str(listing.root)), ", ".join(splits), _classes(listing))
     for note in listing.notes:
         logger.info("%s", note)
@@ -102,9 +100,8 @@ def _classes(listing: Listing) -> str:
         each = ", ".join(f"{name} {counts[label]:,}" for label, name in enumerate(names))
         return f"{len(names)} classes: {each}" if len(names) > 1 else f"1 class: {each}"
     fewest, most = (choose(range(len(names)), key=counts.__getitem__) for choose in (min, max))
-    return (
-        f"{len(names):,} classes, from {counts[fewest]:,} images ({names[fewest]}) to {counts[most]:,} ({names[most]})"
-    )
+    least = f"{counted(counts[fewest], 'image')} ({names[fewest]})"
+    return f"{len(names):,} classes, from {least} to {counts[most]:,} ({names[most]})"
 
 
 def failed(error: BaseException, configuration: Configuration, estimated_memory: int | None = None) -> str:
