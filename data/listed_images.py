@@ -85,12 +85,11 @@ class ListedImages(DataModule):
         return None
 
     def positions(self, split: Split) -> torch.Tensor:
-        """Returns the positions of a split's samples in the listing, int64 of shape (n,), ascending."""
-        import torch
-
         splits = self.listing.splits
         if split == "test" or "validation" in splits:
-            return torch.tensor(splits.get(split, ()), dtype=torch.int64)
+            return super().positions(split)
+        import torch
+
         kept, held_out = self._hold_out(splits["train"])
         return torch.tensor(splits["train"], dtype=torch.int64)[kept if split == "train" else held_out]
 

@@ -62,6 +62,10 @@ class BatchStream:
             workers=workers,
             device=device,
         )
+        labels = getattr(source, "labels", None)
+        self.kind, self.labels = samples_of(source), labels if isinstance(labels, torch.Tensor) else None
+        """What the source says of its samples, wherever they are held: their kind, and the labels of all of them, (N,),
+        None if those are not known without reading the images."""
         self._source = hold(source, self.placement, device, at_once=placement != "auto")
         self._batch_size = batch_size
         self._shuffle = shuffle

@@ -17,6 +17,7 @@ from firebox.foundation.problems import Problem, in_order, refuse
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from firebox.data.datamodule import DataModule
     from firebox.engine.checks.costs import Costs
 
 Result = Literal["passed", "refused", "not checked"]
@@ -73,18 +74,24 @@ class Report:
         return [guards, estimated]
 
 
-def preflight(configuration: Configuration, trainer: Trainer, resumed: RunDirectory | None = None) -> Report:
+def preflight(
+    configuration: Configuration,
+    trainer: Trainer,
+    resumed: RunDirectory | None = None,
+    data: DataModule | None = None,
+) -> Report:
     """Runs all guards, and reports all of their problems in one refusal.
 
     Args:
         configuration: the run's configuration.
         trainer: the trainer that was asked to train.
         resumed: the directory of the run to resume; None for a new run.
+        data: the data that the configuration names; None to construct it.
 
     Raises:
         Refusal: the combination can't work.
     """
-    results, costs = _checked(Preflight(configuration, trainer, resumed=resumed), built_in())
+    results, costs = _checked(Preflight(configuration, trainer, resumed=resumed, data=data), built_in())
     from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory
 
     kept = checkpoints_kept(configuration)
