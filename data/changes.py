@@ -60,7 +60,8 @@ class Changes:
         yield from _listed("class added", [name for name in now if name not in before], "classes added")
         yield from _listed("class removed", [name for name in before if name not in now], "classes removed")
         if sorted(before) == sorted(now) and before != now:
-            yield f"the classes are in another order: {', '.join(now)}, so far {', '.join(before)}"
+            moved = [f"{old} -> {new}" for old, new in zip(before, now, strict=True) if old != new]
+            yield from _listed("label means another class", moved, "labels mean other classes")
 
     def _of_splits(self) -> Iterator[str]:
         """Yields the changes of data whose files are not known, or not listed."""
@@ -89,12 +90,12 @@ class Changes:
         same = matched.same
         yield from _listed(
             "relabelled",
-            [f"{now.names[j]}: {matched.label(i)}, now {matched.label_now(j)}" for i, j in same if matched.other(i, j)],
+            [f"{now.names[j]}: {matched.label(i)} -> {matched.label_now(j)}" for i, j in same if matched.other(i, j)],
         )
         drawn = [(i, j) for i, j in same if before.splits[i] != now.splits[j]]
         yield from _listed(
             "now in another split",
-            [f"{now.names[j]}: {_split(before.splits[i])}, now {_split(now.splits[j])}" for i, j in drawn],
+            [f"{now.names[j]}: {_split(before.splits[i])} -> {_split(now.splits[j])}" for i, j in drawn],
         )
 
 
@@ -197,7 +198,7 @@ class _Matched:
     def content(self, i: int, j: int) -> str:
         """Says how the content of a file differs."""
         old, new = self.before.sizes[i], self.now.sizes[j]
-        return f"{old} bytes, now {new}" if old != new else f"other content of {new} bytes"
+        return f"{old} -> {new} bytes" if old != new else f"other content of {new} bytes"
 
     def pair(self, i: int, j: int) -> str:
         """Returns both names of a file."""

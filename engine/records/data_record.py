@@ -12,7 +12,7 @@ from typing import Any
 
 from firebox.data.changes import Changes
 from firebox.data.fingerprint import Files, Fingerprint, agree
-from firebox.engine.records.checkpoints import valid_manifests
+from firebox.engine.records.checkpoints import Manifest, valid_manifests
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.foundation.files import write_whole
 
@@ -34,13 +34,13 @@ class KnownData:
     fingerprint: Fingerprint | None = None
     since: int = 0
 
-    def changes_to(self, now: Fingerprint) -> str | None:
+    def changes_to(self, now: Fingerprint, since: str = "the run began") -> str | None:
         """Returns in words how the data has changed; None if it has not, as far as both are known."""
         if agree(self.digests, now.digests):
             return None
         told = [] if self.fingerprint is None else Changes(self.fingerprint, now).told()
         what = "; ".join(told) or "what was changed can't be named, because the run's record of it is lost"
-        return f"the data has changed since the run began: {what}; expected the data of the run ({self._short})"
+        return f"the data has changed since {since}: {what}; expected the data of the run ({self._short})"
 
     def now_evaluated(self, now: Fingerprint) -> str:
         """Returns in words how many samples that were trained on are now evaluated on."""
@@ -66,6 +66,14 @@ def known_data(directory: RunDirectory) -> list[KnownData]:
     if written and not any(agree(known.digests, written[-1]) for known in found):
         return [KnownData(written[-1])]
     return found
+
+
+def known_at(directory: RunDirectory, manifest: Manifest) -> KnownData | None:
+    """Returns what the run of a checkpoint was trained on when it was written; None if that was never recorded."""
+    digests = manifest.data
+    if digests is None:
+        return None
+    return next((known for known in known_data(directory) if agree(known.digests, digests)), KnownData(digests))
 
 
 def write_data(directory: RunDirectory, now: Fingerprint, iteration: int) -> None:
