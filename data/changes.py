@@ -78,24 +78,24 @@ class Changes:
                 yield f"{split}: other content of its {now.samples} samples"
 
     def _of_files(self, matched: _Matched) -> Iterator[str]:
-        before, now, renamed = matched.before, matched.now, matched.renamed
+        before, now = matched.before, matched.now
         yield from _listed("added", [now.names[j] for j in matched.added])
         yield from _listed("removed", [before.names[i] for i in matched.removed])
-        moved = [(i, j) for i, j in renamed if before.splits[i] != now.splits[j]]
-        yield from _listed("moved to another split", [matched.pair(i, j) for i, j in moved])
-        others = [pair for pair in renamed if before.splits[pair[0]] == now.splits[pair[1]]]
-        yield from _listed("renamed", [matched.pair(i, j) for i, j in others])
+        yield from _listed("renamed", [f"{before.names[i]} -> {now.names[j]}" for i, j in matched.renamed])
         replaced = [(i, j) for i, j in matched.pairs if matched.replaced(i, j)]
         yield from _listed("replaced", [f"{before.names[i]}: {matched.content(i, j)}" for i, j in replaced])
-        same = matched.same
         yield from _listed(
             "relabelled",
-            [f"{now.names[j]}: {matched.label(i)} -> {matched.label_now(j)}" for i, j in same if matched.other(i, j)],
+            [
+                f"{now.names[j]}: {matched.label(i)} -> {matched.label_now(j)}"
+                for i, j in matched.same
+                if matched.other_label(i, j)
+            ],
         )
-        drawn = [(i, j) for i, j in same if before.splits[i] != now.splits[j]]
+        moved = [(i, j) for i, j in matched.pairs if before.splits[i] != now.splits[j]]
         yield from _listed(
             "now in another split",
-            [f"{now.names[j]}: {_split(before.splits[i])} -> {_split(now.splits[j])}" for i, j in drawn],
+            [f"{now.names[j]}: {_split(before.splits[i])} -> {_split(now.splits[j])}" for i, j in moved],
         )
 
 
@@ -183,7 +183,7 @@ class _Matched:
         """Returns the name of a file's class now; None if there are no classes."""
         return self._classes_now[self.now.labels[j]] if self.now.labels else None
 
-    def other(self, i: int, j: int) -> bool:
+    def other_label(self, i: int, j: int) -> bool:
         """Whether a file has another label, beside another name of its class."""
         old = self.label(i)
         return (None if old is None else self.classes.get(old, old)) != self.label_now(j)
@@ -199,10 +199,6 @@ class _Matched:
         """Says how the content of a file differs."""
         old, new = self.before.sizes[i], self.now.sizes[j]
         return f"{old} -> {new} bytes" if old != new else f"other content of {new} bytes"
-
-    def pair(self, i: int, j: int) -> str:
-        """Returns both names of a file."""
-        return f"{self.before.names[i]} -> {self.now.names[j]}"
 
 
 def _with_class(name: str, old: str, new: str) -> str:

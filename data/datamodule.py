@@ -123,8 +123,8 @@ def stratified_hold_out(
 
     known = torch.tensor(labels, dtype=torch.int64)
     kept, held_out = [], []
-    for label, name in enumerate(classes):
-        own = (known == label).nonzero().flatten()
+    by_class = known.argsort(stable=True).split(known.bincount(minlength=len(classes)).tolist())
+    for own, name in zip(by_class, classes, strict=True):
         order = torch.randperm(len(own), generator=generator(split_seed, "hold_out", name, len(own)))
         length = stratified_length(len(own), fraction)
         held_out.append(own[order[:length]])

@@ -171,7 +171,7 @@ def fingerprint(
         files = _files(data, data.listing, reading, content=content)
         return Fingerprint("files", classes, _parts_of(files, classes), transform, files)
     present = [split for split in get_args(Split) if data.split_lengths.get(split)]
-    parts = {split: _part(data, stream(split), len(classes), reading, content=content) for split in present}
+    parts = {split: _part(stream(split), len(classes), reading, content=content) for split in present}
     return Fingerprint("samples", classes, parts, transform)
 
 
@@ -209,9 +209,9 @@ def _parts_of(files: Files, classes: Sequence[str]) -> dict[str, Part]:
     return parts
 
 
-def _part(data: DataModule, stream: BatchStream, classes: int, reading: Reading, *, content: bool) -> Part:
+def _part(stream: BatchStream, classes: int, reading: Reading, *, content: bool) -> Part:
     labels = None if stream.labels is None else stream.labels.cpu()
-    hashed = data.reads == "resident" or (content and stream.kind != "changing")
+    hashed = stream.kind == "resident" or (content and stream.kind == "fixed")
     known = content_of(stream, reading) if hashed else None
     counted = labels is not None and classes and 0 <= labels.min() <= labels.max() < classes
     by_class = labels.bincount(minlength=classes).tolist() if labels is not None and counted else ()

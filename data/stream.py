@@ -131,7 +131,10 @@ class BatchStream:
     def in_order(self, count: int, size: int) -> Iterator[Batch]:
         """Reads as ``first`` does, ``size`` samples at a time."""
         for indices in torch.arange(min(count, len(self._source))).split(size):
-            images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
+            if isinstance(self._source, ResidentImages):
+                images, labels = self._source.between(int(indices[0]), int(indices[-1]) + 1)
+            else:
+                images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
             yield Batch(images, labels, indices)
 
     def epoch(self, position: int) -> int:

@@ -27,6 +27,7 @@ def present_data(configuration: Configuration, stop: StopRequest) -> DataIdentit
     """
     from firebox.engine.training.data_identity import DataIdentity
     from firebox.engine.training.factory import blamed, construct, reading
+    from firebox.engine.training.watch import Overdue
 
     named, kind = configuration.data.named, configuration.data.kind
     try:
@@ -34,6 +35,8 @@ def present_data(configuration: Configuration, stop: StopRequest) -> DataIdentit
         if data.missing() is not None:
             return None
         _ = data.specification, data.split_lengths, data.listing
+    except Overdue:
+        raise
     except Exception:
         logger.debug("%s: can't be compared with what the run was trained on", kind, exc_info=True)
         return None

@@ -103,15 +103,17 @@ def _knows_as_much(recorded: Fingerprint | None, now: Fingerprint) -> bool:
 
 
 def _known(record: Mapping[str, Any], directory: RunDirectory) -> list[KnownData]:
+    entries = [record, *record["earlier"]]
     try:
-        content = json.loads(gzip.decompress(directory.data_files.read_bytes()))
-        files = Files(**content)
+        files = Files(**json.loads(gzip.decompress(directory.data_files.read_bytes())))
+        return [_described(entry, files) for entry in entries]
     except _UNREADABLE:
-        files = None
-    return [
-        KnownData(entry["digests"], Fingerprint.from_plain(entry, files), entry["from_iteration"])
-        for entry in [record, *record["earlier"]]
-    ]
+        return [_described(entry, None) for entry in entries]
+
+
+def _described(entry: Mapping[str, Any], files: Files | None) -> KnownData:
+    found = Fingerprint.from_plain(entry, files)
+    return KnownData(found.digests, found, int(entry["from_iteration"]))
 
 
 def _recorded(directory: RunDirectory) -> dict[str, Any] | None:
