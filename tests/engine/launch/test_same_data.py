@@ -95,9 +95,9 @@ def replace(folder):
 
 def same_size(folder):
     path = folder / "images/cat/c.png"
-    size, height = path.stat().st_size, Image.open(path).height
+    size = path.stat().st_size
     for number in range(1000, 2000):
-        write(path, number, height)
+        write(path, number, 9 + "abcdefghijkl".index(path.stem))
         if path.stat().st_size == size:
             return
     raise AssertionError("no other picture of the same size")
