@@ -59,6 +59,16 @@ class DataModule(ABC):
         """The files of the samples, if they are known before any is decoded; None otherwise."""
         return None
 
+    def positions(self, split: Split) -> torch.Tensor:
+        """Returns the positions of a split's samples in ``listing``, int64 of shape (n,), ascending.
+
+        They are those that the listing assigns, unless the data divides its samples otherwise.
+        """
+        import torch
+
+        listing = self.listing
+        return torch.tensor([] if listing is None else listing.splits.get(split, ()), dtype=torch.int64)
+
     @property
     def transform(self) -> Mapping[str, Any]:
         """What becomes of a file on its way to a sample, as plain data; empty if that is not known."""
@@ -113,8 +123,8 @@ def stratified_hold_out(
 
     known = torch.tensor(labels, dtype=torch.int64)
     kept, held_out = [], []
-    for label, name in enumerate(classes):
-        own = (known == label).nonzero().flatten()
+    by_class = known.argsort(stable=True).split(known.bincount(minlength=len(classes)).tolist())
+    for own, name in zip(by_class, classes, strict=True):
         order = torch.randperm(len(own), generator=generator(split_seed, "hold_out", name, len(own)))
         length = stratified_length(len(own), fraction)
         held_out.append(own[order[:length]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -85,14 +85,11 @@ class ListedImages(DataModule):
         return None
 
     def positions(self, split: Split) -> torch.Tensor:
-        """Returns the positions of a split's samples in the listing, int64 of shape (n,), ascending."""
-        import torch
-
         splits = self.listing.splits
         if split == "test" or "validation" in splits:
-            return torch.tensor(splits.get(split, ()), dtype=torch.int64)
-        kept, held_out = self._hold_out(splits["train"])
-        return torch.tensor(splits["train"], dtype=torch.int64)[kept if split == "train" else held_out]
+            return super().positions(split)
+        kept, held_out = self._divided
+        return kept if split == "train" else held_out
 
     def read(self, split: Split) -> DatasetImages:
         from firebox.data.source import DatasetImages
@@ -107,11 +104,19 @@ class ListedImages(DataModule):
             return held_out_length(len(train), fraction)
         return sum(stratified_length(length, fraction) for length in Counter(listing.labels_of(train)).values())
 
-    def _hold_out(self, train: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    @cached_property
+    def _divided(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The positions of the samples to train on and of those held out."""
+        import torch
+
         listing, fraction, split_seed = self.listing, self._validation_fraction, self._split_seed
-        if not listing.classes:
-            return hold_out(len(train), fraction, split_seed)
-        return stratified_hold_out(listing.labels_of(train), listing.classes, fraction, split_seed)
+        train = listing.splits["train"]
+        if listing.classes:
+            divided = stratified_hold_out(listing.labels_of(train), listing.classes, fraction, split_seed)
+        else:
+            divided = hold_out(len(train), fraction, split_seed)
+        positions = torch.tensor(train, dtype=torch.int64)
+        return positions[divided[0]], positions[divided[1]]
 
 
 class ImageFiles:

@@ -75,6 +75,10 @@ class ResidentImages:
         labels = None if self.labels is None else self.labels.index_select(0, indices)
         return self._as_images(self._pixels.index_select(0, indices)), labels
 
+    def between(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Returns samples that follow one another, as ``gather`` would, without a copy."""
+        return self._as_images(self._pixels[start:stop]), None if self.labels is None else self.labels[start:stop]
+
     def put(self, indices: torch.Tensor, images: torch.Tensor, labels: torch.Tensor | None) -> None:
         """Writes samples over those at ``indices`` (int64, (n,)), as ``gather`` would read them."""
         self.images[indices] = images

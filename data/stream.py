@@ -62,6 +62,10 @@ class BatchStream:
             workers=workers,
             device=device,
         )
+        labels = getattr(source, "labels", None)
+        self.kind, self.labels = samples_of(source), labels if isinstance(labels, torch.Tensor) else None
+        """What the source says of its samples, wherever they are held: their kind, and the labels of all of them, (N,),
+        None if those are not known without reading the images."""
         self._source = hold(source, self.placement, device, at_once=placement != "auto")
         self._batch_size = batch_size
         self._shuffle = shuffle
@@ -127,7 +131,10 @@ class BatchStream:
     def in_order(self, count: int, size: int) -> Iterator[Batch]:
         """Reads as ``first`` does, ``size`` samples at a time."""
         for indices in torch.arange(min(count, len(self._source))).split(size):
-            images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
+            if isinstance(self._source, ResidentImages):
+                images, labels = self._source.between(int(indices[0]), int(indices[-1]) + 1)
+            else:
+                images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
             yield Batch(images, labels, indices)
 
     def epoch(self, position: int) -> int:

@@ -100,11 +100,19 @@ class Checkpoint(Handler):
         metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if run.evaluated else {}
         run.background.wait(self._writing)
         state = run.snapshot()
-        self._writing = run.background.submit(self._write, state, run.iteration, run.epoch, metrics)
+        data = run.identity.fingerprint.digests
+        self._writing = run.background.submit(self._write, state, run.iteration, run.epoch, metrics, data)
         if not self.background:
             run.background.wait(self._writing)
 
-    def _write(self, state: dict[str, object], iteration: int, epoch: int, metrics: dict[str, float]) -> None:
+    def _write(
+        self,
+        state: dict[str, object],
+        iteration: int,
+        epoch: int,
+        metrics: dict[str, float],
+        data: dict[str, str | None],
+    ) -> None:
         folder = self._run.directory.checkpoints
         path = checkpoints.save(
             folder,
@@ -113,6 +121,7 @@ class Checkpoint(Handler):
             epoch=epoch,
             metrics=metrics,
             configuration=digest_of(self._run.configuration),
+            data=data,
             read_back=not self._read_back,
         )
         self._read_back = True

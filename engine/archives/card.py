@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from firebox.data.fingerprint import content_of
 from firebox.data.specification import ImageSpecification
 from firebox.engine.archives.loading import TOLERANCE, self_check, signature
-from firebox.engine.archives.measurement import PART, evaluation_split, reconstruction_errors
+from firebox.engine.archives.measurement import evaluation_split, reconstruction_errors
 from firebox.engine.archives.verification import SCHEMA_VERSION
 from firebox.engine.configuration import Named
 from firebox.engine.records.checkpoints import Manifest
@@ -124,14 +124,8 @@ def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
     named = run.configuration.data.named
     splits: dict[str, Any] = {}
     for split, stream in run.streams.items():
-        content = None
-        if stream.placement != "stream":
-            content, labels = hashlib.sha256(), []
-            for batch in stream.in_order(stream.samples, PART):
-                content.update(batch.images.cpu().numpy().tobytes())
-                labels += [] if batch.labels is None else [batch.labels.cpu().numpy().tobytes()]
-            content.update(b"".join(labels))
-        splits[split] = {"images": stream.samples, "sha256": content.hexdigest() if content else None}
+        content = None if stream.placement == "stream" else content_of(stream)
+        splits[split] = {"images": stream.samples, "sha256": content}
     return {
         "name": named.name,
         "kind": run.configuration.data.kind,
@@ -139,6 +133,7 @@ def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
         "splits": splits,
         "split_seed": named.parameters.get("split_seed"),
         "classes": list(run.data.specification.classes),
+        "fingerprint": run.identity.fingerprint.plain(),
     }
 
 

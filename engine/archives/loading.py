@@ -91,6 +91,7 @@ def load_archive(path_or_name: str | Path, root: str | Path = "runs", *, trust_c
 def loaded(path: Path, card: dict[str, Any], *, trust_code: bool) -> Archive:
     """Assembles the model of a verified archive, as ``load_archive`` does."""
     run = _build(path, card, trust_code=trust_code)
+    _warn_of_other_data(path, card, run)
     _refuse_another_signature(path, card, run)
     _load_weights(path, run)
     _check_itself(path, card, run)
@@ -195,6 +196,21 @@ def _build(path: Path, card: Mapping[str, Any], *, trust_code: bool) -> Run:
     except Exception as error:  # values of a card or a configuration can make Python or torch raise anything
         raise _refusal(f"{path}: can't be assembled as its configuration and card say: {in_one_line(error)}") from error
     return run
+
+
+def _warn_of_other_data(path: Path, card: Mapping[str, Any], run: Run) -> None:
+    from firebox.data.changes import Changes
+    from firebox.data.fingerprint import Fingerprint, agree
+
+    try:
+        recorded = Fingerprint.from_plain(card["data"]["fingerprint"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return  # archives of before have none
+    now = run.identity.fingerprint
+    if not agree(recorded.digests, now.digests):
+        logger.warning(
+            "%s: the data is not what the model was trained on: %s", path, "; ".join(Changes(recorded, now).told())
+        )
 
 
 def _refuse_another_signature(path: Path, card: Mapping[str, Any], run: Run) -> None:

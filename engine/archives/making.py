@@ -28,12 +28,13 @@ from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.core_schema import write
 from firebox.engine.records import checkpoints
 from firebox.engine.records.checkpoints import DamagedCheckpoint, Manifest
+from firebox.engine.records.data_record import known_at
 from firebox.engine.records.kept_code import moved, read_with_kept_code
 from firebox.engine.records.monitor import monitor_of, ranked
 from firebox.engine.records.own_code import CODE
 from firebox.engine.records.run_directory import RunDirectory, is_run
 from firebox.engine.records.storable import snapshot
-from firebox.engine.training.factory import build
+from firebox.engine.training.factory import blamed, build
 from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
 from firebox.foundation.files import digest, sync_folder, write_whole
@@ -79,6 +80,7 @@ def _archive(directory: RunDirectory, wanted: str) -> Path:
     checkpoint, manifest, state = _choose(directory, configuration, wanted)
     weights, kind = _evaluated_weights(configuration, state, checkpoint)
     run = replace(build(evaluation_only(configuration)), configuration=configuration)
+    _refuse_other_data(directory, run, manifest)
     run.model.load_state_dict(weights)
     load_module_state(run.module, state)
     splits: tuple[Split, ...] = ("validation", "test")
@@ -176,6 +178,17 @@ def _evaluated_weights(
     if other:
         raise _refusal(f"{checkpoint}: the model's state holds more than tensors: {', '.join(other)}")
     return weights, "raw" if run.averaged_model is None else "ema"
+
+
+def _refuse_other_data(directory: RunDirectory, run: Run, manifest: Manifest) -> None:
+    """Refuses to archive a model beside measurements on other data than it was trained on."""
+    kind = run.configuration.data.kind
+    with blamed(run.configuration.data.named, kind):
+        now = run.identity.fingerprint
+    known = known_at(directory, manifest)
+    changes = None if known is None else known.changes_to(now)
+    if changes is not None:
+        raise Refusal([Problem(kind, f"{changes}; put it back", run.configuration.mark(kind, "name"))])
 
 
 def _parent(directory: RunDirectory, configuration: Configuration) -> Path:

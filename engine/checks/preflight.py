@@ -41,6 +41,7 @@ class Preflight:
         trainer: the trainer that was asked to train; None if an Engine is used from Python.
         resumed: the directory of the run to resume; None for a new run.
         run: the assembled run; None if it is to be rehearsed on fake tensors.
+        data: the data that the configuration names; None to construct it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Preflight:
         *,
         resumed: RunDirectory | None = None,
         run: Run | None = None,
+        data: DataModule | None = None,
     ) -> None:
         self.configuration = configuration
         self.trainer = trainer
@@ -60,6 +62,7 @@ class Preflight:
         self.step_failures: list[Problem] = []
         """Steps that fail."""
         self._run = run
+        self._data = data if run is None else run.data
         self._failed: set[str] = set()
         self._module_faults: tuple[str, ...] = ()
 
@@ -118,8 +121,8 @@ class Preflight:
     @cached_property
     def data(self) -> DataModule:
         """The datamodule or datagenerator; constructing one reads nothing."""
-        if self._run is not None:
-            return self._run.data
+        if self._data is not None:
+            return self._data
         from firebox.engine.training.families import made
 
         named = self.configuration.data.named

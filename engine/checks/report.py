@@ -76,18 +76,24 @@ class Report:
         return [guards, estimated]
 
 
-def preflight(configuration: Configuration, trainer: Trainer, resumed: RunDirectory | None = None) -> Report:
+def preflight(
+    configuration: Configuration,
+    trainer: Trainer,
+    resumed: RunDirectory | None = None,
+    data: DataModule | None = None,
+) -> Report:
     """Runs all guards, and reports all of their problems in one refusal.
 
     Args:
         configuration: the run's configuration.
         trainer: the trainer that was asked to train.
         resumed: the directory of the run to resume; None for a new run.
+        data: the data that the configuration names; None to construct it.
 
     Raises:
         Refusal: the combination can't work.
     """
-    looked_at = Preflight(configuration, trainer, resumed=resumed)
+    looked_at = Preflight(configuration, trainer, resumed=resumed, data=data)
     results, costs = _checked(looked_at, built_in())
     from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory
 

@@ -11,7 +11,7 @@ from firebox.engine.configuration import Configuration
 from firebox.engine.configuration.identity import digest_of
 from firebox.engine.launch.continuity import covered
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.foundation.problems import Problem, refuse
+from firebox.foundation.problems import Problem
 
 logger = logging.getLogger("firebox")
 
@@ -19,12 +19,9 @@ SHAPING_PACKAGES = ("torch", "torchvision", "kornia", "numpy", "pillow", "firebo
 """Packages whose versions may affect the bits."""
 
 
-def refuse_other_circumstances(directory: RunDirectory, given: Configuration, allowed: Sequence[str]) -> None:
+def other_circumstances(directory: RunDirectory, given: Configuration, allowed: Sequence[str]) -> list[Problem]:
     """Compares threads, device and versions of a run with the present ones, and its configuration with that of its
-    newest checkpoint.
-
-    Raises:
-        Refusal: something differs that changes bits or meaning and is not allowed to differ.
+    newest checkpoint; returns what differs that changes bits or meaning and is not allowed to differ.
     """
     from firebox.engine.records.checkpoints import valid_manifests
     from firebox.engine.training.environment import circumstances
@@ -58,7 +55,7 @@ def refuse_other_circumstances(directory: RunDirectory, given: Configuration, al
     for name in ("python", "platform", "commit"):
         if name in before and before[name] != now[name]:
             logger.info("%s: so far %s, now %s", name, before[name], now[name])
-    refuse(problems)
+    return problems
 
 
 def _versions(before: Any, now: dict[str, str | None], allowed: Sequence[str]) -> Iterator[Problem]:

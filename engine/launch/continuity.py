@@ -20,7 +20,7 @@ from firebox.foundation.problems import Problem, Refusal, refuse, setting, shown
 
 logger = logging.getLogger("firebox")
 
-CHANGEABLE = (*CHANGEABLE_KEYS, "code", "configuration", "threads", "versions")
+CHANGEABLE = (*CHANGEABLE_KEYS, "code", "configuration", "data", "threads", "versions")
 """The keys that ``--allow-change`` accepts. If they change, the run stays one run, but no longer equal to the bit."""
 
 SHOWN_DIGITS = 12

@@ -14,20 +14,22 @@ from firebox.engine.checks.guard import attach_guards
 from firebox.engine.configuration import Configuration, plain, read
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.launch import messages
-from firebox.engine.launch.circumstances import refuse_other_circumstances
+from firebox.engine.launch.circumstances import other_circumstances
 from firebox.engine.launch.completion import completed, ended_early
 from firebox.engine.launch.processes import refuse_second_import, refuse_several
+from firebox.engine.launch.same_data import other_data, present_data
 from firebox.engine.records.claiming import claim, renew
 from firebox.engine.records.own_code import code_of, keep
-from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State
+from firebox.engine.records.run_directory import RunDirectory, State
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
 from firebox.foundation.places import refusal_of
-from firebox.foundation.problems import Interrupted
+from firebox.foundation.problems import Interrupted, refuse
 
 if TYPE_CHECKING:
+    from firebox.engine.training.data_identity import DataIdentity
     from firebox.engine.training.run import Run
 
 
@@ -87,19 +89,22 @@ def launch_with(request: Request, stop: StopRequest) -> int:
     refuse_second_import()
     refuse_several()
     configuration, resumed = configure(request)
+    identity = None
     if resumed is not None:
         if completed(resumed, configuration):
             early = ended_early(resumed, configuration.training.epochs)
             messages.completed_already(resumed, configuration, early=early)
             return COMPLETED
-        refuse_other_circumstances(resumed, configuration, request.allowed_changes)
+        identity = present_data(configuration, stop)
+        problems = other_circumstances(resumed, configuration, request.allowed_changes)
+        refuse([*problems, *other_data(resumed, configuration, identity, request.allowed_changes)])
     from firebox.engine.checks.report import preflight
 
-    report = preflight(configuration, request.trainer, resumed)
+    report = preflight(configuration, request.trainer, resumed, None if identity is None else identity.data)
     if request.check:
         messages.checked(report)
         return COMPLETED
-    return stop.exit_code if stop.requested else train(configuration, resumed, stop, report.estimated_memory)
+    return stop.exit_code if stop.requested else train(configuration, resumed, stop, report.estimated_memory, identity)
 
 
 def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
@@ -121,7 +126,11 @@ def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
 
 
 def train(
-    configuration: Configuration, resumed: RunDirectory | None, stop: StopRequest, estimated_memory: int | None = None
+    configuration: Configuration,
+    resumed: RunDirectory | None,
+    stop: StopRequest,
+    estimated_memory: int | None = None,
+    identity: DataIdentity | None = None,
 ) -> int:
     """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
 
@@ -130,6 +139,7 @@ def train(
         resumed: the directory of the run to resume; None for a new run.
         stop: the stop request that signals set.
         estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
+        identity: the data, compared with the resumed run's; None to take the data that the configuration names.
 
     Returns:
         The exit code.
@@ -138,16 +148,20 @@ def train(
         Refusal: the run can't start; nothing has been written.
     """
     from firebox.engine.checks.first_samples import require_first_samples
+    from firebox.engine.launch.resuming import take_up
+    from firebox.engine.training.factory import blamed
 
-    run = assemble(configuration, stop)
+    run = assemble(configuration, stop, identity)
     stop.watch_reading(configuration.data.loading.timeout)
     require_first_samples(run)
+    with blamed(configuration.data.named, configuration.data.kind):
+        _ = run.identity.fingerprint
     if stop.requested:
         return stop.exit_code
     if resumed is None:
         run.begin(claim(configuration))
     else:
-        run = take_up(run, resumed)
+        run = take_up(run, resumed, lambda: assemble(configuration, stop, run.identity))
     stop.before_leaving(partial(left, run))
     code, reason = FAILED, "failed while starting"
     try:
@@ -175,11 +189,11 @@ def train(
     return code
 
 
-def assemble(configuration: Configuration, stop: StopRequest) -> Run:
+def assemble(configuration: Configuration, stop: StopRequest, identity: DataIdentity | None = None) -> Run:
     """Builds a run whose guards check it when its trainer engine starts."""
     from firebox.engine.training.factory import build
 
-    run = build(configuration, stop)
+    run = build(configuration, stop, identity=identity)
     attach_guards(run)
     return run
 
@@ -209,36 +223,9 @@ def left(run: Run, reason: str) -> None:
     messages.left(reason)
 
 
-def take_up(run: Run, directory: RunDirectory) -> Run:
-    """Locks the directory of a run to resume and loads its newest valid checkpoint.
-
-    Args:
-        run: the run assembled for the directory.
-        directory: the directory of the run to resume.
-
-    Returns:
-        The loaded run, in its directory. It is not the run given if a checkpoint did not fit.
-
-    Raises:
-        Refusal: another process holds the directory, or none of its checkpoints can be used. It stays unchanged.
-    """
-    from firebox.engine.launch.resuming import load_newest
-
-    directory.lock()
-    console.log_to(directory.log)
-    if directory.status().reason == NO_STATUS:
-        logger.warning("%s can't be read: written anew", directory.path / "status.json")
-    try:
-        run = load_newest(run, directory, lambda: assemble(run.configuration, run.stop))
-    except BaseException:
-        directory.unlock()
-        raise
-    run.begin(directory)
-    return run
-
-
 def start(run: Run) -> None:
     """Records the run's configuration and environment, and starts the handlers."""
+    from firebox.engine.records.data_record import write_data
     from firebox.engine.training.environment import environment
     from firebox.engine.training.skipped_steps import SkippedSteps
 
@@ -247,6 +234,7 @@ def start(run: Run) -> None:
     renew(directory)
     # In this order: what a kill between the two leaves is a change that is said and allowed once more.
     keep(code_of(run.configuration), directory.path, plain(run.configuration, directory.path), run.iteration)
+    write_data(directory, run.identity.fingerprint, run.iteration)
     directory.write_environment(environment(run))
     directory.write_status("running", run.iteration, "training")
     for name, handler in run.handlers.items():

@@ -18,8 +18,9 @@ from firebox.data.batch import Batch
 from firebox.engine.checks.report import preflight_of_replay
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.records import checkpoints
+from firebox.engine.records.data_record import known_data
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.factory import build
+from firebox.engine.training.factory import blamed, build
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.ownership import StateMismatch
@@ -77,6 +78,7 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
     if not 1 <= iteration <= run.total_iterations:
         message = f"got {iteration}, expected 1 to {run.total_iterations}: the run's iterations"
         raise Refusal([Problem("", f"--iteration: {message}")])
+    _refuse_other_data(run, directory, iteration)
     _compare_devices(run, directory, iteration)
     started_from = _load_before(run, directory, iteration)
     with tempfile.TemporaryDirectory() as elsewhere:
@@ -84,6 +86,17 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
         for handler in run.handlers.values():
             handler.start(run)
         return _replay(run, directory, iteration, started_from)
+
+
+def _refuse_other_data(run: Run, directory: RunDirectory, iteration: int) -> None:
+    kind = run.configuration.data.kind
+    with blamed(run.configuration.data.named, kind):
+        now = run.identity.fingerprint
+    # Of a run whose data has changed, the newest comes first; each was trained on from an iteration on.
+    known = next((known for known in known_data(directory) if known.since < iteration), None)
+    changes = None if known is None else known.changes_to(now, f"iteration {iteration}")
+    if changes is not None:
+        raise Refusal([Problem(kind, f"{changes}; put it back", run.configuration.mark(kind, "name"))])
 
 
 def _compare_devices(run: Run, directory: RunDirectory, iteration: int) -> None:

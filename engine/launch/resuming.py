@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firebox.data.fingerprint import agree
 from firebox.engine.configuration import Configuration, read
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.launch.continuity import (
@@ -21,10 +22,12 @@ from firebox.engine.launch.continuity import (
 )
 from firebox.engine.launch.finding import choose, not_a_run
 from firebox.engine.records.claiming import never_configured
-from firebox.engine.records.run_directory import RunDirectory, is_run
+from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, is_run
+from firebox.foundation import console
 from firebox.foundation.problems import Problem, Refusal
 
 if TYPE_CHECKING:
+    from firebox.engine.records.checkpoints import Manifest
     from firebox.engine.training.handler import Handler
     from firebox.engine.training.run import Run
 
@@ -103,6 +106,33 @@ def _started_over(
     return given
 
 
+def take_up(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) -> Run:
+    """Locks the directory of a run to resume and loads its newest valid checkpoint.
+
+    Args:
+        run: the run assembled for the directory.
+        directory: the directory of the run to resume.
+        assemble: assembles an identical run.
+
+    Returns:
+        The loaded run, in its directory. It is not the run given if a checkpoint did not fit.
+
+    Raises:
+        Refusal: another process holds the directory, or none of its checkpoints can be used. It stays unchanged.
+    """
+    directory.lock()
+    console.log_to(directory.log)
+    if directory.status().reason == NO_STATUS:
+        logger.warning("%s can't be read: written anew", directory.path / "status.json")
+    try:
+        run = load_newest(run, directory, assemble)
+    except BaseException:
+        directory.unlock()
+        raise
+    run.begin(directory)
+    return run
+
+
 def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) -> Run:
     """Loads the newest checkpoint that is undamaged, fits the run, and is preceded by complete records.
 
@@ -136,6 +166,7 @@ def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) 
                 lost = missing
                 logger.warning("%s can't be continued: %s; going back", path, missing)
                 continue
+            _adapt_epochs(state, checkpoints.read_manifest(path), run)
             run.load_state_dict(state)
         except checkpoints.DamagedCheckpoint as error:
             damaged += 1
@@ -158,6 +189,14 @@ def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) 
     else:
         logger.info("no checkpoint yet: starting over")
     return run
+
+
+def _adapt_epochs(state: dict[str, Any], manifest: Manifest, run: Run) -> None:
+    """Lets epochs have another length from now on if the data has changed, which was allowed then."""
+    before, now = state.get("epoch_length"), run.epoch_length
+    if before != now and manifest.data is not None and not agree(manifest.data, run.identity.fingerprint.digests):
+        logger.warning("an epoch now has %d iterations, so far %s; epochs are counted by their new length", now, before)
+        state["epoch_length"] = now
 
 
 def lost_before(directory: RunDirectory, state: dict[str, Any], handlers: Mapping[str, type[Handler]]) -> str | None:

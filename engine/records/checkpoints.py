@@ -47,6 +47,7 @@ class Manifest:
         metrics: the metrics measured at this iteration, by ``split/name``.
         configuration: the SHA-256 of the run's configuration.
         files: SHA-256 and size of each file, by name: ``{"sha256": ..., "bytes": ...}``.
+        data: digests of the data that the run was trained on, by what they are of; None if they were not recorded.
     """
 
     iteration: int
@@ -54,11 +55,15 @@ class Manifest:
     metrics: dict[str, float]
     configuration: str
     files: dict[str, dict[str, Any]]
+    data: dict[str, str | None] | None = None
 
     def text(self) -> str:
         """Returns the text of the manifest's file, which includes its own digest."""
-        content = json.dumps(asdict(self), sort_keys=True)
-        return json.dumps({**asdict(self), "sha256": _digest(content.encode())}, sort_keys=True, indent=1) + "\n"
+        content = asdict(self)
+        if self.data is None:
+            del content["data"]  # as the manifests of before the data was recorded
+        sha256 = _digest(json.dumps(content, sort_keys=True).encode())
+        return json.dumps({**content, "sha256": sha256}, sort_keys=True, indent=1) + "\n"
 
 
 def path_of(folder: Path, iteration: int) -> Path:
@@ -81,6 +86,7 @@ def save(
     epoch: int,
     metrics: dict[str, float],
     configuration: str,
+    data: dict[str, str | None] | None = None,
     read_back: bool = False,
 ) -> Path:
     """Writes a checkpoint, and returns once it is on the disk.
@@ -92,6 +98,7 @@ def save(
         epoch: the epoch of that iteration, starting at 1.
         metrics: see ``Manifest``.
         configuration: see ``Manifest``.
+        data: see ``Manifest``.
         read_back: load what was written and compare it with the state, before the checkpoint exists.
 
     Raises:
@@ -110,7 +117,7 @@ def save(
         if read_back:
             _refuse_unreadable(temporary / STATE, state)
         files = {STATE: {"sha256": file.sha256, "bytes": file.size}}
-        manifest = Manifest(iteration, epoch, metrics, configuration, files)
+        manifest = Manifest(iteration, epoch, metrics, configuration, files, data)
         with HashingFile((temporary / MANIFEST).open("wb")) as file:
             file.write(manifest.text().encode())
         sync_folder(temporary)

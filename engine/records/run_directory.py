@@ -57,6 +57,8 @@ class RunDirectory:
 
     configuration = property(lambda self: self.path / "config.yaml")
     environment = property(lambda self: self.path / "environment.json")
+    data = property(lambda self: self.path / "data.json")
+    data_files = property(lambda self: self.path / "data_files.json.gz")
     model_summary = property(lambda self: self.path / "model_summary.txt")
     losses = property(lambda self: self.path / "losses.jsonl")
     images = property(lambda self: self.path / "images")

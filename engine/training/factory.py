@@ -22,6 +22,7 @@ from firebox.data.specification import ImageSpecification
 from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.sections import Loading
+from firebox.engine.training.data_identity import DataIdentity
 from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.dormant_compiler import keep_compiler_dormant
@@ -44,13 +45,20 @@ from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
-def build(configuration: Configuration, stop: StopRequest | None = None, *, data: DataModule | None = None) -> Run:
+def build(
+    configuration: Configuration,
+    stop: StopRequest | None = None,
+    *,
+    data: DataModule | None = None,
+    identity: DataIdentity | None = None,
+) -> Run:
     """Assembles a run from its configuration. Nothing is written; the run has no directory yet.
 
     Args:
         configuration: the run's configuration.
         stop: the stop request, polled during the run; None if nothing may stop it.
         data: the datamodule; None for the one that the configuration names.
+        identity: that datamodule and what it consists of; None if it has not been looked at.
 
     Raises:
         Refusal: the data can't be read, or a component can't be constructed.
@@ -58,6 +66,8 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     stop = stop or StopRequest()
     device = choose_device(configuration.training.device)
     set_up(device)
+    if identity is not None:
+        data = identity.data
     data = data or construct(configuration.data.named, configuration.data.kind)
     specification = data.specification
     loading, training = configuration.data.loading, configuration.training
@@ -94,6 +104,8 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
         configuration=configuration,
         device=device,
         data=data,
+        identity=identity
+        or DataIdentity(data, reading(configuration, stop), verify=loading.verify, stream=streams.__getitem__),
         streams=streams,
         preparation=preparation,
         model=model,

@@ -18,6 +18,7 @@ from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.records.storable import Unstorable, snapshot
+from firebox.engine.training.data_identity import DataIdentity
 from firebox.engine.training.dispatcher import Action, Dispatcher
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import TrainingIteration
@@ -57,6 +58,7 @@ class Run:
         configuration: the run's configuration.
         device: the run's device.
         data: the datamodule or datagenerator.
+        identity: what the data consists of.
         streams: the batches of each split that exists.
         preparation: the conversion of an evaluation batch, on the device.
         model: the network.
@@ -76,6 +78,7 @@ class Run:
     configuration: Configuration
     device: torch.device
     data: DataModule
+    identity: DataIdentity
     streams: dict[Split, BatchStream]
     preparation: Preparation
     model: torch.nn.Module

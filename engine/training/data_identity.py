@@ -1,0 +1,49 @@
+"""What the data of a run consists of, found out once, when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Literal
+
+from firebox.data.datamodule import DataModule, Split
+from firebox.data.fingerprint import Fingerprint, fingerprint
+from firebox.data.reading import Reading
+from firebox.data.stream import BatchStream
+
+
+class DataIdentity:
+    """Data and its fingerprint.
+
+    Args:
+        data: the data.
+        reading: how its files may be read.
+        verify: whether files and samples are known by their names and labels, or also by their content.
+        stream: function that returns a stream of a split; None to read the split for it.
+    """
+
+    def __init__(
+        self,
+        data: DataModule,
+        reading: Reading,
+        *,
+        verify: Literal["names", "content"],
+        stream: Callable[[Split], BatchStream] | None = None,
+    ) -> None:
+        self.data = data
+        self._reading = reading
+        self._content = verify == "content"
+        self._stream = stream or self._read
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """What the data consists of.
+
+        Raises:
+            DataError: a file or sample can't be read.
+            Interrupted: a stop was requested.
+        """
+        return fingerprint(self.data, self._stream, self._reading, content=self._content)
+
+    def _read(self, split: Split) -> BatchStream:
+        return BatchStream(self.data.read(split), batch_size=1, seed=0, shuffle=False, placement="stream")
