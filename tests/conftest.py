@@ -5,10 +5,16 @@ import os
 # A fork of a process that holds OpenMP's threads waits for them for ever, and OpenMP reads this as torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import tempfile
+
 import pytest
 import torch
 
 from tests.exactness import only_run, run_script, write_configuration
+
+# Decoded samples are kept in a folder of these tests' own, by the processes that they start, too.
+_cache = tempfile.TemporaryDirectory(prefix="firebox-tests-")
+os.environ["XDG_CACHE_HOME"] = _cache.name
 
 # The first backward pass of a process starts autograd's threads if it is made on fake tensors, which pretend that there
 # is a GPU; no fork of a process that holds them can compute gradients. So the first one is a real one.
