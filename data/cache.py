@@ -193,6 +193,7 @@ def _claimed(path: Path) -> tuple[int, Path] | None:
                 return None
             if error.errno not in WITHOUT_LOCKS:
                 raise
+            path.unlink(missing_ok=True)
             own = path.with_name(f"{uuid.uuid4().hex}{WRITING}")
             return os.open(own, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644), own
         # Meanwhile another process may have finished it and given it its name, or removed it.

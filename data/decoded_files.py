@@ -123,13 +123,13 @@ class DecodingPass:
             self.changed += indices[states == CHANGED].tolist()
             done += len(indices)
             self._reading.progress("samples decoded", done, self._count)
+            if self._reading.stopping():
+                raise Interrupted
         return {position: why for position in suspect if (why := self._why(position)) is not None}
 
     def _results(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         if not self.workers:
             for indices in self._batches:
-                if self._reading.stopping():
-                    raise Interrupted
                 yield self._decoded.gather(indices)
             return
         reading, addresses = self._reading, _Addresses(self._batches)
