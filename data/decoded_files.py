@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy
@@ -114,20 +115,21 @@ class DecodingPass:
         """
         suspect: list[int] = []
         done = 0
-        for indices, (checksums, states) in zip(self._batches, self._results(), strict=True):
-            if (states < READ).any():
-                code = -int(states.min())
-                raise OSError(code, os.strerror(code))
-            self.checksums[indices] = checksums.numpy()
-            suspect += indices[states == UNREADABLE].tolist()
-            self.changed += indices[states == CHANGED].tolist()
-            done += len(indices)
-            self._reading.progress("samples decoded", done, self._count)
-            if self._reading.stopping():
-                raise Interrupted
+        with closing(self._results()) as results:
+            for indices, (checksums, states) in zip(self._batches, results, strict=True):
+                if (states < READ).any():
+                    code = -int(states.min())
+                    raise OSError(code, os.strerror(code))
+                self.checksums[indices] = checksums.numpy()
+                suspect += indices[states == UNREADABLE].tolist()
+                self.changed += indices[states == CHANGED].tolist()
+                done += len(indices)
+                self._reading.progress("samples decoded", done, self._count)
+                if self._reading.stopping():
+                    raise Interrupted
         return {position: why for position in suspect if (why := self._why(position)) is not None}
 
-    def _results(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _results(self) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         if not self.workers:
             for indices in self._batches:
                 yield self._decoded.gather(indices)

@@ -87,12 +87,17 @@ def _orientation(content: bytes) -> int:
 def _by_simplejpeg(content: bytes, image_size: tuple[int, int], mode: str) -> numpy.ndarray[Any, Any] | None:
     import simplejpeg
 
-    height, width, space, _ = simplejpeg.decode_jpeg_header(content)
+    *sides, space, _ = simplejpeg.decode_jpeg_header(content)
+    height, width = map(int, sides)
     scale = _scale(height, width, image_size)
     if space not in PLAIN or scale is None:
         return None
-    least = {"min_height": -(-height // scale), "min_width": -(-width // scale)}
-    pixels: numpy.ndarray[Any, Any] = simplejpeg.decode_jpeg(content, {"RGB": "RGB", "L": "GRAY"}[mode], **least)
+    pixels: numpy.ndarray[Any, Any] = simplejpeg.decode_jpeg(
+        content,
+        {"RGB": "RGB", "L": "GRAY"}[mode],
+        min_height=-(-height // scale),
+        min_width=-(-width // scale),
+    )
     return pixels
 
 
