@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from firebox.data.decoding import Background, Color, ImageDecoder
 from firebox.data.folders import Splits, list_folder
-from firebox.data.listed_images import ListedImages
+from firebox.data.listed_images import ListedImages, OnBadFile
 from firebox.data.listing import Listing
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.foundation.paths import FilePath
@@ -44,6 +44,8 @@ class ImageFolder(ListedImages):
         background: colour that transparent pixels are laid over.
         validation_fraction: fraction of the training images held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        on_bad_file: what to do about files that can't be decoded. refuse to train, or skip them: they are counted and
+            named, and the others stay in the splits where they are.
         pixel_range: range of the pixels that the model sees.
     """
 
@@ -57,9 +59,10 @@ class ImageFolder(ListedImages):
         background: Background = "white",
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        on_bad_file: OnBadFile = "refuse",
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed)
+        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, on_bad_file=on_bad_file)
         if isinstance(splits, dict) and "train" not in splits:
             raise ValueError(f"splits: got {shown(splits)}, expected a folder for train")
         self._root = Path(root).expanduser()

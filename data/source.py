@@ -59,11 +59,7 @@ class ResidentImages:
     @property
     def images(self) -> torch.Tensor:
         """All images, uint8 (N, C, H, W) in channels_last."""
-        return self._as_images(self._pixels)
-
-    def _as_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        # With one channel all memory formats are alike; strides that only channels_last has would select that format.
-        return pixels.permute(0, 3, 1, 2) if pixels.shape[3] > 1 else pixels.view(-1, 1, *pixels.shape[1:3])
+        return as_images(self._pixels)
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -73,7 +69,7 @@ class ResidentImages:
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         indices = indices.to(self._pixels.device, non_blocking=True)
         labels = None if self.labels is None else self.labels.index_select(0, indices)
-        return self._as_images(self._pixels.index_select(0, indices)), labels
+        return as_images(self._pixels.index_select(0, indices)), labels
 
     def between(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Returns samples that follow one another, as ``gather`` would, without a copy."""
@@ -92,6 +88,12 @@ class ResidentImages:
     def to(self, device: torch.device) -> ResidentImages:
         """Returns the same images on another device."""
         return ResidentImages(self.images.to(device), None if self.labels is None else self.labels.to(device))
+
+
+def as_images(pixels: torch.Tensor) -> torch.Tensor:
+    """Returns pixels (N, H, W, C) as images (N, C, H, W), without a copy."""
+    # With one channel all memory formats are alike; strides that only channels_last has would select that format.
+    return pixels.permute(0, 3, 1, 2) if pixels.shape[3] > 1 else pixels.view(-1, 1, *pixels.shape[1:3])
 
 
 class DatasetImages:
