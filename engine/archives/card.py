@@ -129,7 +129,7 @@ def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
             content, labels = hashlib.sha256(), []
             for batch in stream.in_order(stream.samples, PART):
                 content.update(batch.images.cpu().numpy().tobytes())
-                labels += [] if batch.labels is None else [batch.labels.cpu().numpy().tobytes()]
+                labels += [] if batch.targets is None else [batch.targets.cpu().numpy().tobytes()]
             content.update(b"".join(labels))
         splits[split] = {"images": stream.samples, "sha256": content.hexdigest() if content else None}
     return {
