@@ -70,9 +70,9 @@ def build(
     if identity is not None:
         data = identity.data
     data = data or construct(configuration.data.named, configuration.data.kind)
-    specification = data.specification
     loading, training = configuration.data.loading, configuration.training
     streams = build_streams(configuration, data, device, stop)
+    specification = data.specification
     model = build_model(configuration, specification, device)
     channels_last = training.channels_last and gains_from_channels_last(model, device)
     module: Module = construct(configuration.module, "module", model, specification)
@@ -187,7 +187,7 @@ def build_stream(
     with blamed(configuration.data.named, configuration.data.kind):
         source = data.read(split)
     if isinstance(source, DatasetImages):
-        source.classes = len(data.specification.classes)
+        source.target = data.specification.target
     return BatchStream(
         source,
         batch_size=loading.batch_size_of(split),
@@ -207,7 +207,8 @@ def build_model(
     configuration: Configuration, specification: ImageSpecification, device: torch.device
 ) -> torch.nn.Module:
     """Constructs the model, initialised from the run's seed alone, on the device."""
-    given: Mapping[str, object] = {"input_shape": specification.shape, "num_classes": len(specification.classes)}
+    outputs = 0 if specification.target is None else specification.target.outputs
+    given: Mapping[str, object] = {"input_shape": specification.shape, "num_classes": outputs}
     named = configuration.model
     unknown = [name for name in named.component.signature.injected if name not in given]
     if unknown:
