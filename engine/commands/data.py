@@ -15,7 +15,7 @@ from firebox.engine.commands.config import read_configuration
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
 from firebox.foundation.places import refusal_of
-from firebox.foundation.problems import Problem, Refusal
+from firebox.foundation.problems import Interrupted, Problem, Refusal
 
 if TYPE_CHECKING:
     from firebox.data.datamodule import DataModule, Split
@@ -72,8 +72,9 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
         if data.listing is not None:
             for text in (*data.listing.notes, *data.listing.warnings):
                 console.results.print(text)
-        if verify:
-            _verify(configuration, data)
+        stopped = _verify(configuration, data) if verify else None
+        if stopped is not None:
+            return stopped
         picture = picture or configuration.directory.parent / "data.png"
         _draw(configuration, data, sources["train"], picture, count)
     except DataError as error:
@@ -82,8 +83,8 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
     return COMPLETED
 
 
-def _verify(configuration: Configuration, data: DataModule) -> None:
-    """Decodes every file.
+def _verify(configuration: Configuration, data: DataModule) -> int | None:
+    """Decodes every file; returns the exit code if it was stopped before the end.
 
     Raises:
         DataError: there are files that can't be decoded, or the data has none; it names them all.
@@ -98,12 +99,16 @@ def _verify(configuration: Configuration, data: DataModule) -> None:
     if not isinstance(data, ListedImages):
         raise DataError(f"{configuration.data.named.written} decodes no files that could be verified")
     stop, listing = StopRequest(), data.listing
-    with stop.listening(), shown_progress() as progress:
-        unreadable = verify_files(listing, data.decoder, reading(configuration, stop, progress))
+    try:
+        with stop.listening(), shown_progress() as progress:
+            unreadable = verify_files(listing, data.decoder, reading(configuration, stop, progress))
+    except Interrupted:
+        return stop.exit_code
     if unreadable:
         found = f"{len(unreadable):,} of {len(listing):,} files in {listing.root} can't be decoded"
         raise DataError(f"{found}: {told(listing, unreadable, len(unreadable))}")
     console.results.print(f"all {len(listing):,} files can be decoded")
+    return None
 
 
 def _counts(data: DataModule, sources: Mapping[Split, ImageSource]) -> Table:
