@@ -163,8 +163,12 @@ class ImageFiles:
         Raises:
             DataError: the file can't be decoded; the message names it.
         """
-        image = self._decode(self._root / self._paths[index])
+        image = self._decode(self.file_of(index))
         return (image, self.targets[index]) if self.targets else image
+
+    def file_of(self, index: int) -> Path:
+        """Returns the file of an image."""
+        return self._root / self._paths[index]
 
     def _decode(self, path: Path) -> torch.Tensor:
         import numpy
