@@ -138,10 +138,12 @@ def train(
         Refusal: the run can't start; nothing has been written.
     """
     from firebox.engine.checks.first_samples import require_first_samples
+    from firebox.engine.checks.workers import require_workers
 
     run = assemble(configuration, stop)
     stop.watch_reading(configuration.data.loading.timeout)
     require_first_samples(run)
+    require_workers(run, begin=resumed is None)
     if stop.requested:
         return stop.exit_code
     if resumed is None:
