@@ -148,6 +148,7 @@ def train(
         Refusal: the run can't start; nothing has been written.
     """
     from firebox.engine.checks.first_samples import require_first_samples
+    from firebox.engine.checks.workers import require_workers
     from firebox.engine.launch.resuming import take_up
     from firebox.engine.training.factory import blamed
 
@@ -156,6 +157,7 @@ def train(
     require_first_samples(run)
     with blamed(configuration.data.named, configuration.data.kind):
         _ = run.identity.fingerprint
+    require_workers(run, begin=resumed is None)
     if stop.requested:
         return stop.exit_code
     if resumed is None:
