@@ -68,7 +68,9 @@ def prepare(listing: Listing, decoder: ImageDecoder, reading: Reading, *, skip: 
         try:
             return _Keeping(files, listing, reading, Cache(reading.cache, reading.cache_bytes), skip=skip).result()
         except (NotKept, NoRoom, OSError) as error:
-            why = f"{error.strerror}: {error.filename or reading.cache}" if isinstance(error, OSError) else str(error)
+            why = str(error)
+            if isinstance(error, OSError):
+                why = f"{error.strerror or error}: {error.filename or reading.cache}"
             level = logging.WARNING if reading.asked else logging.INFO
             logger.log(level, "%s: no decoded samples are kept: %s; goes on without", listing.root, why)
     return Prepared(None, verify_files(listing, decoder, reading) if skip else {})
@@ -76,6 +78,11 @@ def prepare(listing: Listing, decoder: ImageDecoder, reading: Reading, *, skip: 
 
 def verify_files(listing: Listing, decoder: ImageDecoder, reading: Reading) -> Unreadable:
     """Decodes all files, keeps nothing, and returns what is wrong with those that can't be decoded.
+
+    Args:
+        listing: the files.
+        decoder: the way from a file to a sample.
+        reading: by how many processes, and for how long, they may be read.
 
     Raises:
         DataError: the processes that decode fail.
