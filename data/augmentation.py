@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+    from firebox.data.targets import Target
+
 EXCLUDED = frozenset({"RandomDissolving", "RandomFisheye"})
 """The first downloads a diffusion model; the second takes tensors, which a configuration can't hold."""
+
+UNFOLLOWED = frozenset({"random_elastic_transform", "random_thin_plate_spline"})
+"""Those that move pixels in a way that kornia does not repeat on a mask."""
 
 
 class Augmentation:
@@ -43,14 +47,43 @@ class Augmentation:
                 images = step(images)
             return images.clamp(0, 1)
 
-    def check(self, shape: tuple[int, int, int]) -> None:
+    def together(
+        self, images: torch.Tensor, targets: torch.Tensor, target: Target
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Augments images as a call does, and moves their spatial targets with them by the same draws.
+
+        What changes an image's intensities leaves the targets as they are.
+
+        Args:
+            images: float32 (N, C, H, W) in [0, 1].
+            targets: the images' targets as they were read.
+            target: what the targets are.
+
+        Returns:
+            The images, and the targets in the form that modules take.
+        """
+        import torch
+        from kornia.augmentation import AugmentationSequential
+
+        key = "mask" if target.kind == "mask" else "image"
+        with torch.no_grad():
+            moving = target.movable(targets)
+            for step in self._steps:
+                if _moves(step):
+                    images, moving = AugmentationSequential(step, data_keys=["input", key])(images, moving)
+                else:
+                    images = step(images)
+            return images.clamp(0, 1), target.moved(moving)
+
+    def check(self, shape: tuple[int, int, int], target: Target | None = None) -> None:
         """Runs every augmentation on a few images with probability 1; torch's generators are left unchanged.
 
         Args:
             shape: (C, H, W) of the images to augment.
+            target: what the images' targets are; None if they have none.
 
         Raises:
-            ValueError: an augmentation can't process such images, or changes their shape.
+            ValueError: an augmentation can't process such images, changes their shape, or can't move their targets.
         """
         import torch
 
@@ -69,6 +102,18 @@ class Augmentation:
                         f"augmentation {name}: makes images of shape {tuple(result.shape[1:])} from {shape}, "
                         "expected the shape to stay"
                     )
+                if target is not None and target.spatial and name in UNFOLLOWED:
+                    raise ValueError(
+                        f"augmentation {name}: moves pixels, and kornia can't move {target.described} along; "
+                        "expected another, such as random_affine"
+                    )
+
+
+def _moves(step: object) -> bool:
+    """Whether an augmentation moves pixels, rather than changing their intensities."""
+    from kornia.augmentation import GeometricAugmentationBase2D
+
+    return isinstance(step, GeometricAugmentationBase2D)
 
 
 def names() -> tuple[str, ...]:
@@ -90,7 +135,7 @@ def _classes() -> dict[str, type]:
     return found
 
 
-def _build(name: str, arguments: dict[str, Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+def _build(name: str, arguments: dict[str, Any]) -> Any:
     classes = _classes()
     if name not in classes:
         close = get_close_matches(name, classes, n=1)
@@ -106,9 +151,7 @@ def _build(name: str, arguments: dict[str, Any]) -> Callable[[torch.Tensor], tor
         if parameter.default is parameter.empty and key not in arguments:
             raise ValueError(f'augmentation {name}: "{key}" is missing; it has: {", ".join(parameters)}')
     try:
-        step: Callable[[torch.Tensor], torch.Tensor] = classes[name](
-            **{key: _as_tuple(value) for key, value in arguments.items()}
-        )
+        step = classes[name](**{key: _as_tuple(value) for key, value in arguments.items()})
     except Exception as error:  # kornia raises all kinds here
         raise ValueError(f"augmentation {name}: {_one_line(error)}") from error
     return step

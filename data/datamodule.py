@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from firebox.data.reading import Reading
     from firebox.data.source import ImageSource
 
-Samples = Literal["resident", "fixed", "changing"]
-"""The samples of a split: already in memory, read but always the same, or possibly different in each epoch."""
+Samples = Literal["resident", "prepared", "fixed", "changing"]
+"""The samples of a split: already in memory, decoded beforehand, read but always the same, or possibly different in
+each epoch."""
 
 
 class DataModule(ABC):

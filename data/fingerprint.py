@@ -220,19 +220,19 @@ def _part(stream: BatchStream, classes: int, reading: Reading, *, content: bool)
 
 
 def content_of(stream: BatchStream, reading: Reading | None = None) -> str:
-    """Returns the SHA-256 of a split's images, uint8 (N, C, H, W) as they are held, followed by its labels.
+    """Returns the SHA-256 of a split's images, (N, C, H, W) as they are held, followed by its targets.
 
     Raises:
         DataError: samples can't be read.
         Interrupted: a stop was requested.
     """
-    content, labels = hashlib.sha256(), []
+    content, targets = hashlib.sha256(), []
     for batch in stream.in_order(stream.samples, TOGETHER):
         if reading is not None and reading.stopping():
             raise Interrupted
         content.update(batch.images.cpu().contiguous().numpy().data)
-        labels += [] if batch.labels is None else [batch.labels.cpu().numpy().tobytes()]
-    content.update(b"".join(labels))
+        targets += [] if batch.targets is None else [batch.targets.cpu().numpy().tobytes()]
+    content.update(b"".join(targets))
     return content.hexdigest()
 
 

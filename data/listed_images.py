@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import (
@@ -19,12 +20,19 @@ from firebox.data.datamodule import (
     stratified_length,
 )
 from firebox.data.decoding import ImageDecoder
+from firebox.data.image_files import ImageFiles
 from firebox.data.listing import Listing
 
 if TYPE_CHECKING:
     import torch
 
-    from firebox.data.source import DatasetImages
+    from firebox.data.reading import Reading
+    from firebox.data.sample_file import SampleFile
+    from firebox.data.source import ImageSource
+
+logger = logging.getLogger("firebox")
+
+OnBadFile = Literal["refuse", "skip"]
 
 
 class ListedImages(DataModule):
@@ -36,13 +44,18 @@ class ListedImages(DataModule):
     Args:
         validation_fraction: fraction of the training images held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        on_bad_file: "refuse" to train where a file can't be decoded, or "skip" such files: they are left out of every
+            split after the draw, which they don't change.
     """
 
     reads: ClassVar[Samples] = "fixed"
 
-    def __init__(self, *, validation_fraction: float, split_seed: int) -> None:
+    def __init__(self, *, validation_fraction: float, split_seed: int, on_bad_file: OnBadFile = "refuse") -> None:
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
+        self._on_bad_file = on_bad_file
+        self._kept: SampleFile | None = None
+        self._skipped: list[int] = []
 
     @abstractmethod
     def list(self) -> Listing:
@@ -70,12 +83,17 @@ class ListedImages(DataModule):
         return self.decoder.described()
 
     @property
+    def skipped(self) -> Sequence[str]:
+        """Names of the files that can't be decoded and are left out, as far as ``prepare`` has found them."""
+        return [self.listing.names[position] for position in self._skipped]
+
+    @property
     def split_lengths(self) -> dict[Split, int]:
         lengths: dict[Split, int] = {split: len(positions) for split, positions in self.listing.splits.items()}
         if "validation" not in lengths:
             held_out = self._held_out_length()
             lengths["train"], lengths["validation"] = lengths["train"] - held_out, held_out
-        return lengths
+        return {split: len(self.positions(split)) for split in lengths} if self._skipped else lengths
 
     def missing(self) -> str | None:
         try:
@@ -84,19 +102,60 @@ class ListedImages(DataModule):
             return str(error)
         return None
 
+    def prepare(self, reading: Reading) -> None:
+        from firebox.data.preparing import prepare, told
+
+        listing, skip = self.listing, self._on_bad_file == "skip"
+        self._kept, unreadable = prepare(listing, self.decoder, reading, skip=skip)
+        if not unreadable:
+            return
+        found = f"{len(unreadable):,} of {len(listing):,} files in {listing.root} can't be decoded"
+        named = told(listing, unreadable)
+        if not skip:
+            way_out = "replace them, move them out of the folder, or leave them out by on_bad_file: skip"
+            raise DataError(f"{found}: {named}; {way_out}")
+        self._require_samples_beside(set(unreadable), f"{found}: {named}")
+        self._skipped = sorted(unreadable)
+        logger.warning("%s and are skipped: %s", found, named)
+
     def positions(self, split: Split) -> torch.Tensor:
+        """Returns the positions of a split's samples in the listing, int64 of shape (n,), ascending."""
+        import torch
+
+        positions = self._all_positions(split)
+        return positions[~torch.isin(positions, torch.tensor(self._skipped, dtype=torch.int64))]
+
+    def _all_positions(self, split: Split) -> torch.Tensor:
+        """Returns the positions of a split's samples, of files that are skipped as well."""
+
         splits = self.listing.splits
         if split == "test" or "validation" in splits:
             return super().positions(split)
         kept, held_out = self._divided
         return kept if split == "train" else held_out
 
-    def read(self, split: Split) -> DatasetImages:
+    def _require_samples_beside(self, unreadable: set[int], found: str) -> None:
+        """Refuses data of which a split, or a class to train on, would have no sample left."""
+        listing = self.listing
+        for split in self.split_lengths:
+            positions = self._all_positions(split).tolist()
+            left = [position for position in positions if position not in unreadable]
+            if positions and not left:
+                raise DataError(f"{found}; the {split} split would have no sample left, expected one at least")
+            if split == "train" and (gone := set(listing.labels_of(positions)) - set(listing.labels_of(left))):
+                names = ", ".join(listing.classes[label] for label in sorted(gone))
+                raise DataError(f"{found}; nothing would be left to train on of {names}, expected one image at least")
+
+    def read(self, split: Split) -> ImageSource:
+        from firebox.data.prepared import PreparedImages
         from firebox.data.source import DatasetImages
 
         if not self.split_lengths.get(split):
             raise DataError(f"{self.listing.root} has no {split} split")
-        return DatasetImages(ImageFiles(self.listing, self.decoder), self.positions(split), fixed=True)
+        files, positions = ImageFiles(self.listing, self.decoder), self.positions(split)
+        if self._kept is None:
+            return DatasetImages(files, positions, fixed=True)
+        return PreparedImages(self._kept, files, positions)
 
     def _held_out_length(self) -> int:
         listing, train, fraction = self.listing, self.listing.splits["train"], self._validation_fraction
@@ -117,30 +176,3 @@ class ListedImages(DataModule):
             divided = hold_out(len(train), fraction, split_seed)
         positions = torch.tensor(train, dtype=torch.int64)
         return positions[divided[0]], positions[divided[1]]
-
-
-class ImageFiles:
-    """A map-style data set that decodes an image file each time it is asked for one.
-
-    Args:
-        listing: the files.
-        decoder: the way from a file to a sample.
-    """
-
-    def __init__(self, listing: Listing, decoder: ImageDecoder) -> None:
-        self._root = listing.root
-        self._names = listing.names
-        self.targets = listing.labels
-        self.decoder = decoder
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, index: int) -> Any:
-        """Reads an image, uint8 (C, H, W), and its label; the image alone if there are no labels.
-
-        Raises:
-            DataError: the file can't be decoded; the message names it.
-        """
-        image = self.decoder(self._root / self._names[index])
-        return (image, self.targets[index]) if self.targets else image

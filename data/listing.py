@@ -22,7 +22,8 @@ class Listing:
         labels: label of each sample, an index into ``classes``; empty if there are no classes.
         classes: names of the classes.
         splits: positions of the samples that the folder assigns to each split, ascending.
-        notes: what was left out and why, and what is remarkable; a sentence each.
+        notes: what was left out and why; a sentence each, printable.
+        warnings: what may not be meant, such as a class without images in a split; a sentence each, printable.
     """
 
     root: Path
@@ -33,6 +34,7 @@ class Listing:
     classes: tuple[str, ...]
     splits: Mapping[Split, Sequence[int]]
     notes: Sequence[str] = field(default=())
+    warnings: Sequence[str] = field(default=())
 
     def __len__(self) -> int:
         return len(self.names)

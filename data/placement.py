@@ -9,6 +9,7 @@ import torch
 
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import Samples
+from firebox.data.prepared import PreparedImages
 from firebox.data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
 
 Placement = Literal["auto", "device", "memory", "stream"]
@@ -37,6 +38,8 @@ def choose_placement(
         return asked, "as configured"
     if samples == "changing":
         return "stream", "they may be drawn anew each epoch"
+    if samples == "prepared":
+        return _of_prepared(all_bytes(), workers, device)
     if samples == "resident" and device.type == "cpu":
         return "memory", "the data set holds them there already"
     if samples == "fixed" and workers:
@@ -49,10 +52,22 @@ def choose_placement(
     return ("memory" if fits else "stream"), why
 
 
+def _of_prepared(size: int, workers: int, device: torch.device) -> tuple[Placement, str]:
+    """Decides for samples that were decoded beforehand, which are read as fast as from memory."""
+    fits = size <= MEMORY_BUDGET
+    why = f"{size >> 20:,} MiB in all splits, decoded beforehand"
+    if fits and device.type == "cuda":
+        return "device", why
+    slower = f", which {workers} worker{'s' if workers > 1 else ''} would only delay" if workers else ""
+    return ("memory" if fits else "stream"), f"{why}, read from their file{slower}"
+
+
 def samples_of(source: ImageSource) -> Samples:
     """Returns the kind of samples that a source holds."""
     if isinstance(source, ResidentImages):
         return "resident"
+    if isinstance(source, PreparedImages):
+        return "prepared"
     return "fixed" if isinstance(source, DatasetImages) and source.fixed else "changing"
 
 
@@ -63,7 +78,8 @@ def hold(source: ImageSource, placement: Placement, device: torch.device, *, at_
         source: source of the samples.
         placement: placement as decided by ``choose_placement``.
         device: device that the placement ``device`` refers to.
-        at_once: whether to read samples that are to be held in memory now; otherwise each is kept once it is read.
+        at_once: whether to read samples that are to be held in memory now; otherwise each is kept once it is read, and
+            those that were decoded beforehand stay in their file.
 
     Returns:
         The source to gather from.
@@ -73,6 +89,10 @@ def hold(source: ImageSource, placement: Placement, device: torch.device, *, at_
     """
     if placement == "stream":
         return source
+    if isinstance(source, PreparedImages):
+        if placement == "memory" and not at_once:
+            return source
+        source = source.all()
     if isinstance(source, DatasetImages) and source.fixed:
         remembered = RememberedImages(source)
         if placement == "memory" and not at_once:

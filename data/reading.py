@@ -28,6 +28,7 @@ class Reading:
         cache: folder for decoded samples; None to keep none.
         asked: whether the user named that folder, rather than leaving the choice to the run.
         cache_bytes: most bytes that the folder may take.
+        content: whether files are recognised by the SHA-256 of their content, rather than by size and time of change.
     """
 
     workers: int = 0
@@ -37,3 +38,4 @@ class Reading:
     cache: Path | None = None
     asked: bool = False
     cache_bytes: int = 64 << 30
+    content: bool = False

@@ -7,38 +7,31 @@ from collections.abc import Iterator
 import torch
 
 from firebox.data.specification import ImageSpecification
-
-LOWEST, HIGHEST = -0.5, 1.5
-"""Bounds for the values of float images in [0, 1], with room for the overshoot of resampling."""
+from firebox.data.targets import Target
 
 
 def faults_of_samples(
-    images: torch.Tensor, labels: torch.Tensor | None, specification: ImageSpecification
+    images: torch.Tensor, targets: torch.Tensor | None, specification: ImageSpecification
 ) -> Iterator[str]:
     """Yields what is wrong with samples as they were read.
 
     Args:
         images: images of shape (N, ...), N at least 1.
-        labels: labels of shape (N,); None if there are none.
+        targets: targets of shape (N, ...); None if there are none.
         specification: specification of the data set.
     """
-    if tuple(images.shape[1:]) != specification.shape:
-        yield f"its images have shape {tuple(images.shape[1:])}, expected {specification.shape}, as specification says"
-    if images.dtype not in (torch.uint8, torch.float32):
-        yield f"its images are {images.dtype}, expected torch.uint8 in 0..255 or torch.float32 in [0, 1]"
-    elif images.is_floating_point():
-        lowest, highest = images.min().item(), images.max().item()
-        if not (lowest >= LOWEST and highest <= HIGHEST):
-            found = f"its images are torch.float32 from {lowest:g} to {highest:g}"
-            yield f"{found}, expected [0, 1]: return uint8, or divide by 255; pixel_range is applied after"
-    if labels is not None:
-        yield from faults_of_labels(labels, len(specification.classes))
+    yield from specification.faults(images)
+    if specification.target is not None and targets is not None:
+        yield from faults_of_targets(targets, specification.target, specification.shape)
 
 
-def faults_of_labels(labels: torch.Tensor, classes: int) -> Iterator[str]:
-    """Yields what is wrong with labels (N,), N at least 1; with 0 classes, every label is valid."""
-    if classes:
-        lowest, highest = int(labels.min()), int(labels.max())
-        if lowest < 0 or highest >= classes:
-            wrong = lowest if lowest < 0 else highest
-            yield f"it has the label {wrong}, expected 0 to {classes - 1}: its specification has {classes} classes"
+def faults_of_targets(targets: torch.Tensor, target: Target, image_shape: tuple[int, int, int]) -> Iterator[str]:
+    """Yields what is wrong with targets (N, ...) as they were read, N at least 1, of images (C, H, W)."""
+    expected = target.zeros(1, image_shape)
+    if targets.shape[1:] != expected.shape[1:]:
+        found, shape = tuple(targets.shape[1:]), tuple(expected.shape[1:])
+        yield f"its targets have shape {found}, expected {shape}: {target.described}"
+    elif targets.dtype != expected.dtype and not target.takes(targets.dtype):
+        yield f"its targets are {targets.dtype}, expected {expected.dtype}: {target.described}"
+    else:
+        yield from target.faults(targets)

@@ -1,18 +1,24 @@
-"""Sources of a split's samples, read by index as uint8."""
+"""Sources of a split's samples, read by index."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy
 import torch
 
+from firebox.data.batch import labels_of
 from firebox.data.data_error import DataError
 from firebox.data.examples import integers
-from firebox.data.samples import faults_of_labels
+from firebox.data.samples import faults_of_targets
+from firebox.data.targets import Target
 from firebox.foundation.places import from_keyboard, own_place
 from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line, shown
 from firebox.foundation.randomness import mix, seed_sample
 
+HELD = (torch.uint8, torch.uint16, torch.float32)
+"""The dtypes in which images are read and held."""
 TOGETHER = 256
 """Number of samples read at a time when all of them are read."""
 
@@ -34,7 +40,8 @@ class ImageSource(Protocol):
             epoch: the epoch, counted from 0.
 
         Returns:
-            Images (n, C, H, W), uint8 in 0..255 or float32 in [0, 1], and labels (n,) int64 or None if there are none.
+            Images (n, C, H, W), uint8, uint16 or float32 in the values that the specification says, and their targets
+            (n, ...) as it says, such as classes (n,) int64; None if there are none.
 
         Raises:
             DataError: samples can't be read; the message says which, and why.
@@ -43,27 +50,29 @@ class ImageSource(Protocol):
 
 
 class ResidentImages:
-    """Images held in memory or on a device as uint8, in channels_last, as convolutions take them.
+    """Images held in memory or on a device, in channels_last, as convolutions take them.
 
     Args:
-        images: uint8 of shape (N, C, H, W).
-        labels: int64 of shape (N,); None if there are none.
+        images: uint8, uint16 or float32 of shape (N, C, H, W).
+        targets: targets of shape (N, ...), such as classes (N,) int64; None if there are none.
     """
 
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor | None) -> None:
-        if images.dtype != torch.uint8 or images.ndim != 4:
-            raise ValueError(f"images: got {images.dtype} {tuple(images.shape)}, expected uint8 (N, C, H, W)")
+    def __init__(self, images: torch.Tensor, targets: torch.Tensor | None) -> None:
+        if images.dtype not in HELD or images.ndim != 4:
+            expected = "expected uint8, uint16 or float32 (N, C, H, W)"
+            raise ValueError(f"images: got {images.dtype} {tuple(images.shape)}, {expected}")
         self._pixels = images.permute(0, 2, 3, 1).contiguous()
-        self.labels = labels
+        self.targets = targets
+
+    @property
+    def labels(self) -> torch.Tensor | None:
+        """All targets if each is one integer, such as a class, int64 (N,); None otherwise."""
+        return labels_of(self.targets)
 
     @property
     def images(self) -> torch.Tensor:
-        """All images, uint8 (N, C, H, W) in channels_last."""
-        return self._as_images(self._pixels)
-
-    def _as_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        # With one channel all memory formats are alike; strides that only channels_last has would select that format.
-        return pixels.permute(0, 3, 1, 2) if pixels.shape[3] > 1 else pixels.view(-1, 1, *pixels.shape[1:3])
+        """All images, (N, C, H, W) in channels_last."""
+        return as_images(self._pixels)
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -72,18 +81,18 @@ class ResidentImages:
         self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         indices = indices.to(self._pixels.device, non_blocking=True)
-        labels = None if self.labels is None else self.labels.index_select(0, indices)
-        return self._as_images(self._pixels.index_select(0, indices)), labels
+        targets = None if self.targets is None else self.targets.index_select(0, indices)
+        return as_images(self._pixels.index_select(0, indices)), targets
 
     def between(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Returns samples that follow one another, as ``gather`` would, without a copy."""
-        return self._as_images(self._pixels[start:stop]), None if self.labels is None else self.labels[start:stop]
+        return as_images(self._pixels[start:stop]), None if self.targets is None else self.targets[start:stop]
 
-    def put(self, indices: torch.Tensor, images: torch.Tensor, labels: torch.Tensor | None) -> None:
+    def put(self, indices: torch.Tensor, images: torch.Tensor, targets: torch.Tensor | None) -> None:
         """Writes samples over those at ``indices`` (int64, (n,)), as ``gather`` would read them."""
-        self.images[indices] = images
-        if self.labels is not None and labels is not None:
-            self.labels[indices] = labels
+        _as_numbers(self.images)[indices] = _as_numbers(images)
+        if self.targets is not None and targets is not None:
+            _as_numbers(self.targets)[indices] = _as_numbers(targets)
 
     def subset(self, indices: torch.Tensor) -> ResidentImages:
         """Returns the images at ``indices`` (int64, (n,)) as a source of their own."""
@@ -91,28 +100,40 @@ class ResidentImages:
 
     def to(self, device: torch.device) -> ResidentImages:
         """Returns the same images on another device."""
-        return ResidentImages(self.images.to(device), None if self.labels is None else self.labels.to(device))
+        return ResidentImages(self.images.to(device), None if self.targets is None else self.targets.to(device))
+
+
+def _as_numbers(tensor: torch.Tensor) -> torch.Tensor:
+    """Returns the same memory in a dtype that can be written to by index, which torch's uint16 can't."""
+    return tensor.view(torch.int16) if tensor.dtype == torch.uint16 else tensor
+
+
+def as_images(pixels: torch.Tensor) -> torch.Tensor:
+    """Returns pixels (N, H, W, C) as images (N, C, H, W), without a copy."""
+    # With one channel all memory formats are alike; strides that only channels_last has would select that format.
+    return pixels.permute(0, 3, 1, 2) if pixels.shape[3] > 1 else pixels.view(-1, 1, *pixels.shape[1:3])
 
 
 class DatasetImages:
-    """Any map-style ``torch.utils.data.Dataset`` of (image, label) pairs or of images.
+    """Any map-style ``torch.utils.data.Dataset`` of (image, target) pairs or of images.
 
     Random numbers drawn in ``__getitem__`` (torch's on the CPU, Python's or numpy's) are the same wherever the sample
     is read: the generators are seeded from (seed, epoch, index).
 
     Args:
-        dataset: image k is uint8 (C, H, W), or float32 (C, H, W) in [0, 1]; label k is an integer. If it has all
-            labels in an attribute ``targets``, as torchvision's data sets do, pictures show all classes.
+        dataset: image k is uint8, uint16 or float32 (C, H, W) in the values that the specification says; target k is an
+            integer, or whatever else makes a tensor. If it has all labels in an attribute ``targets``, as torchvision's
+            data sets do, pictures show all classes.
         indices: samples of the data set to use, int64 of shape (n,); None for all of them.
-        fixed: whether sample k is the same uint8 image whenever it is read, and so need not be read twice.
+        fixed: whether sample k is the same image whenever it is read, and so need not be read twice.
     """
 
     def __init__(self, dataset: Any, indices: torch.Tensor | None = None, *, fixed: bool = False) -> None:
         self._dataset = dataset
         self._indices = indices
         self.fixed = fixed
-        self.classes = 0
-        """Number of classes, against which each label is checked as it is read; 0 if unknown."""
+        self.target: Target | None = None
+        """What the targets are declared to be, against which each is checked as it is read; None if undeclared."""
 
     @property
     def labels(self) -> torch.Tensor | None:
@@ -142,13 +163,15 @@ class DatasetImages:
         try:
             if isinstance(samples[0], torch.Tensor):
                 return torch.stack(samples), None
-            pixels, labels = zip(*samples, strict=True)
-            images, read = torch.stack(pixels), torch.tensor(labels, dtype=torch.int64)
+            pixels, read = zip(*samples, strict=True)
+            images, targets = torch.stack(pixels), _stacked(read)
         except Exception as error:
             raise DataError(self._told(f"samples {shown(indices.tolist())} make no batch", error)) from error
-        for fault in faults_of_labels(read, self.classes):
-            raise DataError(f"{fault}; the samples are among {shown(indices.tolist())}")
-        return images, read
+        if self.target is not None:
+            _, channels, height, width = images.shape
+            for fault in faults_of_targets(targets, self.target, (channels, height, width)):
+                raise DataError(f"{fault}; the samples are among {shown(indices.tolist())}")
+        return images, targets
 
     def _told(self, what: str, error: BaseException) -> str:
         place = own_place(error)
@@ -156,8 +179,17 @@ class DatasetImages:
         return f"the data set {type(self._dataset).__name__}: {what}: {in_one_line(error)}{at}"
 
 
+def _stacked(targets: Sequence[Any]) -> torch.Tensor:
+    """Returns the targets of samples as one tensor; whole numbers as int64."""
+    if all(isinstance(target, torch.Tensor) for target in targets):
+        return torch.stack(list(targets))
+    if isinstance(targets[0], numpy.ndarray):
+        return torch.from_numpy(numpy.stack(targets))
+    return torch.tensor(targets, dtype=torch.float32 if isinstance(targets[0], float | list | tuple) else torch.int64)
+
+
 class RememberedImages:
-    """The samples of another source, each held in memory as uint8 once it has been read.
+    """The samples of another source, each held in memory once it has been read.
 
     Args:
         source: source whose samples never change.
@@ -194,10 +226,12 @@ class RememberedImages:
 
     @torch.inference_mode(mode=False)  # an evaluation may be the first to read, but not the last to write
     def _remember(self, indices: torch.Tensor) -> None:
-        images, labels = self._source.gather(indices)
+        images, targets = self._source.gather(indices)
         if self._held is None:
             _, channels, height, width = images.shape
             space = images.new_empty(len(self), height, width, channels).permute(0, 3, 1, 2)
-            self._held = ResidentImages(space, None if labels is None else labels.new_empty(len(self)))
-        self._held.put(indices, images, labels)
+            self._held = ResidentImages(
+                space, None if targets is None else targets.new_empty(len(self), *targets.shape[1:])
+            )
+        self._held.put(indices, images, targets)
         self._known[indices] = True

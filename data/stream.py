@@ -11,6 +11,7 @@ from firebox.data.batch import Batch
 from firebox.data.epoch import batches_in_epoch
 from firebox.data.examples import balanced
 from firebox.data.placement import Placement, choose_placement, hold, samples_of
+from firebox.data.prepared import PreparedImages
 from firebox.data.read_ahead import ReadAhead
 from firebox.data.source import ImageSource, ResidentImages
 from firebox.foundation.randomness import EpochOrder
@@ -72,7 +73,8 @@ class BatchStream:
         self._seed = seed
         self._order = EpochOrder(len(source), seed, shuffle=shuffle)
         self._length = batches_in_epoch(len(source), batch_size, drop_last=drop_last)
-        self._workers = workers if self.placement == "stream" else 0
+        unaided = placement == "auto" and isinstance(source, PreparedImages)
+        self._workers = workers if self.placement == "stream" and not unaided else 0
         self._pin = device.type == "cuda"
         self._position = 0
         self._timeout = timeout
@@ -89,9 +91,9 @@ class BatchStream:
         return len(self._source)
 
     @property
-    def held_labels(self) -> torch.Tensor | None:
-        """The labels of all samples, (N,); None if they are read as needed, or there are none."""
-        return self._source.labels if isinstance(self._source, ResidentImages) else None
+    def held_targets(self) -> torch.Tensor | None:
+        """The targets of all samples, (N, ...); None if they are read as needed, or there are none."""
+        return self._source.targets if isinstance(self._source, ResidentImages) else None
 
     def seek(self, position: int) -> None:
         """Makes ``position``, counted from 0, the next iteration; the cost is the same for every position."""
@@ -108,8 +110,8 @@ class BatchStream:
     def read(self, position: int) -> Batch:
         """Reads the batch of an iteration in this process; the position of the stream does not change."""
         indices = self.indices(position)
-        images, labels = self._source.gather(indices, seed=self._seed, epoch=self.epoch(position))
-        return Batch(images, labels, indices)
+        images, targets = self._source.gather(indices, seed=self._seed, epoch=self.epoch(position))
+        return Batch(images, targets, indices)
 
     def first(self, count: int) -> Batch:
         """Reads the first samples of the split, as in epoch 0; the position of the stream does not change."""
@@ -125,17 +127,17 @@ class BatchStream:
         if not isinstance(labels, torch.Tensor):
             return self.first(count)
         indices = balanced(labels, count)
-        images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
-        return Batch(images, labels, indices)
+        images, targets = self._source.gather(indices, seed=self._seed, epoch=0)
+        return Batch(images, targets, indices)
 
     def in_order(self, count: int, size: int) -> Iterator[Batch]:
         """Reads as ``first`` does, ``size`` samples at a time."""
         for indices in torch.arange(min(count, len(self._source))).split(size):
             if isinstance(self._source, ResidentImages):
-                images, labels = self._source.between(int(indices[0]), int(indices[-1]) + 1)
+                images, targets = self._source.between(int(indices[0]), int(indices[-1]) + 1)
             else:
-                images, labels = self._source.gather(indices, seed=self._seed, epoch=0)
-            yield Batch(images, labels, indices)
+                images, targets = self._source.gather(indices, seed=self._seed, epoch=0)
+            yield Batch(images, targets, indices)
 
     def epoch(self, position: int) -> int:
         """Returns the epoch whose draws an iteration uses, counted from 0."""
@@ -149,8 +151,8 @@ class BatchStream:
         if self._workers:
             if self._read_ahead is None:
                 self._read_ahead = self._reading_ahead(position)
-            images, labels = next(self._read_ahead)
-            batch = Batch(images, labels, self.indices(position))
+            images, targets = next(self._read_ahead)
+            batch = Batch(images, targets, self.indices(position))
         else:
             batch = self.read(position)
         self._position += 1

@@ -8,6 +8,11 @@ from .data.source import ImageSource as ImageSource
 from .data.source import ResidentImages as ResidentImages
 from .data.specification import ImageSpecification as ImageSpecification
 from .data.specification import PixelRange as PixelRange
+from .data.target_image import TargetImage as TargetImage
+from .data.targets import Classes as Classes
+from .data.targets import Labels as Labels
+from .data.targets import Mask as Mask
+from .data.targets import Values as Values
 from .engine.archives.experiment import Experiment as Experiment
 from .engine.archives.experiment import Findings as Findings
 from .engine.archives.experiment import Subject as Subject

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +19,9 @@ from firebox.foundation import streams
 from firebox.foundation.problems import Refusal, printable_lines
 
 logger = logging.getLogger("firebox")
+
+DRAWS_PER_SECOND = 10
+LONGEST_BAR = 30
 
 
 class _AsWritten(Console):
@@ -97,6 +102,25 @@ def draws_progress() -> bool:
     """Whether to draw a progress bar: standard error is a terminal, and messages are not suppressed."""
     shown = [handler for handler in logger.handlers if isinstance(handler, _Messages)]
     return messages.is_terminal and any(handler.level <= logging.INFO for handler in shown)
+
+
+def bar(before: str, done: int, total: int, after: str) -> Text:
+    """Returns a progress bar of the console's width between two texts."""
+    ahead, behind = ("#", ".") if messages.options.ascii_only else ("━", "─")
+    width = min(max(messages.width - len(before) - len(after) - 1, 0), LONGEST_BAR)
+    filled = width * done // max(total, 1)
+    return Text.assemble(before, (ahead * filled, "green"), (behind * (width - filled), "dim"), after, no_wrap=True)
+
+
+def live(renderable: Callable[[], Text]) -> Live:
+    """Returns a display that a thread of its own keeps redrawing below the messages, from ``start`` to ``stop``."""
+    return Live(
+        console=messages,
+        get_renderable=renderable,
+        refresh_per_second=DRAWS_PER_SECOND,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 def log_to(path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from firebox.foundation.copies import known_as
 
@@ -87,6 +88,17 @@ def similar(given: str, known: Iterable[str]) -> str:
     """Returns a question for the closest known name, as the end of a message; an empty text if none is close."""
     close = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def listed(names: Collection[str], limit: int = 5) -> str:
+    """Returns the first names as part of a message, and the number of the others."""
+    first = ", ".join(islice(names, limit))
+    return first if len(names) <= limit else f"{first} and {len(names) - limit:,} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number of things as part of a message; the noun's plural ends in s."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def setting(key: str, value: str) -> str:

@@ -21,10 +21,8 @@ from firebox.foundation.intervals import Interval
 
 logger = logging.getLogger("firebox")
 
-DRAWS_PER_SECOND = 10
 SPEED_WINDOW = 50
 """Number of redraws over which the displayed speed is averaged."""
-LONGEST_BAR = 30
 
 
 class Progress(Handler):
@@ -74,13 +72,7 @@ class Progress(Handler):
         self._began = (time.perf_counter(), self._run.iteration)
         self._lines_from = self._began
         if console.draws_progress():
-            self._live = Live(
-                console=console.messages,
-                get_renderable=self.bar,
-                refresh_per_second=DRAWS_PER_SECOND,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
+            self._live = console.live(self.bar)
             self._live.start()
 
     def _take(self, rows: list[Row]) -> None:
@@ -117,14 +109,11 @@ class Progress(Handler):
         if not self._draws or self._draws[-1][1] != iteration:
             # During an evaluation the speed before it is shown.
             self._draws.append(now)
-        ahead, behind = ("#", ".") if console.messages.options.ascii_only else ("━", "─")
         epoch = f"epoch {min(iteration // run.epoch_length + 1, epochs)}/{epochs} "
         loss = "" if self._last is None else f"  loss {self._last.losses['loss']:.4g}"
         speed = f"  {self._images_per_second(self._draws[0], self._draws[-1]):,.0f} images/s"
         rest = f" {100 * iteration // total:3d} %{loss}{speed}  {self._left(now)} left"
-        width = min(max(console.messages.width - len(epoch) - len(rest) - 1, 0), LONGEST_BAR)
-        filled = width * iteration // total
-        return Text.assemble(epoch, (ahead * filled, "green"), (behind * (width - filled), "dim"), rest, no_wrap=True)
+        return console.bar(epoch, iteration, total, rest)
 
     def _images_per_second(self, start: tuple[float, int], now: tuple[float, int]) -> float:
         return (now[1] - start[1]) * self._batch_size / max(now[0] - start[0], 1e-9)

@@ -30,8 +30,10 @@ class Classification(Module):
             al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016); not applied in evaluations.
 
     Raises:
-        ValueError: the data has fewer than two classes.
+        ValueError: the samples have no class, or there is only one.
     """
+
+    takes = ("class",)
 
     def __init__(
         self,
@@ -42,8 +44,7 @@ class Classification(Module):
     ) -> None:
         super().__init__(model, specification)
         if len(specification.classes) < 2:
-            found = "one" if specification.classes else "none"
-            raise ValueError(f"needs data with two classes or more, got {found}; choose a labelled data set")
+            raise ValueError("needs data with two classes or more, got one; choose another data set")
         self.label_smoothing = label_smoothing
 
     @property
@@ -51,18 +52,18 @@ class Classification(Module):
         return "class_logits"
 
     def training_step(self, batch: Batch, update: Update) -> dict[str, torch.Tensor]:
-        assert batch.labels is not None, "the data has classes"
+        assert batch.targets is not None, "the data has classes"
         logits = self.model(batch.images)
-        loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=self.label_smoothing)
-        accuracy = (logits.detach().argmax(1) == batch.labels).float().mean()
+        loss = functional.cross_entropy(logits.float(), batch.targets, label_smoothing=self.label_smoothing)
+        accuracy = (logits.detach().argmax(1) == batch.targets).float().mean()
         update(loss)
         return {"loss": loss.detach(), "accuracy": accuracy}
 
     def evaluation_step(self, batch: Batch) -> Evaluated:
-        assert batch.labels is not None, "the data has classes"
+        assert batch.targets is not None, "the data has classes"
         logits = self.model(batch.images)
-        losses = functional.cross_entropy(logits.float(), batch.labels, reduction="none")
-        return Evaluated({"loss": losses}, logits, batch.labels)
+        losses = functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+        return Evaluated({"loss": losses}, logits, batch.targets)
 
     def metrics(self, device: torch.device) -> dict[str, Metric]:
         """Returns loss, accuracy and confusion matrix, (classes, classes) int64 with a row for each true class."""
@@ -80,7 +81,7 @@ class Classification(Module):
 
     def images(self, batch: Batch) -> Images:
         """Returns the images, framed in green if the prediction is correct and in red if it is wrong."""
-        right = self.model(batch.images).argmax(1) == batch.labels
+        right = self.model(batch.images).argmax(1) == batch.targets
         colours = batch.images.new_tensor([[0.85, 0.1, 0.1], [0.1, 0.65, 0.2]])[right.long()]
         _, height, width = self.specification.shape
         framed = colours[:, :, None, None].repeat(1, 1, height + 2 * FRAME, width + 2 * FRAME)

@@ -1,4 +1,4 @@
-"""Training of autoencoders to reproduce their input."""
+"""Training of models whose output is an image: the input, or the target image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ignite.metrics import Metric
 
 from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
+from firebox.data.target_image import TargetImage
 from firebox.engine.components.part import Part
 from firebox.engine.training.module import Evaluated, Images, Module
 from firebox.engine.training.pixel_loss import PixelLoss
@@ -17,7 +18,7 @@ from firebox.modules.metrics import loss_metric, reconstruction_metrics
 
 
 class Reconstruction(Module):
-    """Trains an autoencoder to reproduce its input.
+    """Trains a model to output an image: the target image if the data has one, or else the input, as autoencoders do.
 
     Args:
         loss: pixel loss, averaged over pixels and images. mse and l1 compare pixels; bce takes the model's output as
@@ -34,26 +35,41 @@ class Reconstruction(Module):
         super().__init__(model, specification)
         self.loss: PixelLoss = PixelLoss.of(loss)
 
+    @property
+    def goal(self) -> ImageSpecification:
+        target = self.specification.target
+        return target.specification if isinstance(target, TargetImage) else self.specification
+
     def training_step(self, batch: Batch, update: Update) -> dict[str, torch.Tensor]:
-        loss = self.loss.mean(self.model(batch.images), batch.images)
+        loss = self.loss.mean(self.model(batch.images), self._wanted(batch))
         update(loss)
         return {"loss": loss.detach()}
 
     def evaluation_step(self, batch: Batch) -> Evaluated:
         output = self.model(batch.images)
-        losses = self.loss.per_pixel(output, batch.images).flatten(1).mean(1)
-        return Evaluated({"loss": losses}, self._shown(output), self.specification.to_unit(batch.images))
+        wanted = self._wanted(batch)
+        losses = self.loss.per_pixel(output, wanted).flatten(1).mean(1)
+        return Evaluated({"loss": losses}, self._shown(output), self.goal.to_unit(wanted))
 
     def metrics(self, device: torch.device) -> dict[str, Metric]:
-        return {"loss": loss_metric("loss", device), **reconstruction_metrics(self.specification, device)}
+        return {"loss": loss_metric("loss", device), **reconstruction_metrics(self.goal, device)}
 
     def images(self, batch: Batch) -> Images:
-        reconstruction = self._shown(self.model(batch.images))
-        return {"reconstruction": (self.specification.to_unit(batch.images), reconstruction)}
+        """Returns the input and the output beneath it, and the target image beneath both if there is one."""
+        shown = self.specification.to_unit(batch.images), self._shown(self.model(batch.images))
+        wanted = self._wanted(batch)
+        return {"reconstruction": shown if wanted is batch.images else (*shown, self.goal.to_unit(wanted))}
+
+    def _wanted(self, batch: Batch) -> torch.Tensor:
+        """Returns the images that the output is compared with."""
+        if self.goal is self.specification:
+            return batch.images
+        assert batch.targets is not None, "the data has target images"
+        return batch.targets
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
         """Returns the model's output as pixels (N, C, H, W) in the data's range, unclamped; logits as probabilities."""
         return self.loss.pixels(output)
 
     def _shown(self, output: torch.Tensor) -> torch.Tensor:
-        return self.specification.to_unit(self.pixels(output))
+        return self.goal.to_unit(self.pixels(output))

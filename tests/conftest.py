@@ -5,10 +5,18 @@ import os
 # A fork of a process that holds OpenMP's threads waits for them for ever, and OpenMP reads this as torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import atexit
+import shutil
+import tempfile
+
 import pytest
 import torch
 
 from tests.exactness import only_run, run_script, write_configuration
+
+# Decoded samples are kept in a folder of these tests' own, by the processes that they start, too.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="firebox-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 # The first backward pass of a process starts autograd's threads if it is made on fake tensors, which pretend that there
 # is a GPU; no fork of a process that holds them can compute gradients. So the first one is a real one.

@@ -111,7 +111,7 @@ def _comparable(path: Path) -> object:
     if path.name == "config.yaml":
         content = yaml.safe_load(text)
         # How samples are read is not part of what a run computes.
-        reading = {"workers": None, "placement": None}
+        reading = {"workers": None, "placement": None, "cache": None}
         return {**content, "output": None, "datamodule": {**content["datamodule"], **reading}}
     return text
 

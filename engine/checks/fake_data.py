@@ -40,9 +40,10 @@ class FakeData(DataModule):
 
     def batch(self, size: int) -> Batch:
         """Returns a batch of fake samples."""
-        images = torch.empty(size, *self._specification.shape, dtype=torch.uint8)
-        labels = torch.zeros(size, dtype=torch.int64) if self._specification.classes else None
-        return Batch(images, labels, torch.arange(size))
+        specification = self._specification
+        images = torch.empty(size, *specification.shape, dtype=torch.uint8)
+        targets = None if specification.target is None else specification.target.zeros(size, specification.shape)
+        return Batch(images, targets, torch.arange(size))
 
 
 class FakeSource:
@@ -64,4 +65,4 @@ class FakeSource:
         self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         batch = self._data.batch(len(indices))
-        return batch.images, batch.labels
+        return batch.images, batch.targets

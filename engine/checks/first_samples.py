@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firebox.data.data_error import DataError
-from firebox.data.samples import faults_of_labels, faults_of_samples
+from firebox.data.samples import faults_of_samples, faults_of_targets
 from firebox.engine.training.run import Run
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
@@ -11,7 +11,7 @@ LOOKED_AT = 8
 
 
 def require_first_samples(run: Run) -> None:
-    """Reads the first samples of each split, and all labels if they are in memory.
+    """Reads the first samples of each split, and all targets if they are in memory.
 
     Raises:
         Refusal: samples can't be read, or differ from what the data declares.
@@ -25,8 +25,10 @@ def require_first_samples(run: Run) -> None:
             raise Refusal([Problem(kind, str(error), mark)]) from None
         except Exception as error:  # of a user's own data set
             raise Refusal([Problem(kind, f"its {split} split: {in_one_line(error)}", mark)]) from error
-        faults = list(faults_of_samples(batch.images, batch.labels, specification))
-        if not faults and stream.held_labels is not None:
-            faults = list(faults_of_labels(stream.held_labels, len(specification.classes)))
+        faults = list(faults_of_samples(batch.images, batch.targets, specification))
+        if not faults and stream.held_targets is not None and specification.target is not None:
+            faults = list(faults_of_targets(stream.held_targets, specification.target, specification.shape))
+        if batch.targets is None and run.module.takes:
+            faults.append("its samples have no targets, which the module needs")
         if faults:
             raise Refusal([Problem(kind, f"its {split} split: {fault}", mark) for fault in faults])

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from firebox.data.epoch import batches_in_epoch
+from firebox.data.listed_images import ListedImages
 from firebox.engine.checks.attached import Attached
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
@@ -17,7 +18,7 @@ from firebox.engine.training.handler import Handler
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
 if TYPE_CHECKING:
-    from firebox.data.datamodule import DataModule, Split
+    from firebox.data.datamodule import DataModule, Samples, Split
     from firebox.data.specification import ImageSpecification
     from firebox.engine.checks.costs import Costs
     from firebox.engine.checks.output import Output
@@ -147,6 +148,12 @@ class Preflight:
         data = self.data
         return self._asked(self.configuration.data.kind, "split_lengths", lambda: dict(data.split_lengths))
 
+    @property
+    def _samples(self) -> Samples:
+        """The kind of samples that the run will read."""
+        prepared = isinstance(self.data, ListedImages) and self.configuration.data.loading.cache_folder is not None
+        return "prepared" if prepared else self.data.reads
+
     @cached_property
     def epoch_length(self) -> int:
         """Iterations in an epoch."""
@@ -180,7 +187,7 @@ class Preflight:
         from firebox.engine.checks.rehearsal import NEEDS_VALUES, Rehearsal
 
         try:
-            return Rehearsal(self.configuration, specification, lengths, samples=self.data.reads)
+            return Rehearsal(self.configuration, specification, lengths, samples=self._samples)
         except Refusal as refusal:
             self._failed.add("rehearsal")
             if isinstance(refusal.__cause__, NEEDS_VALUES):

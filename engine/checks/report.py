@@ -29,6 +29,7 @@ class Report:
 
     Args:
         configuration: the configuration that was checked.
+        data: the datamodule or datagenerator.
         results: the outcome and the concern of each guard, by its name.
         costs: the run's costs; None if its steps could not be rehearsed.
         kept: the number of checkpoints on the disk at once.
@@ -37,6 +38,7 @@ class Report:
     """
 
     configuration: Configuration
+    data: DataModule
     results: dict[str, tuple[Result, str]]
     costs: Costs | None
     kept: int
@@ -91,11 +93,13 @@ def preflight(
     Raises:
         Refusal: the combination can't work.
     """
-    results, costs = _checked(Preflight(configuration, trainer, resumed=resumed, data=data), built_in())
+    looked_at = Preflight(configuration, trainer, resumed=resumed, data=data)
+    results, costs = _checked(looked_at, built_in())
     from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory
 
     kept = checkpoints_kept(configuration)
-    return Report(configuration, results, costs, kept, free_memory(configuration), free_disk(configuration.directory))
+    memory, disk = free_memory(configuration), free_disk(configuration.directory)
+    return Report(configuration, looked_at.data, results, costs, kept, memory, disk)
 
 
 def preflight_of_replay(configuration: Configuration) -> None:

@@ -1,8 +1,7 @@
-"""The machine's free resources: memory, disk space, processors."""
+"""The machine's free resources: memory and disk space."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -54,11 +53,6 @@ def _first_line(path: Path, start: str = "") -> str | None:
 def free_disk(path: Path) -> int:
     """Returns the free bytes of the file system that a path is on, or would be on."""
     return shutil.disk_usage(nearest_existing(path)).free
-
-
-def processors() -> int:
-    """Returns how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def checkpoints_kept(configuration: Configuration) -> int:

@@ -9,6 +9,7 @@ CATALOGUE = {
     "archive": "firebox.engine.commands.archive",
     "runs": "firebox.engine.commands.runs",
     "list": "firebox.engine.commands.list",
+    "data": "firebox.engine.commands.data",
     "config": "firebox.engine.commands.config",
     "schema": "firebox.engine.commands.schema",
     "replay": "firebox.engine.commands.replay",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     try:
-        trainer = _trainer(options.config, options.trainer)
-        configuration = read(trainer.name, trainer.default, options.config, options.set)
+        configuration = read_configuration(options.config, options.trainer, options.set)
     except Refusal as refusal:
         console.refused(refusal)
         return REFUSED
     sys.stdout.write(annotated(configuration))
     return COMPLETED
+
+
+def read_configuration(path: Path, trainer: str | None, assignments: Sequence[str]) -> Configuration:
+    """Reads a configuration for a trainer, or for the one that it names itself.
+
+    Raises:
+        Refusal: it can't be read, or no trainer is known.
+    """
+    known = _trainer(path, trainer)
+    return read(known.name, known.default, path, assignments)
 
 
 def _trainer(path: Path, name: str | None) -> Trainer:

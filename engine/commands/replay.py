@@ -72,6 +72,6 @@ def _dump(path: Path, iteration: int, replayed: Replayed) -> Path:
     batch, folder = replayed.batch, path / "replay"
     folder.mkdir(exist_ok=True)
     tensors = folder / f"iteration_{iteration:08d}.pt"
-    torch.save({"images": batch.images, "labels": batch.labels, "indices": batch.indices}, tensors)
+    torch.save({"images": batch.images, "targets": batch.targets, "indices": batch.indices}, tensors)
     write_whole(tensors.with_suffix(".png"), encode(grid([replayed.shown], columns=16)))
     return folder

@@ -36,12 +36,13 @@ class Loading(Section):
     placement: Literal["auto", "device", "memory", "stream"] = Field(
         "auto",
         description="where images are held: on the device, in memory, or read as they are needed; "
-        "auto: what is in memory already stays there, or goes to a GPU up to 2 GiB; files are read once and held "
-        "in memory up to 2 GiB, unless workers are to read them; the rest is read as it is needed",
+        "auto: what is in memory already stays there, or goes to a GPU up to 2 GiB; files whose samples "
+        "are in the cache are read from there, and go to a GPU up to 2 GiB; others are read once and held in memory up "
+        "to 2 GiB, unless workers are to read them; the rest is read as it is needed",
     )
     cache: CacheFolder = Field(
         "auto",
-        description="folder for samples that were decoded once, for all later epochs and runs; off: keep none; "
+        description="folder for samples that are decoded once, for all later epochs and runs; off: keep none; "
         "auto: firebox/ in $XDG_CACHE_HOME or ~/.cache",
     )
     cache_gib: PositiveFloat = Field(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from rich.table import Table
 
 from firebox.data.data_error import DataError
+from firebox.data.listing import Split
 from firebox.engine.configuration import Configuration
 from firebox.engine.launch import culprits
 from firebox.engine.records.run_directory import RunDirectory, State
@@ -18,6 +20,7 @@ from firebox.foundation.console import results, size
 from firebox.foundation.places import origin
 from firebox.foundation.problems import (
     TrainingFailure,
+    counted,
     in_one_line,
     printable,
     setting,
@@ -25,10 +28,15 @@ from firebox.foundation.problems import (
 )
 
 if TYPE_CHECKING:
+    from firebox.data.datamodule import DataModule
+    from firebox.data.listing import Listing
     from firebox.engine.checks.report import Report
     from firebox.engine.training.run import Run
 
 logger = logging.getLogger("firebox")
+
+FEW_CLASSES = 20
+"""Number of classes up to which a run names each."""
 
 
 def filled(configuration: Configuration, default: Path) -> None:
@@ -56,6 +64,7 @@ def started(run: Run) -> None:
         run.device,
         where,
     )
+    listed(run.data)
     for split, stream in run.streams.items():
         level = logging.INFO if split == "train" else logging.DEBUG
         logger.log(level, "%s: %d images, placement %s: %s", split, stream.samples, stream.placement, stream.why)
@@ -63,6 +72,36 @@ def started(run: Run) -> None:
     if run.configuration.training.channels_last and run.device.type == "cpu" and layer is not None:
         logger.info("trains without channels_last: %s, a 1x1 convolution with a stride, would corrupt memory", layer)
     logger.info("run directory: %s", run.directory.path)
+
+
+def listed(data: DataModule) -> None:
+    """Says what the files of a data set were taken for, and what was left out."""
+    listing = data.listing
+    if listing is None:
+        return
+    lengths = data.split_lengths
+    held_out = " held out of train" * ("validation" not in listing.splits)
+    present = [split for split in get_args(Split) if lengths.get(split)]
+    splits = [f"{split} {lengths[split]:,}{held_out * (split == 'validation')}" for split in present]
+    logger.info("%s: images: %s; %s", printable(str(listing.root)), ", ".join(splits), _classes(listing))
+    for note in listing.notes:
+        logger.info("%s", note)
+    for warning in listing.warnings:
+        logger.warning("%s", warning)
+
+
+def _classes(listing: Listing) -> str:
+    """Returns the classes and their numbers of images in all splits."""
+    names = listing.classes
+    if not names:
+        return "no classes"
+    counts = Counter(listing.labels)
+    if len(names) <= FEW_CLASSES:
+        each = ", ".join(f"{name} {counts[label]:,}" for label, name in enumerate(names))
+        return f"{len(names)} classes: {each}" if len(names) > 1 else f"1 class: {each}"
+    fewest, most = (choose(range(len(names)), key=counts.__getitem__) for choose in (min, max))
+    least = f"{counted(counts[fewest], 'image')} ({names[fewest]})"
+    return f"{len(names):,} classes, from {least} to {counts[most]:,} ({names[most]})"
 
 
 def failed(error: BaseException, configuration: Configuration, estimated_memory: int | None = None) -> str:
@@ -155,6 +194,7 @@ def damaged(directory: RunDirectory, found: str) -> None:
 
 def checked(report: Report) -> None:
     """Shows the results of the checks."""
+    listed(report.data)
     for table in report.tables():
         results.print(table)
 

@@ -10,12 +10,11 @@ import pwd
 import time
 from pathlib import Path
 
+from firebox.foundation.files import WITHOUT_LOCKS
 from firebox.foundation.problems import Problem, Refusal
 
 logger = logging.getLogger("firebox")
 
-WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
-"""Error codes of file systems without locks."""
 TRIES, PAUSE = 5, 0.05
 """Seconds between two tries, because a process that checks whether a lock is held holds it for an instant."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -16,7 +15,7 @@ from firebox.data.augmentation import Augmentation
 from firebox.data.batch import Preparation
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Split
-from firebox.data.reading import Reading
+from firebox.data.reading import Reading, unseen
 from firebox.data.source import DatasetImages
 from firebox.data.specification import ImageSpecification
 from firebox.data.stream import BatchStream
@@ -33,11 +32,13 @@ from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.memory_format import gains_from_channels_last
 from firebox.engine.training.module import Module
 from firebox.engine.training.quiet_engine import QuietEngine
+from firebox.engine.training.reading_progress import shown_progress
 from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.update import Update
 from firebox.engine.training.watch import Overdue
 from firebox.foundation.background import Background
+from firebox.foundation.machine import processors
 from firebox.foundation.observing import Observer, Observers
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
@@ -69,9 +70,9 @@ def build(
     if identity is not None:
         data = identity.data
     data = data or construct(configuration.data.named, configuration.data.kind)
-    specification = data.specification
     loading, training = configuration.data.loading, configuration.training
     streams = build_streams(configuration, data, device, stop)
+    specification = data.specification
     model = build_model(configuration, specification, device)
     channels_last = training.channels_last and gains_from_channels_last(model, device)
     module: Module = construct(configuration.module, "module", model, specification)
@@ -148,8 +149,8 @@ def build_streams(
     configuration: Configuration, data: DataModule, device: torch.device, stop: StopRequest
 ) -> dict[Split, BatchStream]:
     """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
-    with blamed(configuration.data.named, configuration.data.kind):
-        data.prepare(reading(configuration, stop))
+    with blamed(configuration.data.named, configuration.data.kind), shown_progress() as progress:
+        data.prepare(reading(configuration, stop, progress))
     try:
         return {
             split: build_stream(configuration, data, split, device, stop)
@@ -161,16 +162,20 @@ def build_streams(
         raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
 
 
-def reading(configuration: Configuration, stop: StopRequest) -> Reading:
+def reading(
+    configuration: Configuration, stop: StopRequest, progress: Callable[[str, int, int], None] = unseen
+) -> Reading:
     """Returns how the data may be read before the training."""
     loading = configuration.data.loading
     return Reading(
-        workers=max(loading.workers, len(os.sched_getaffinity(0))),
+        workers=max(loading.workers, processors()),
         timeout=loading.timeout,
         stopping=lambda: stop.requested,
+        progress=progress,
         cache=loading.cache_folder,
         asked=loading.cache != "auto",
         cache_bytes=int(loading.cache_gib * 2**30),
+        content=loading.verify == "content",
     )
 
 
@@ -182,7 +187,7 @@ def build_stream(
     with blamed(configuration.data.named, configuration.data.kind):
         source = data.read(split)
     if isinstance(source, DatasetImages):
-        source.classes = len(data.specification.classes)
+        source.target = data.specification.target
     return BatchStream(
         source,
         batch_size=loading.batch_size_of(split),
@@ -202,7 +207,8 @@ def build_model(
     configuration: Configuration, specification: ImageSpecification, device: torch.device
 ) -> torch.nn.Module:
     """Constructs the model, initialised from the run's seed alone, on the device."""
-    given: Mapping[str, object] = {"input_shape": specification.shape, "num_classes": len(specification.classes)}
+    outputs = 0 if specification.target is None else specification.target.outputs
+    given: Mapping[str, object] = {"input_shape": specification.shape, "num_classes": outputs}
     named = configuration.model
     unknown = [name for name in named.component.signature.injected if name not in given]
     if unknown:

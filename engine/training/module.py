@@ -12,6 +12,7 @@ from ignite.metrics import Metric
 
 from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
+from firebox.data.targets import Kind
 from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.update import Update
 
@@ -21,8 +22,18 @@ Images = Mapping[str, tuple[torch.Tensor, ...]]
 Picture = torch.Tensor | Callable[[], torch.Tensor]
 """A picture (C, H, W), uint8 or float in [0, 1]; or a function that draws it, called on the thread that writes."""
 
-OutputKind = Literal["pixels", "pixel_logits", "class_logits"]
-"""Pixels have the data's pixel range; the logits are of pixels in [0, 1], or of classes."""
+OutputKind = Literal["pixels", "pixel_logits", "class_logits", "mask_logits", "label_logits", "values"]
+"""Pixels have the data's pixel range; the logits are of pixels in [0, 1], of the classes of a sample or of each of its
+pixels, or of labels; values are numbers that are regressed."""
+
+TAKEN: dict[Kind, str] = {
+    "class": "a class",
+    "labels": "several labels",
+    "mask": "a mask",
+    "image": "a target image",
+    "values": "values to regress",
+}
+"""How messages call the kinds of targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +43,7 @@ class Evaluated:
     Args:
         losses: all loss terms by name, one value per sample, (N,).
         prediction: images in [0, 1] (N, C, H, W), or logits (N, classes).
-        target: images in [0, 1] (N, C, H, W), or labels (N,) int64.
+        target: images in [0, 1] (N, C, H, W), or the targets, such as classes (N,) int64.
     """
 
     losses: dict[str, torch.Tensor]
@@ -48,10 +59,15 @@ class Module(ABC):
     Args:
         model: the network.
         specification: the data's specification.
+
+    Raises:
+        ValueError: the data has no targets that the module takes.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
     """What a model must have beside being called, such as ``encode``."""
+    takes: ClassVar[tuple[Kind, ...]] = ()
+    """The kinds of targets that it can train on, one of which the data must have; empty if it needs none."""
     warmup_iterations: int = 0
     """Iterations at the start in which the loss still changes its meaning, such as by a weight that rises: guards hold
     the run's length and early stopping against it. A module that has any sets it in its constructor."""
@@ -60,8 +76,17 @@ class Module(ABC):
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""
 
     def __init__(self, model: torch.nn.Module, specification: ImageSpecification) -> None:
+        if self.takes and (specification.target is None or specification.target.kind not in self.takes):
+            wanted = " or ".join(TAKEN[kind] for kind in self.takes)
+            found = "none" if specification.target is None else specification.target.described
+            raise ValueError(f"needs data whose samples have {wanted}, got {found}; choose another data set or module")
         self.model = model
         self.specification = specification
+
+    @property
+    def goal(self) -> ImageSpecification:
+        """The specification of the images that its pixel loss compares the output with: those of the input."""
+        return self.specification
 
     @property
     def output_kind(self) -> OutputKind | None:

@@ -10,7 +10,7 @@ from firebox.foundation.problems import Problem, in_one_line, shown
 
 
 class Augmentations(Guard):
-    """Refuses augmentations that do not exist, can't take the images, or change their shape."""
+    """Refuses augmentations that do not exist, can't take the images or move their targets, or change their shape."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         data = preflight.configuration.data
@@ -32,7 +32,7 @@ class Augmentations(Guard):
                 # Augmentations are tried one at a time, so that every mistake is found.
                 one = build_augmentation(data.loading.model_copy(update={"augmentations": [entry]}))
                 if one is not None:
-                    one.check(preflight.specification.shape)
+                    one.check(preflight.specification.shape, preflight.specification.target)
             except ValueError as error:
                 yield preflight.problem(in_one_line(error), data.kind, "augmentations", str(position))
 

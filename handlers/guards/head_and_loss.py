@@ -11,7 +11,8 @@ from firebox.engine.training.module import OutputKind
 from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.foundation.problems import Problem
 
-LOGITS = ("pixel_logits", "class_logits")
+SOFTMAX = ("class_logits", "mask_logits")
+LOGITS = ("pixel_logits", "label_logits", *SOFTMAX)
 
 
 class HeadAndLoss(Guard):
@@ -25,7 +26,7 @@ class HeadAndLoss(Guard):
         way_out = "end the model in its last linear layer"
         if where[-1] == "output_activation":
             way_out = "--set model.output_activation=linear"
-        if kind == "class_logits":
+        if kind in SOFTMAX:
             takes = "cross entropy takes the output for logits and applies softmax itself"
         else:
             loss = preflight.run.module.loss
@@ -57,6 +58,6 @@ def another_loss(preflight: Preflight, *takes: OutputKind) -> str:
     part = part_of(declared[key]) if key is not None else None
     for name in part.accepted() if part is not None else ():
         loss: PixelLoss = built("loss", name)
-        if loss.takes in takes and preflight.specification.pixel_range in loss.targets:
+        if loss.takes in takes and preflight.run.module.goal.pixel_range in loss.targets:
             return f", or --set module.{key}={name}"
     return ""

@@ -30,7 +30,7 @@ class PixelRange(Guard):
     """Refuses pixels in a range that the model's output can't reach."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        activation, pixels = preflight.output_activation, preflight.specification.pixel_range
+        activation, pixels = preflight.output_activation, preflight.run.module.goal.pixel_range
         if preflight.run.module.output_kind != "pixels" or activation not in REACHES:
             return
         values, right_for = REACHES[activation]
@@ -46,7 +46,8 @@ class TargetRange(Guard):
     """Refuses a loss whose targets can't have the range of the pixels."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        pixels, module = preflight.specification.pixel_range, preflight.run.module
+        module = preflight.run.module
+        pixels = module.goal.pixel_range
         loss, kind = module.loss, module.output_kind
         name, targets = preflight.configuration.module.component.short_name, TARGETS.get(kind, (pixels,))
         if isinstance(loss, PixelLoss):

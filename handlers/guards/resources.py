@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory, processors
+from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory
 from firebox.foundation.console import size
+from firebox.foundation.machine import processors
 from firebox.foundation.problems import Problem
 
 WORKERS_PER_PROCESSOR = 8

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
+from firebox.engine.training.module import Module, OutputKind
 from firebox.foundation.problems import Problem, setting
 from firebox.handlers.image_dump import ImageDump
 
@@ -15,19 +16,30 @@ logger = logging.getLogger("firebox")
 
 
 class OutputShape(Guard):
-    """Refuses an output whose shape is not the images', or whose length is not the number of classes."""
+    """Refuses an output that has not the shape of the images, or not an entry for each class, label or value."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         kind, output = preflight.run.module.output_kind, preflight.output
         if kind is None:
             return
-        specification, data = preflight.specification, preflight.configuration.data
-        expected = (len(specification.classes),) if kind == "class_logits" else specification.shape
+        data = preflight.configuration.data
+        expected, what = _expected(kind, preflight.run.module)
         if output.shape[1:] == expected:
             return
-        what = "a logit for each class" if kind == "class_logits" else "the shape of the images"
         message = f"its output has shape {output.shape[1:]}, expected {expected}: {what} of {data.named.written}"
         yield preflight.problem(message, "model", "name")
+
+
+def _expected(kind: OutputKind, module: Module) -> tuple[tuple[int, ...], str]:
+    """Returns the shape that an output of a kind must have for each sample, and what it stands for."""
+    if kind in ("pixels", "pixel_logits"):
+        return module.goal.shape, "the shape of the images"
+    target = module.specification.target
+    outputs = 0 if target is None else target.outputs
+    if kind == "mask_logits":
+        return (outputs, *module.specification.shape[1:]), "a logit for each class and pixel"
+    each = {"class_logits": "a logit for each class", "label_logits": "a logit for each label"}
+    return (outputs,), each.get(kind, "a number for each value")
 
 
 class ShownChannels(Guard):

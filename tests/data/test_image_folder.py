@@ -12,6 +12,7 @@ from PIL import Image
 
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import hold_out
+from firebox.data.decoding import Background, Color
 from firebox.data.image_folder import ImageFolder
 
 
@@ -94,7 +95,7 @@ def test_images_without_sub_folders_have_no_labels(tmp_path: Path) -> None:
     assert (images.float().mean((2, 3)) - torch.tensor([200.0, 100.0, 50.0])).abs().max() < 4
 
 
-@pytest.mark.parametrize("validation", ["validation", "val"])
+@pytest.mark.parametrize("validation", ["validation", "val", "valid", "Valid"])
 def test_split_folders_are_taken_as_splits(validation: str, tmp_path: Path) -> None:
     for split, count in (("train", 3), (validation, 2), ("test", 1)):
         for number in range(count):
@@ -119,11 +120,14 @@ def test_without_a_validation_folder_a_share_of_train_is_held_out(tmp_path: Path
     assert ImageFolder(root=str(tmp_path)).split_lengths == {"train": 9, "validation": 1, "test": 1}
 
 
-def test_a_class_called_train_is_a_class_beside_other_classes(tmp_path: Path) -> None:
+def test_a_class_called_train_is_a_class_where_there_are_no_splits(tmp_path: Path) -> None:
     for name in ("train", "tram"):
         _write(tmp_path / name / "0.png")
+    refused = str(ImageFolder(root=str(tmp_path)).missing())
 
-    assert ImageFolder(root=str(tmp_path)).specification.classes == ("train", "tram")
+    assert "train/ is named like a split, but not tram/" in refused
+    assert refused.endswith("if all folders are classes: --set datamodule.splits=none")
+    assert ImageFolder(root=str(tmp_path), splits="none").specification.classes == ("train", "tram")
 
 
 def test_the_image_is_scaled_to_cover_and_cut_in_its_center(tmp_path: Path) -> None:
@@ -151,6 +155,61 @@ def test_16_bit_images_keep_their_brightness(tmp_path: Path) -> None:
     image = ImageFolder(root=str(tmp_path), image_size=(8, 8)).read("train").gather(torch.tensor([0]))[0]
 
     assert (image == 128).all()
+
+
+RED, CLEAR_BLUE, HALF_GREEN = (255, 0, 0, 255), (0, 0, 255, 0), (0, 255, 0, 128)
+OVER = {  # red, transparent blue, and green at 128 of 255, over each background
+    "white": [[255, 0, 0], [255, 255, 255], [127, 255, 127]],
+    "black": [[255, 0, 0], [0, 0, 0], [0, 128, 0]],
+}
+
+
+@pytest.mark.parametrize("background", ["white", "black"])
+@pytest.mark.parametrize("mode", ["RGBA", "P", "webp"])
+def test_transparency_is_laid_over_the_background(mode: str, background: Background, tmp_path: Path) -> None:
+    image = Image.new("RGBA", (3, 1))
+    image.putdata([RED, CLEAR_BLUE, HALF_GREEN])
+    if mode == "P":
+        palette = Image.new("P", (3, 1))
+        palette.putdata([0, 1, 2])
+        palette.putpalette([value for pixel in (RED, CLEAR_BLUE, HALF_GREEN) for value in pixel[:3]])
+        palette.save(tmp_path / "a.png", transparency=bytes([255, 0, 128]))
+    elif mode == "webp":
+        image.save(tmp_path / "a.webp", lossless=True, exact=True)
+    else:
+        image.save(tmp_path / "a.png")
+    found = ImageFolder(root=str(tmp_path), image_size=(1, 3), background=background).read("train")
+
+    assert found.gather(torch.tensor([0]))[0][0, :, 0].T.tolist() == OVER[background]
+
+
+@pytest.mark.parametrize(("background", "shade"), [("white", 255), ("black", 0)])
+@pytest.mark.parametrize("mode", ["LA", "L", "I;16", "RGB", "1"])
+@pytest.mark.parametrize("color", ["rgb", "grayscale"])
+def test_a_transparent_shade_is_laid_over_the_background(
+    mode: str, background: Background, shade: int, color: Color, tmp_path: Path
+) -> None:
+    if mode == "LA":
+        image = Image.new("LA", (2, 1))
+        image.putdata([(0, 255), (90, 0)])
+        image.save(tmp_path / "a.png")
+    else:
+        image = Image.new(mode, (2, 1), 0)
+        clear = {"L": 90, "I;16": 90 * 256 + 1, "RGB": (90, 90, 90), "1": 1}[mode]
+        image.putpixel((1, 0), clear)
+        image.save(tmp_path / "a.png", transparency=255 if mode == "1" else clear)
+    found = ImageFolder(root=str(tmp_path), image_size=(1, 2), color=color, background=background).read("train")
+
+    assert found.gather(torch.tensor([0]))[0][0, 0, 0].tolist() == [0, shade]
+
+
+def test_transparent_pixels_do_not_show_when_an_image_is_scaled(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))  # a black that is nowhere to be seen
+    image.paste((255, 255, 255, 255), (0, 0, 32, 64))
+    image.save(tmp_path / "a.png")
+    found = ImageFolder(root=str(tmp_path), image_size=(5, 5)).read("train")
+
+    assert (found.gather(torch.tensor([0]))[0] == 255).all()
 
 
 def test_the_rotation_that_a_camera_notes_is_applied(tmp_path: Path) -> None:
@@ -210,6 +269,6 @@ def test_ambiguous_folders_are_refused(tmp_path: Path) -> None:
         _write(tmp_path / "unknown" / name)
 
     mixed, both, unknown = (ImageFolder(root=str(tmp_path / name)).missing() for name in ("mixed", "both", "unknown"))
-    assert "has class folders (cat) and images outside them, such as stray.png" in str(mixed)
-    assert "has both validation/ and val/, expected one of them" in str(both)
+    assert "has class folders (cat) and images outside them: stray.png" in str(mixed)
+    assert "val/, validation/ are the same split" in str(both)
     assert f"{tmp_path}/unknown/test has dog, but {tmp_path}/unknown/train has cat" in str(unknown)

@@ -133,7 +133,7 @@ CASES = {
         CLASSIFIER,
         ["datamodule={name: image_folder, root: UNLABELLED, image_size: [16, 16], batch_size: 2}"],
         "module",
-        "needs data with two classes or more, got none",
+        "needs data whose samples have a class, got none; choose another data set or module",
     ),
     "an_augmentation_that_changes_the_shape": (
         CLASSIFIER,
