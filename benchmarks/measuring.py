@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from firebox.engine.training.run import Run
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("torch", "torchvision", "pytorch-ignite", "lightning", "monai", "numpy")
+PACKAGES = (
+    *("torch", "torchvision", "pytorch-ignite", "numpy", "pillow"),
+    *("lightning", "monai", "datasets", "webdataset"),
+)
 TRAINER, DEFAULT = "cae_baseline", "configs/cae/cae_baseline_fashion_mini.yaml"
 Cells = Mapping[str, str | float | None]
 

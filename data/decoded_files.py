@@ -18,6 +18,7 @@ from firebox.data.cache import write_at
 from firebox.data.data_error import DataError
 from firebox.data.decoding import UnreadableFile
 from firebox.data.image_files import ImageFiles
+from firebox.data.progress import Doing, note
 from firebox.data.read_ahead import ReadAhead
 from firebox.data.reading import Reading
 from firebox.data.sample_file import Layout, bytes_of
@@ -67,6 +68,10 @@ class DecodedFiles:
                 break  # no other can be written either
         return checksums, states
 
+    def name_of(self, position: int) -> str:
+        """Returns what messages call a file."""
+        return str(self._files.file_of(position))
+
     def decode(self, position: int) -> int:
         """Decodes a file and writes its sample; returns the sample's crc32c.
 
@@ -74,6 +79,7 @@ class DecodedFiles:
             UnreadableFile: the file can't be decoded.
             OSError: the sample can't be written.
         """
+        note(Doing.SAMPLE, position)
         image = self._files.image(position)
         if self._layout is None or self._path is None:
             return 0
@@ -120,7 +126,7 @@ class DecodingPass:
                 if (states < READ).any():
                     code = -int(states.min())
                     raise OSError(code, os.strerror(code))
-                self.checksums[indices] = checksums.numpy()
+                self.checksums[indices.numpy()] = checksums.numpy()  # NumPy takes a tensor of one index for a number
                 suspect += indices[states == UNREADABLE].tolist()
                 self.changed += indices[states == CHANGED].tolist()
                 done += len(indices)

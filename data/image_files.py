@@ -41,16 +41,16 @@ class ImageFiles:
 
     def image(self, index: int) -> torch.Tensor:
         """Reads an image, uint8 (C, H, W); ``__getitem__`` raises the same."""
-        return self.decoder(self.path(index))
+        return self.decoder(self.file_of(index))
 
-    def path(self, index: int) -> Path:
-        """Returns the path of a file."""
+    def file_of(self, index: int) -> Path:
+        """Returns the file of an image."""
         return self._root / self._names[index]
 
     def is_as_listed(self, index: int) -> bool:
         """Whether a file has the size and the time of change that it was listed with."""
         try:
-            state = self.path(index).stat()
+            state = self.file_of(index).stat()
         except OSError:
             return False
         sizes, changed = self._states

@@ -113,7 +113,7 @@ def _contents(files: ImageFiles, count: int, reading: Reading) -> list[str]:
         for begin in range(0, count, TOGETHER):
             if reading.stopping():
                 raise Interrupted
-            found += threads.map(digest, map(files.path, range(begin, min(begin + TOGETHER, count))))
+            found += threads.map(digest, map(files.file_of, range(begin, min(begin + TOGETHER, count))))
             reading.progress("files hashed", len(found), count)
     return found
 

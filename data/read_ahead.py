@@ -5,35 +5,31 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
-import pickle
-import shutil
 import signal
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import wait
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from firebox.data.data_error import DataError
+from firebox.data.handover import require_handover
+from firebox.data.patience import GRACE_SECONDS, POLL_SECONDS, Patience, kill
+from firebox.data.progress import Progress
 from firebox.data.source import ImageSource
+from firebox.data.worker import Beginning, Gathered, InSharedMemory, NoSharedMemory, Unread, shared_memory
 from firebox.foundation.exit_codes import STOPPED_BY
-from firebox.foundation.own_modules import Served
-from firebox.foundation.places import own_place
 from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line
 
-POLL_SECONDS = 0.5
-"""Seconds between checks for a stop while waiting for a batch."""
-GRACE_SECONDS = 3.0
-"""Seconds that workers are given to end by themselves before they are killed."""
-SHARED_MEMORY = Path("/dev/shm")
+START_SECONDS = 120.0
+"""Seconds that workers may take to start, if a batch may not take longer. They import torch unless they are forked."""
+_START_POLL_SECONDS = 0.005
 
-Gathered = tuple[torch.Tensor, torch.Tensor | None]
 _open: weakref.WeakSet[ReadAhead] = weakref.WeakSet()
 
 
@@ -67,8 +63,10 @@ class ReadAhead:
         timeout: float,
         stopping: Callable[[], bool],
     ) -> None:
+        require_handover(source)
+        self._progress = Progress(workers)
         loader = DataLoader(
-            _InSharedMemory(source, seed),
+            InSharedMemory(source, seed),
             batch_size=None,
             sampler=addresses,
             num_workers=workers,
@@ -76,16 +74,43 @@ class ReadAhead:
             collate_fn=_as_gathered,
             generator=torch.Generator(),
             timeout=POLL_SECONDS,
-            worker_init_fn=_begin,
+            worker_init_fn=Beginning(self._progress),
         )
+        self._source = source
         self._timeout = timeout
         self._stopping = stopping
+        self._began = False
+        threads = set(threading.enumerate())
         iterator, self._workers = _started(loader)
+        feeders = [thread for thread in threading.enumerate() if thread not in threads]
         self._iterator = [iterator]
+        self._patience = Patience(self._workers, timeout, stopping)
         # Not left to the interpreter's end: multiprocessing sends SIGTERM there and waits for ever.
-        self._close = weakref.finalize(self, _end, self._iterator, self._workers, os.getpid())
+        self._close = weakref.finalize(self, _end, self._iterator, self._workers, feeders, self._patience, os.getpid())
         self._close.atexit = False
         _open.add(self)
+
+    def begin(self) -> None:
+        """Waits until all workers have started and have taken over the source. The time limit of a batch begins then.
+
+        Raises:
+            Interrupted: a stop was requested.
+            TrainingFailure: a worker died, or does not start.
+            DataError: a worker can't take over the source.
+        """
+        limit = max(self._timeout, START_SECONDS)
+        ends = time.monotonic() + limit
+        while not self._began and not self._progress.started():
+            self._check_workers()
+            if time.monotonic() > ends:
+                raise TrainingFailure(
+                    f"{self._described()} have not started within {limit:g} s: what they import blocks, or the "
+                    "machine needs a longer timeout in the section of the data"
+                )
+            time.sleep(_START_POLL_SECONDS)
+        self._began = True
+        while self._progress.unable():
+            next(self)  # raises when it comes to the batch of such a worker
 
     def __next__(self) -> Gathered:
         """Returns the next batch.
@@ -95,29 +120,27 @@ class ReadAhead:
             TrainingFailure: a worker died, the batch took too long, or there is no shared memory left for it.
             DataError: samples of the batch can't be read.
         """
-        began = time.monotonic()
-        while (batch := self._arrived()) is None:
-            # Once a stop is requested, the fate of a worker no longer matters.
-            if self._stopping():
-                raise Interrupted
-            if dead := [worker for worker in self._workers if not worker.is_alive()]:
-                raise TrainingFailure(_epitaph(dead[0]))
-            if time.monotonic() - began > self._timeout:
-                processes = ", ".join(str(worker.pid) for worker in self._workers)
-                raise TrainingFailure(
-                    f"no batch within {self._timeout:g} s from {len(self._workers)} workers (processes {processes}): "
-                    "the data set blocks, or needs a longer timeout in the section of the data"
-                )
-        if isinstance(batch, _NoSharedMemory):
+        if not self._began:
+            self.begin()
+        with self._patience:
+            began = time.monotonic()
+            while (batch := self._arrived()) is None:
+                if time.monotonic() - began > self._timeout and not self._stopping():
+                    raise TrainingFailure(
+                        f"no batch within {self._timeout:g} s from {self._described()}: "
+                        "the data set blocks, or needs a longer timeout in the section of the data"
+                    )
+                self._check_workers()
+        if isinstance(batch, NoSharedMemory):
             raise TrainingFailure(batch.message)
-        if isinstance(batch, _Unread):
+        if isinstance(batch, Unread):
             raise DataError(batch.message)
         return batch
 
-    def _arrived(self) -> Gathered | _NoSharedMemory | _Unread | None:
+    def _arrived(self) -> Gathered | NoSharedMemory | Unread | None:
         """Returns the next batch; None if it has not arrived. A worker's own exceptions are raised."""
         try:
-            return cast("Gathered | _NoSharedMemory | _Unread", next(self._iterator[0]))
+            return cast("Gathered | NoSharedMemory | Unread", next(self._iterator[0]))
         except RuntimeError as error:
             # No cause to raise from: torch's frames would keep the iterator, and so its workers.
             if not str(error).startswith(("DataLoader timed out", "DataLoader worker")):
@@ -126,64 +149,25 @@ class ReadAhead:
             pass  # A worker died while it handed over the batch's memory; its end shows a moment later.
         return None
 
+    def _check_workers(self) -> None:
+        """Raises if a stop was requested, or a worker has ended."""
+        # Once a stop is requested, the fate of a worker no longer matters.
+        if self._stopping():
+            raise Interrupted
+        if dead := [worker for worker in self._workers if not worker.is_alive()]:
+            raise TrainingFailure(_epitaph(dead[0], self._doing(dead[0])))
+
+    def _doing(self, worker: BaseProcess) -> str:
+        name_of = getattr(self._source, "name_of", "sample {} of its split".format)
+        return self._progress.told(worker.pid or 0, name_of)
+
+    def _described(self) -> str:
+        doing = ", ".join(f"process {worker.pid}: {self._doing(worker)}" for worker in self._workers)
+        return f"{len(self._workers)} workers ({doing})"
+
     def close(self) -> None:
         """Ends the workers; those that do not end by themselves are killed."""
         self._close()
-
-
-class _NoSharedMemory:
-    """What a worker returns instead of a batch for which there is no shared memory."""
-
-    def __init__(self, message: str) -> None:
-        self.message = message
-
-
-class _Unread:
-    """What a worker returns instead of a batch that can't be read.
-
-    An exception would arrive as the text of the worker's whole stack.
-    """
-
-    def __init__(self, message: str) -> None:
-        self.message = message
-
-
-class _InSharedMemory(Dataset[Any]):
-    """A source as a data set whose items are whole batches.
-
-    Shared memory is taken here rather than by the thread of the worker's queue: what goes wrong there is lost, and the
-    batch awaited for ever.
-    """
-
-    def __init__(self, source: ImageSource, seed: int) -> None:
-        self._source = source
-        self._seed = seed
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # A worker that was not forked must know where the user's own modules are before it unpickles a source from one.
-        return _in_shared_memory, (Served(), self._source, self._seed)
-
-    def __getitem__(self, address: tuple[int, torch.Tensor]) -> Gathered | _NoSharedMemory | _Unread:
-        epoch, indices = address
-        try:
-            images, labels = self._source.gather(indices, seed=self._seed, epoch=epoch)
-        except DataError as error:
-            return _Unread(str(error))
-        except BaseException as error:  # of a source of the user's own
-            place = own_place(error)
-            at = "" if place is None else f" ({place})"
-            return _Unread(f"a worker that reads the data: {in_one_line(error)}{at}")
-        try:
-            images.share_memory_()
-            if labels is not None:
-                labels.share_memory_()
-        except (OSError, RuntimeError) as error:
-            return _NoSharedMemory(_no_shared_memory(images.nbytes, error))
-        return images, labels
-
-
-def _in_shared_memory(_served: None, source: ImageSource, seed: int) -> _InSharedMemory:
-    return _InSharedMemory(source, seed)
 
 
 def _as_gathered(gathered: Any) -> Any:
@@ -198,58 +182,53 @@ def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPED_BY)
     on_child = signal.getsignal(signal.SIGCHLD)
     try:
+        if multiprocessing.get_start_method() != "fork":
+            # The server imports torch once instead of each worker. A script without a guard would end it.
+            multiprocessing.set_forkserver_preload([Beginning.__module__])
+            # To start this helper of multiprocessing's unblocks SIGINT and SIGTERM.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPED_BY)
         iterator = iter(loader)
-    except OSError as error:
-        raise TrainingFailure(f"can't start worker processes: {error}; {_shared_memory()}, or lower workers") from None
-    except pickle.PicklingError as error:
-        method = multiprocessing.get_start_method()
-        message = (
-            f"the data can't be handed to worker processes that are started by {method}: {error}; expected workers: 0"
-        )
-        raise TrainingFailure(message) from None
+    except BaseException as error:
+        kill([child for child in multiprocessing.active_children() if child not in before])
+        if isinstance(error, TrainingFailure) or not isinstance(error, Exception):
+            raise
+        cure = f"{shared_memory()}, or lower workers" if isinstance(error, OSError | RuntimeError) else "lower workers"
+        raise TrainingFailure(f"can't start worker processes: {in_one_line(error)}; {cure}") from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         # torch's handler raises wherever the training is when a worker ends. It is noticed when a batch is awaited.
         if threading.current_thread() is threading.main_thread() and on_child is not None:
             signal.signal(signal.SIGCHLD, on_child)
-    return iterator, [child for child in multiprocessing.active_children() if child not in before]
+    started = [child for child in multiprocessing.active_children() if child not in before]
+    return iterator, sorted(started, key=lambda worker: worker.pid or 0)
 
 
-def _begin(_: int) -> None:
-    """Prepares a worker to ignore the signals that stop a run, and to end with its parent, even while reading."""
-    for number in STOPPED_BY:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPED_BY)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), name="firebox-parent", daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
-
-
-def _end(iterator: list[Iterator[Any]], workers: list[BaseProcess], owner: int) -> None:
+def _end(
+    iterator: list[Iterator[Any]],
+    workers: list[BaseProcess],
+    feeders: list[threading.Thread],
+    patience: Patience,
+    owner: int,
+) -> None:
     """Ends workers, of a process that is not a fork of the one that started them."""
     if os.getpid() != owner:
         return
+    patience.end()
     # torch waits five seconds for each worker that hangs, and then sends what it ignores.
-    impatience = threading.Timer(GRACE_SECONDS, _kill, (workers,))
+    impatience = threading.Timer(GRACE_SECONDS, kill, (workers,))
     impatience.daemon = True
     impatience.start()
     iterator.clear()
     ends = time.monotonic() + GRACE_SECONDS
     for worker in workers:
         worker.join(max(0.0, ends - time.monotonic()))
+    # The threads that fill the workers' queues free the last of their semaphores, which an interpreter that ends
+    # meanwhile would report as lost.
+    for feeder in feeders:
+        feeder.join(max(0.0, ends - time.monotonic()))
     impatience.cancel()
-    _kill(workers)
-
-
-def _kill(workers: list[BaseProcess]) -> None:
-    for worker in workers:
-        if worker.is_alive():
-            worker.kill()
+    kill(workers)
 
 
 @atexit.register
@@ -258,32 +237,12 @@ def _close_all() -> None:
         reading.close()
 
 
-def _epitaph(worker: BaseProcess) -> str:
+def _epitaph(worker: BaseProcess, doing: str) -> str:
     """Returns a text that says how a worker ended, and what may help."""
     code = worker.exitcode or 0
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     why = {
         "SIGKILL": ": the system does so when memory runs out; lower workers or batch_size",
-        "SIGBUS": f": {_shared_memory()}, or lower workers or batch_size",
-    }.get(name, "")
-    return f"a worker that reads the data (process {worker.pid}) was ended by {name}{why}"
-
-
-def _no_shared_memory(size: int, error: Exception) -> str:
-    reason = str(error).splitlines()[0]
-    return (
-        f"a worker has no shared memory for a batch of {size / 2**20:.1f} MiB ({reason}); {_shared_memory()}, "
-        "or lower workers or batch_size"
-    )
-
-
-def _shared_memory() -> str:
-    """Returns a text that says how much shared memory is left, and how to get more."""
-    try:
-        usage = shutil.disk_usage(SHARED_MEMORY)
-    except OSError:
-        return "allow more shared memory"
-    return (
-        f"{SHARED_MEMORY} has {usage.free / 2**20:.1f} of {usage.total / 2**20:.1f} MiB left; enlarge it "
-        f"(docker run --shm-size=2g, or mount -o remount,size=2g {SHARED_MEMORY})"
-    )
+        "SIGBUS": f": {shared_memory()}, or lower workers or batch_size",
+    }.get(name, "; what it wrote as it imported the script says why" if code > 0 and doing == "starting" else "")
+    return f"a worker that reads the data (process {worker.pid}) was ended by {name} while {doing}{why}"

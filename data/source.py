@@ -11,6 +11,7 @@ import torch
 from firebox.data.batch import labels_of
 from firebox.data.data_error import DataError
 from firebox.data.examples import integers
+from firebox.data.progress import Doing, note
 from firebox.data.samples import faults_of_targets
 from firebox.data.targets import Target
 from firebox.foundation.places import from_keyboard, own_place
@@ -123,7 +124,8 @@ class DatasetImages:
     Args:
         dataset: image k is uint8, uint16 or float32 (C, H, W) in the values that the specification says; target k is an
             integer, or whatever else makes a tensor. If it has all labels in an attribute ``targets``, as torchvision's
-            data sets do, pictures show all classes.
+            data sets do, pictures show all classes. If it has a method ``file_of``, which gives the file of sample k,
+            messages about the sample name the file.
         indices: samples of the data set to use, int64 of shape (n,); None for all of them.
         fixed: whether sample k is the same image whenever it is read, and so need not be read twice.
     """
@@ -151,6 +153,7 @@ class DatasetImages:
             indices = self._indices[indices]
         samples = []
         for index in indices.tolist():
+            note(Doing.SAMPLE, index)
             seed_sample(mix(seed, "sample", epoch, index))
             try:
                 samples.append(self._dataset[index])
@@ -159,7 +162,7 @@ class DatasetImages:
             except BaseException as error:
                 if from_keyboard(error):
                     raise
-                raise DataError(self._told(f"sample {index}", error)) from error
+                raise DataError(self._told(self.name_of(index), error)) from error
         try:
             if isinstance(samples[0], torch.Tensor):
                 return torch.stack(samples), None
@@ -172,6 +175,13 @@ class DatasetImages:
             for fault in faults_of_targets(targets, self.target, (channels, height, width)):
                 raise DataError(f"{fault}; the samples are among {shown(indices.tolist())}")
         return images, targets
+
+    def name_of(self, sample: int) -> str:
+        """Returns what messages call a sample of the data set: its index, and its file if the data set knows it."""
+        try:
+            return f"sample {sample} ({self._dataset.file_of(sample)})"
+        except Exception:  # most data sets know of no files
+            return f"sample {sample}"
 
     def _told(self, what: str, error: BaseException) -> str:
         place = own_place(error)

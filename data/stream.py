@@ -10,6 +10,7 @@ from torch.utils.data import Sampler
 from firebox.data.batch import Batch
 from firebox.data.epoch import batches_in_epoch
 from firebox.data.examples import balanced
+from firebox.data.handover import require_handover
 from firebox.data.placement import Placement, choose_placement, hold, samples_of
 from firebox.data.prepared import PreparedImages
 from firebox.data.read_ahead import ReadAhead
@@ -157,6 +158,27 @@ class BatchStream:
             batch = self.read(position)
         self._position += 1
         return batch
+
+    def begin(self) -> None:
+        """Starts the processes that read ahead, if there are to be any, and waits until they can read.
+
+        Raises:
+            Interrupted: a stop was requested.
+            DataError: the source can't be handed to them.
+            TrainingFailure: they don't start.
+        """
+        if self._workers:
+            self._read_ahead = self._read_ahead or self._reading_ahead(self._position)
+            self._read_ahead.begin()
+
+    def require_handover(self) -> None:
+        """Tries whether the source can be handed to processes that read ahead, if there are to be any.
+
+        Raises:
+            DataError: it can't.
+        """
+        if self._workers:
+            require_handover(self._source)
 
     def close(self) -> None:
         """Ends the processes that read ahead. Reading from the stream again starts new ones."""

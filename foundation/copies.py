@@ -13,6 +13,11 @@ def copied(original: Path, copy: Path) -> None:
     _ORIGINALS[f"{copy}{os.sep}"] = f"{original}{os.sep}"
 
 
+def copies() -> dict[Path, Path]:
+    """Returns the original of each copy."""
+    return {Path(copy): Path(original) for copy, original in _ORIGINALS.items()}
+
+
 def known_as(path: str) -> str:
     """Returns a path as the user knows it: below the original, where it is below the copy."""
     for copy, original in _ORIGINALS.items():

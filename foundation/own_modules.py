@@ -10,12 +10,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
+
+from firebox.foundation.copies import copied, copies
 
 _PLACES: dict[str, Path] = {}
+_SOURCES: dict[str, bytes] = {}
+"""The content of each file that was imported from these places, as it was then."""
+_HANDED_OVER: dict[str, bytes] = {}
+"""The same of the process that this one is a worker of."""
 
 
 class _OwnModules(MetaPathFinder):
@@ -24,14 +30,31 @@ class _OwnModules(MetaPathFinder):
     ) -> ModuleSpec | None:
         place = _PLACES.get(name)
         if place is None:
-            return None
+            return _remembering(PathFinder.find_spec(name, path)) if name.partition(".")[0] in _PLACES else None
         if place.suffix == ".py":
-            return spec_from_file_location(name, place)
+            return _remembering(spec_from_file_location(name, place))
         if (place / "__init__.py").is_file():
-            return spec_from_file_location(name, place / "__init__.py", submodule_search_locations=[str(place)])
+            file = place / "__init__.py"
+            return _remembering(spec_from_file_location(name, file, submodule_search_locations=[str(place)]))
         package = ModuleSpec(name, None, is_package=True)
         package.submodule_search_locations = [str(place)]
         return package
+
+
+class _Remembering(SourceFileLoader):
+    """Compiles a file as it was when it was first read, in the process that handed it over if there is one."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        file = self.get_filename(fullname)
+        source = _HANDED_OVER.get(file)
+        _SOURCES[file] = source = self.get_data(file) if source is None else source
+        return self.source_to_code(source, file)
+
+
+def _remembering(spec: ModuleSpec | None) -> ModuleSpec | None:
+    if spec is not None and type(spec.loader) is SourceFileLoader:
+        spec.loader = _Remembering(spec.loader.name, spec.loader.path)
+    return spec
 
 
 _FINDER = _OwnModules()
@@ -66,7 +89,17 @@ def place_of(name: str) -> Path | None:
 
 
 class Served:
-    """The modules served at the moment. Unpickling it in another process serves them there as well."""
+    """The modules served at the moment, as they were read. Unpickling it in another process serves them there as well.
+
+    So a worker that starts while a file is edited reads with the code that the run began with.
+    """
 
     def __reduce__(self) -> tuple[object, ...]:
-        return serve, (dict(_PLACES),)
+        return _take_over, (dict(_PLACES), dict(_SOURCES), copies())
+
+
+def _take_over(places: Mapping[str, Path], sources: Mapping[str, bytes], copies: Mapping[Path, Path]) -> None:
+    for copy, original in copies.items():
+        copied(original, copy)
+    _HANDED_OVER.update(sources)
+    serve(places)

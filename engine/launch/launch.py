@@ -152,6 +152,7 @@ def train(
         Refusal: the run can't start; nothing has been written.
     """
     from firebox.engine.checks.first_samples import require_first_samples
+    from firebox.engine.checks.workers import require_workers
     from firebox.engine.launch.resuming import take_up
     from firebox.engine.training.factory import blamed
 
@@ -163,6 +164,7 @@ def train(
         _ = identity.fingerprint
     if resumed is not None:
         refuse(list(other_skipped(resumed, configuration, identity, allowed)))
+    require_workers(run, begin=resumed is None)
     if stop.requested:
         return stop.exit_code
     if resumed is None:
