@@ -126,7 +126,7 @@ class DecodingPass:
                 if (states < READ).any():
                     code = -int(states.min())
                     raise OSError(code, os.strerror(code))
-                self.checksums[indices] = checksums.numpy()
+                self.checksums[indices.numpy()] = checksums.numpy()  # NumPy takes a tensor of one index for a number
                 suspect += indices[states == UNREADABLE].tolist()
                 self.changed += indices[states == CHANGED].tolist()
                 done += len(indices)

@@ -86,8 +86,7 @@ class Preflight:
         configuration = self.configuration
         parts: list[tuple[tuple[str, ...], Named]]
         parts = [(("handlers", named.written), named) for named in configuration.handlers]
-        if configuration.scheduler is not None:
-            parts.append((("scheduler",), configuration.scheduler))
+        parts += [] if configuration.scheduler is None else [(("scheduler",), configuration.scheduler)]
         found = []
         from firebox.engine.training.families import require_family
 
