@@ -29,6 +29,7 @@ from firebox.engine.training.iteration import DTYPES, EvaluationIteration, Train
 from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.memory_format import gains_from_channels_last
 from firebox.engine.training.module import Module
+from firebox.engine.training.ownership import untrained
 from firebox.engine.training.quiet_engine import QuietEngine
 from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
@@ -210,11 +211,13 @@ def build_update(configuration: Configuration, module: Module, device: torch.dev
                 "module computes it once; expected an optimizer that steps without one, such as adam"
             )
             raise Refusal([Problem("optimizer", message, configuration.optimizer.mark)])
+    norm = training.gradient_clip_norm
     return Update(
         optimizers,
         device=device,
-        gradient_clip_norm=training.gradient_clip_norm,
+        gradient_clip_norms={} if norm is None else dict.fromkeys(optimizers, norm),
         scaler=torch.amp.GradScaler(device.type) if training.precision == "float16" else None,
+        all_parameters=not untrained(module, optimizers),
     )
 
 
