@@ -182,7 +182,7 @@ class Rehearsal:
         if self._accumulation > 1 and max(self._steps.values(), default=0) > 1:
             faults.append(
                 "its training step makes several steps of one optimizer, which training.accumulation can't divide into "
-                "microbatches; expected one update(...) after update.add(...), or --set training.accumulation=1"
+                "microbatches; expected update(..., step=False) before the last, or --set training.accumulation=1"
             )
 
     def _trained(self) -> list[torch.nn.Parameter]:

@@ -54,6 +54,7 @@ class TrainingIteration:
         self._returned = False
         self._optimizer = next(iter(update.optimizers.values()))
         self._other_rates = other_rates(update.optimizers)
+        self._scaled = update.scaler is not None
 
     def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
         iteration = trainer.state.iteration
@@ -63,7 +64,8 @@ class TrainingIteration:
         if not self._returned:
             require_usable(faults_of_terms(losses))
             self._returned = True
-        self._update.end()
+        if self._scaled:
+            self._update.end()
         self.seeder.others.end()
         rate, others = self._optimizer.param_groups[0]["lr"], NO_RATES
         if self._other_rates:

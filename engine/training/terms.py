@@ -71,7 +71,7 @@ def faults_of_gradients(step: str, parameters: Iterable[torch.nn.Parameter]) -> 
     if any(parameter.grad is not None for parameter in parameters):
         yield (
             f"its {step} step leaves gradients in the parameters, which the next step would be made with as well; "
-            "expected update(...) after update.add(...), and torch.autograd.grad in place of backward()"
+            "expected update(...) after update(..., step=False), and torch.autograd.grad in place of backward()"
         )
 
 

@@ -19,9 +19,8 @@ class Update:
     """What a module's training step calls with a loss to have its parameters updated.
 
     ``update(loss)`` serves a module with one optimizer; one that owns several names which: ``update(loss, "critic")``.
-    Each call makes a step, and a step may be made of several losses: ``update.add(first, "critic")`` adds the gradient
-    of a loss, and the step of the next ``update(second, "critic")`` is made with the sum. An optimizer may step several
-    times in an iteration, or in some iterations alone (``update.iteration % 5 == 0``).
+    Each call makes a step, unless the next loss is to be added first: ``update(first, "critic", step=False)``. An
+    optimizer may step several times in an iteration, or in some iterations alone (``update.iteration % 5 == 0``).
 
     A loss's gradient reaches the named optimizer's parameters and no others, whatever it is computed from.
 
@@ -48,7 +47,7 @@ class Update:
         """The iteration that is being made, counted from 1."""
         self._device_type = device.type
         self._autocast_off = torch.autocast(device.type, enabled=False)
-        self._clips = dict(gradient_clip_norms or {})
+        self._clips = {name: (gradient_clip_norms or {}).get(name) for name in optimizers}
         self._reaches_others = len(optimizers) > 1 or not all_parameters
         self._steps = 0
         self._share = 1.0
@@ -102,27 +101,49 @@ class Update:
         self._share = share
         self._last = last
 
-    def __call__(self, loss: torch.Tensor, name: str = "main") -> None:
+    def __call__(self, loss: torch.Tensor, name: str = "main", *, step: bool = True) -> None:
         """Adds the gradient of a loss; after the last microbatch of a batch, updates the parameters.
 
         Args:
             loss: scalar of shape ().
             name: the optimizer's name.
+            step: whether to update the parameters; False if another loss is to be added first.
 
         Raises:
             ValueError: there is no optimizer of that name.
         """
-        optimizer = self._named(name)
+        try:
+            optimizer = self.optimizers[name]
+        except KeyError:
+            known = ", ".join(self.optimizers)
+            message = f"update: got {name}, expected the name of an optimizer, as parameters() of the module gives them"
+            raise ValueError(f"{message}: {known}{similar(name, self.optimizers)}") from None
+        # Not detach(): what is watched is written to, and a graph may hold the loss at the version that it has.
+        watched = [loss.data]
+        inputs: Sequence[torch.Tensor] = ()
+        if self._reaches_others:
+            inputs = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+            if not inputs:  # frozen meanwhile; to autograd, none would be all
+                return
+        if self._share != 1.0:
+            loss = loss * self._share
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
         autocast = torch.is_autocast_enabled(self._device_type)
-        watched = self._differentiate(loss, optimizer, autocast)
-        if not self._last:
+        if autocast:
+            with self._autocast_off:
+                backward(loss, self._one, inputs)
+        else:
+            backward(loss, self._one, inputs)
+        if not (step and self._last):
             self._watch(watched)
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        clip = self._clips.get(name)
+        clip = self._clips[name]
+        if self.scaler is not None:
+            self._renew_scaling(optimizer)
         if clip is not None:
             if self.scaler is not None:
-                self._renew_scaling(optimizer)
                 self.scaler.unscale_(optimizer)
             # The norm of gradients that are not finite is not, and one that overflows would clip all of them to 0.
             watched.append(torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True))
@@ -134,8 +155,6 @@ class Update:
         else:
             # Gradients of a scaled loss overflow now and then: the scaler leaves out those steps.
             self._watch(watched[:1])
-            if clip is None:
-                self._renew_scaling(optimizer)
             self.scaler.step(optimizer)
             self._steps += 1
         if autocast:
@@ -145,54 +164,11 @@ class Update:
         for parameter in parameters:
             parameter.grad = None
 
-    def add(self, loss: torch.Tensor, name: str = "main") -> None:
-        """Adds the gradient of a loss to those that the optimizer's next step is made with.
-
-        Args:
-            loss: scalar of shape ().
-            name: the optimizer's name.
-
-        Raises:
-            ValueError: there is no optimizer of that name.
-        """
-        optimizer = self._named(name)
-        self._watch(self._differentiate(loss, optimizer, torch.is_autocast_enabled(self._device_type)))
-
     def end(self) -> None:
-        """Ends an iteration: the loss scale follows what all of its steps met."""
+        """Ends an iteration with a scaler: the loss scale follows what all of its steps met."""
         if self.scaler is not None and self._steps:
             self.scaler.update()
             self._steps = 0
-
-    def _named(self, name: str) -> torch.optim.Optimizer:
-        try:
-            return self.optimizers[name]
-        except KeyError:
-            known = ", ".join(self.optimizers)
-            message = f"update: got {name}, expected the name of an optimizer, as parameters() of the module gives them"
-            raise ValueError(f"{message}: {known}{similar(name, self.optimizers)}") from None
-
-    def _differentiate(
-        self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, autocast: bool
-    ) -> list[torch.Tensor]:
-        """Adds the gradient of a loss to the optimizer's parameters; returns what must be finite."""
-        # Not detach(): what is watched is written to, and a graph may hold the loss at the version that it has.
-        watched = [loss.data]
-        inputs: Sequence[torch.Tensor] = ()
-        if self._reaches_others:
-            inputs = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-            if not inputs:  # frozen meanwhile; to autograd, none would be all
-                return watched
-        if self._share != 1.0:
-            loss = loss * self._share
-        if self.scaler is not None:
-            loss = self.scaler.scale(loss)
-        if autocast:
-            with self._autocast_off:
-                backward(loss, self._one, inputs)
-        else:
-            backward(loss, self._one, inputs)
-        return watched
 
     def _renew_scaling(self, optimizer: torch.optim.Optimizer) -> None:
         """Lets the scaler take another step of an optimizer in an iteration; what it found in the last one stays."""

@@ -97,7 +97,7 @@ def test_the_recursion_differs_where_the_generators_loss_leaks_into_the_critic(t
 
 def test_a_loss_may_come_in_parts_for_one_step(tmp_path):
     parts = ALTERNATING.replace(
-        'update(critic, "critic")', 'update.add(0.25 * critic, "critic")\nupdate(0.75 * self.psi * self.model.theta, "critic")'
+        'update(critic, "critic")', 'update(0.25 * critic, "critic", step=False)\nupdate(0.75 * self.psi * self.model.theta, "critic")'
     )
     assert point(trained(dirac(tmp_path, step=parts))) == pytest.approx((1.088504, 0.18904), abs=1e-6)
 
@@ -191,7 +191,7 @@ def test_what_an_evaluation_may_not_do_with_gradients_is_refused(tmp_path, evalu
     ("step", "sections", "problem"),
     [
         (ALTERNATING, {"training": {"accumulation": 2}}, "training.accumulation: got 2, but the module has several"),
-        ("update.add(self.psi * self.model.theta, 'critic')\n" + ALTERNATING.replace('update(critic, "critic")', ""),
+        ("update(self.psi * self.model.theta, 'critic', step=False)\n" + ALTERNATING.replace('update(critic, "critic")', ""),
          {}, "its training step leaves gradients in the parameters.*never calls update for the optimizer critic"),
         (ALTERNATING.replace('"critic")', '"critc")'), {}, "got critc, expected the name of an optimizer.*did you mean critic"),
         (ALTERNATING.replace('"generator")', '"main")'), {}, "as parameters.. of the module gives them: generator, critic"),

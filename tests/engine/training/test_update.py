@@ -124,7 +124,7 @@ def test_an_overflow_in_any_step_of_an_iteration_lowers_the_scale_and_skips_that
 
 def test_a_loss_in_parts_is_stepped_with_their_sum():
     parameters, update = two_optimizers()
-    update.add(parameters["critic"].sum() * 0.25, "critic")
+    update(parameters["critic"].sum() * 0.25, "critic", step=False)
     assert torch.equal(parameters["critic"], torch.ones(2))
     update(parameters["critic"].square().sum() * 0.25, "critic")
     assert torch.equal(parameters["critic"], torch.full((2,), 0.25))
