@@ -132,7 +132,8 @@ def evaluation_only(configuration: Configuration) -> Configuration:
     device = training.device if training.device == "cpu" else "auto"
     here = training.model_copy(update={"device": device, "compile": False})
     data = replace(configuration.data, loading=configuration.data.loading.model_copy(update={"workers": 0}))
-    return replace(configuration, training=here, data=data, handlers=(), scheduler=None)
+    alone = replace(configuration, handlers=(), scheduler=None, scheduler_parts={}, weights=None)
+    return replace(alone, training=here, data=data)
 
 
 def signature(run: Run) -> dict[str, Any]:

@@ -84,6 +84,8 @@ class Preflight:
         parts = [(("handlers", named.written), named) for named in configuration.handlers]
         if configuration.scheduler is not None:
             parts.append((("scheduler",), configuration.scheduler))
+        for name, schedule in configuration.scheduler_parts.items():
+            parts += [] if schedule is None else [(("scheduler", "parts", name), schedule)]
         found = []
         from firebox.engine.training.families import require_family
 

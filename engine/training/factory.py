@@ -19,6 +19,7 @@ from firebox.data.source import DatasetImages
 from firebox.data.specification import ImageSpecification
 from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration, Named
+from firebox.engine.configuration.configuration import Optimizer
 from firebox.engine.configuration.sections import Loading
 from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
@@ -30,6 +31,7 @@ from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.memory_format import gains_from_channels_last
 from firebox.engine.training.module import Module
 from firebox.engine.training.ownership import untrained
+from firebox.engine.training.parameter_groups import parameter_groups, unknown_parts
 from firebox.engine.training.quiet_engine import QuietEngine
 from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
@@ -37,7 +39,7 @@ from firebox.engine.training.update import Update
 from firebox.engine.training.watch import Overdue
 from firebox.foundation.background import Background
 from firebox.foundation.observing import Observer, Observers
-from firebox.foundation.problems import Problem, Refusal, in_one_line
+from firebox.foundation.problems import Problem, Refusal, in_one_line, refuse
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -196,29 +198,38 @@ def build_model(
 def build_update(configuration: Configuration, module: Module, device: torch.device) -> Update:
     """Makes an optimizer for each part of the module that has one of its own."""
     keep_compiler_dormant()
-    training = configuration.training
     with blamed(configuration.module, "module"):
         parameters = module.parameters()
-    if not all(parameters.values()):
+    if not all(any(parameter.requires_grad for parameter in own) for own in parameters.values()):
         message = "nothing to train: no parameter of it requires a gradient; expected one that is not frozen"
         raise Refusal([Problem("model", message, configuration.model.mark)])
-    optimizers = {name: construct(configuration.optimizer, "optimizer", own) for name, own in parameters.items()}
-    for optimizer in optimizers.values():
-        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-        if closure is not None and closure.default is inspect.Parameter.empty:
-            message = (
-                f"{configuration.optimizer.name} needs a closure, to compute the loss several times in a step, and a "
-                "module computes it once; expected an optimizer that steps without one, such as adam"
-            )
-            raise Refusal([Problem("optimizer", message, configuration.optimizer.mark)])
-    norm = training.gradient_clip_norm
+    refuse(unknown_parts(configuration, parameters))
+    groups = parameter_groups(configuration, module, parameters)
+    optimizers = {
+        name: construct(part.named, part.key, groups[name])
+        for name, part in {name: configuration.optimizer_of(name) for name in parameters}.items()
+    }
+    for name, optimizer in optimizers.items():
+        refuse_closure(configuration.optimizer_of(name), optimizer)
+    norms = {name: configuration.optimizer_of(name).gradient_clip_norm for name in optimizers}
     return Update(
         optimizers,
         device=device,
-        gradient_clip_norms={} if norm is None else dict.fromkeys(optimizers, norm),
-        scaler=torch.amp.GradScaler(device.type) if training.precision == "float16" else None,
+        gradient_clip_norms={name: norm for name, norm in norms.items() if norm is not None},
+        scaler=torch.amp.GradScaler(device.type) if configuration.training.precision == "float16" else None,
         all_parameters=not untrained(module, optimizers),
     )
+
+
+def refuse_closure(part: Optimizer, optimizer: torch.optim.Optimizer) -> None:
+    """Refuses an optimizer that computes the loss itself."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        message = (
+            f"{part.named.name} needs a closure, to compute the loss several times in a step, and a module computes it "
+            "once; expected an optimizer that steps without one, such as adam"
+        )
+        raise Refusal([Problem(part.key, message, part.named.mark)])
 
 
 def build_augmentation(loading: Loading) -> Augmentation | None:
@@ -233,10 +244,13 @@ def build_augmentation(loading: Loading) -> Augmentation | None:
 
 
 def handler_parts(configuration: Configuration) -> dict[str, tuple[str, Named]]:
-    """Returns the handlers and the schedule by name, each with the key of its section."""
+    """Returns the handlers and schedules by name, each with the key of its section; one optimizer's has its name."""
     parts = {part.component.short_name: (f"handlers.{part.written}", part) for part in configuration.handlers}
     if configuration.scheduler is not None:
         parts[configuration.scheduler.component.short_name] = ("scheduler", configuration.scheduler)
+    for name, schedule in configuration.scheduler_parts.items():
+        if schedule is not None:
+            parts[f"{schedule.component.short_name}.{name}"] = (f"scheduler.parts.{name}", schedule)
     return parts
 
 

@@ -11,7 +11,6 @@ import torch
 from firebox.engine.training.update import MOST_PENDING
 from firebox.foundation.observing import for_the_training, observed
 
-
 NO_RATES: Mapping[str, float] = MappingProxyType({})
 
 

@@ -160,6 +160,12 @@ class Run:
         """Why a handler ended the training before its last epoch; None if none did."""
         return self._state.finished
 
+    def scheduled_by(self, schedule: Handler) -> dict[str, torch.optim.Optimizer]:
+        """Returns the optimizers whose learning rates a schedule sets, by name: all that have none of their own."""
+        key = next((name for name, handler in self.handlers.items() if handler is schedule), "")
+        part, own = key.partition(".")[2], self.configuration.scheduler_parts
+        return {k: v for k, v in self.update.optimizers.items() if (k == part if part else k not in own)}
+
     def begin(self, directory: RunDirectory) -> None:
         """Gives the run the directory that it writes to."""
         self._state.directory = directory

@@ -3,15 +3,10 @@
 import textwrap
 
 import pytest
-import torch
 
 from firebox.engine.checks.report import preflight
-from firebox.engine.launch import launch
 from firebox.engine.launch.replay import replay
 from firebox.engine.records import checkpoints
-from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.factory import build
-from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 from tests.exactness import differing
@@ -97,7 +92,8 @@ def test_the_recursion_differs_where_the_generators_loss_leaks_into_the_critic(t
 
 def test_a_loss_may_come_in_parts_for_one_step(tmp_path):
     parts = ALTERNATING.replace(
-        'update(critic, "critic")', 'update(0.25 * critic, "critic", step=False)\nupdate(0.75 * self.psi * self.model.theta, "critic")'
+        'update(critic, "critic")',
+        'update(0.25 * critic, "critic", step=False)\nupdate(0.75 * self.psi * self.model.theta, "critic")',
     )
     assert point(trained(dirac(tmp_path, step=parts))) == pytest.approx((1.088504, 0.18904), abs=1e-6)
 
