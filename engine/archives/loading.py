@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firebox.engine.archives.sealing import CARD
 from firebox.engine.archives.trust import code_files, trusted, untrusted
-from firebox.engine.archives.verification import CONFIGURATION, WEIGHTS, verified
 from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import Configuration, read
+from firebox.engine.records.sealing import CARD
+from firebox.engine.records.verification import CONFIGURATION, WEIGHTS, verified
 from firebox.foundation.problems import Problem, Refusal, in_one_line, shown
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from firebox.data.epoch import batches_in_epoch
 from firebox.engine.checks.attached import Attached
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
-from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.records.run_directory import RunDirectory, has_checkpoints
 from firebox.engine.training.handler import Handler
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
@@ -179,7 +179,13 @@ class Preflight:
         from firebox.engine.checks.rehearsal import NEEDS_VALUES, Rehearsal
 
         try:
-            return Rehearsal(self.configuration, specification, lengths, samples=self.data.reads)
+            return Rehearsal(
+                self.configuration,
+                specification,
+                lengths,
+                samples=self.data.reads,
+                warm_start=not has_checkpoints(self.resumed),
+            )
         except Refusal as refusal:
             self._failed.add("rehearsal")
             if isinstance(refusal.__cause__, NEEDS_VALUES):

@@ -72,6 +72,7 @@ class Rehearsal:
         specification: the specification of the run's data.
         split_lengths: the number of samples in each split.
         samples: the data's ``reads``: whether a sample may differ from epoch to epoch.
+        warm_start: whether the model begins with the weights that the configuration names.
 
     Raises:
         Refusal: a component can't be constructed.
@@ -84,6 +85,7 @@ class Rehearsal:
         split_lengths: dict[Split, int],
         *,
         samples: Samples = "fixed",
+        warm_start: bool = True,
     ) -> None:
         loading, training = configuration.data.loading, configuration.training
         # These change no shape: kornia accepts no fake tensors, the first real step starts the compiler, and
@@ -102,7 +104,7 @@ class Rehearsal:
         self._data = FakeData(specification, split_lengths)
         self._mode = fake_tensor_mode()
         with self._faking():
-            self.run: Run = build(self._configuration, data=self._data)
+            self.run: Run = build(self._configuration, data=self._data, warm_start=warm_start)
 
     def output(self) -> Output | None:
         """Returns the model's output for a training batch; None if it can't be called by itself."""

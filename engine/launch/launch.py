@@ -19,7 +19,7 @@ from firebox.engine.launch.completion import completed, ended_early
 from firebox.engine.launch.processes import refuse_second_import, refuse_several
 from firebox.engine.records.claiming import claim, renew
 from firebox.engine.records.own_code import code_of, keep
-from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State
+from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State, has_checkpoints
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
@@ -139,7 +139,7 @@ def train(
     """
     from firebox.engine.checks.first_samples import require_first_samples
 
-    run = assemble(configuration, stop)
+    run = assemble(configuration, stop, warm_start=not has_checkpoints(resumed))
     stop.watch_reading(configuration.data.loading.timeout)
     require_first_samples(run)
     if stop.requested:
@@ -175,11 +175,11 @@ def train(
     return code
 
 
-def assemble(configuration: Configuration, stop: StopRequest) -> Run:
+def assemble(configuration: Configuration, stop: StopRequest, *, warm_start: bool = True) -> Run:
     """Builds a run whose guards check it when its trainer engine starts."""
     from firebox.engine.training.factory import build
 
-    run = build(configuration, stop)
+    run = build(configuration, stop, warm_start=warm_start)
     attach_guards(run)
     return run
 

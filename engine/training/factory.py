@@ -21,6 +21,7 @@ from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.configuration import Optimizer
 from firebox.engine.configuration.sections import Loading
+from firebox.engine.training.beginning import freeze, take_weights
 from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.dormant_compiler import keep_compiler_dormant
@@ -45,13 +46,21 @@ from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
-def build(configuration: Configuration, stop: StopRequest | None = None, *, data: DataModule | None = None) -> Run:
+def build(
+    configuration: Configuration,
+    stop: StopRequest | None = None,
+    *,
+    data: DataModule | None = None,
+    warm_start: bool = True,
+) -> Run:
     """Assembles a run from its configuration. Nothing is written; the run has no directory yet.
 
     Args:
         configuration: the run's configuration.
         stop: the stop request, polled during the run; None if nothing may stop it.
         data: the datamodule; None for the one that the configuration names.
+        warm_start: whether the model begins with the weights that the configuration names; a run that is loaded from a
+            checkpoint does without them.
 
     Raises:
         Refusal: the data can't be read, or a component can't be constructed.
@@ -64,6 +73,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
     loading, training = configuration.data.loading, configuration.training
     streams = build_streams(configuration, data, device, stop)
     model = build_model(configuration, specification, device)
+    warm = take_weights(model, configuration) if warm_start else None
     channels_last = training.channels_last and gains_from_channels_last(model, device)
     module: Module = construct(configuration.module, "module", model, specification)
     update = build_update(configuration, module, device)
@@ -109,6 +119,7 @@ def build(configuration: Configuration, stop: StopRequest | None = None, *, data
         background=Background(lambda: stop.requested),
         handlers=handlers,
         observers=build_observers(configuration, handlers),
+        warm_start=warm,
     )
     attach_handlers(run)
     return run
@@ -186,6 +197,7 @@ def build_model(
     injected = {name: given[name] for name in named.component.signature.injected}
     model: torch.nn.Module = construct(named, "model", **injected)
     model = model.to(device)
+    freeze(model, configuration)
     if configuration.training.channels_last and gains_from_channels_last(model, device):
         model = model.to(memory_format=torch.channels_last)
     if configuration.training.compile:

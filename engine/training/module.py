@@ -60,6 +60,10 @@ class Module(ABC):
     """Whether its evaluation step differentiates, as a gradient penalty does. It then computes with gradients: by
     ``torch.autograd.grad``, which leaves none in the parameters, and returns what it evaluated detached."""
 
+    averaged: ClassVar[tuple[str, ...]] = ()
+    """Patterns of the model's parameters or layers that the handler ema averages, such as ``("generator",)``; the rest
+    of the model is evaluated as it is. () for all."""
+
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""
 
