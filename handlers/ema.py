@@ -16,6 +16,8 @@ from firebox.engine.training.parameter_groups import matches, unfitting
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 
+Pair = tuple[list[torch.Tensor], list[torch.Tensor]]
+"""Averages, and what they are of."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -88,15 +90,16 @@ def live(model: torch.nn.Module, averaged: Sequence[str]) -> list[torch.Tensor]:
     Raises:
         ValueError: a pattern fits nothing.
     """
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    parameters = dict(model.named_parameters())
     for pattern in averaged:
-        if not any(matches(pattern, name) for name in tensors):
+        if not any(matches(pattern, name) for name in parameters):
             message = f"averaged of the module has {pattern!r}, which no parameter of the model is"
-            raise ValueError(f"{message}{unfitting(pattern, tensors)}")
+            raise ValueError(f"{message}{unfitting(pattern, parameters)}")
+    tensors = {**parameters, **dict(model.named_buffers())}
     return [t for name, t in tensors.items() if averaged and not any(matches(pattern, name) for pattern in averaged)]
 
 
-def _pairs(averages: Iterable[torch.Tensor], tensors: Iterable[torch.Tensor]) -> tuple[list[torch.Tensor], ...]:
+def _pairs(averages: Iterable[torch.Tensor], tensors: Iterable[torch.Tensor]) -> Pair:
     """Returns the averages and what they are of, without those that are the same tensor.
 
     They share memory with the given ones and take no part in any gradient.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from firebox.engine.components.annotations import evaluate
 from firebox.engine.components.docstrings import described
@@ -154,12 +154,26 @@ def _explicit(source: Source, given: ast.arguments, texts: Mapping[str, str], *,
         if argument in given.posonlyargs:
             continue  # settings are passed by name
         value = ... if default is None else _default(source, argument.arg, default)
-        fields[argument.arg] = (
-            evaluate(source, argument.annotation),
-            Field(value, description=texts.get(argument.arg)),
-        )
+        annotation = evaluate(source, argument.annotation)
+        annotation = as_default(value) if annotation is Any else annotation
+        fields[argument.arg] = (annotation, Field(value, description=texts.get(argument.arg)))
     injected = tuple(argument.arg for argument in positional[: len(positional) - len(optional)])
     return Taken(injected, tuple(argument.arg for argument in positional), fields)
+
+
+def as_default(default: Any) -> Any:
+    """Returns the type of a setting whose own says nothing: a list of numbers is one of floats if its default is.
+
+    YAML's 0 is an integer, which torch's optimizers refuse among their betas.
+    """
+    if not (isinstance(default, tuple) and default and all(isinstance(value, float) for value in default)):
+        return Any
+
+    def floats(given: Any) -> Any:
+        numbers = isinstance(given, list | tuple) and all(type(value) in (int, float) for value in given)
+        return tuple(map(float, given)) if numbers else given
+
+    return Annotated[Any, AfterValidator(floats)]
 
 
 def _default(source: Source, name: str, node: ast.expr) -> Any:
