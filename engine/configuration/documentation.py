@@ -128,7 +128,10 @@ def _besides(kind: Kind) -> list[str]:
         return [f"### Several schedules\n\n{SCHEDULES}"]
     if kind != "optimizer":
         return []
-    of = {"Several optimizers, and groups of parameters": Optimization, "An entry of parts": OptimizerPart}
+    of: dict[str, type[BaseModel]] = {
+        "Several optimizers, and groups of parameters": Optimization,
+        "An entry of parts": OptimizerPart,
+    }
     tables = [f"### {head}\n\n{_documented(model)}\n\n{_table(model)}" for head, model in of.items()]
     groups = f"### An entry of groups\n\n{_documented(ParameterGroup)}\n\n{_table(ParameterGroup)}"
     return [*tables, groups, OPTIMIZERS]

@@ -14,6 +14,7 @@ from firebox.engine.configuration.sections import Optimization, OptimizerPart, P
 from firebox.engine.configuration.validation import validate
 from firebox.foundation.problems import Mark, Problem, shown
 
+DEFAULT = "adam"
 OF_ALL = frozenset(Optimization.model_fields)
 OF_ONE = frozenset(OptimizerPart.model_fields)
 
@@ -39,14 +40,15 @@ def read_optimizers(components: Components, gradient_clip_norm: float | None) ->
         gradient_clip_norm: largest norm of an optimizer's gradients, where its part says nothing else.
     """
     section = components.section("optimizer")
-    every = components.read("optimizer", default="adam", besides=OF_ALL)
+    every = components.read("optimizer", default=DEFAULT, besides=OF_ALL)
     if section is None:
         return Optimizers(None, {})
     groups = _groups(components, section, every, section, "optimizer")
+    inherited = section.value.get("name") or Node(DEFAULT, section.mark)
     parts: dict[str, Optimizer] = {}
-    for name, node, whole in _parts(components, "optimizer", section, every):
+    for name, node, whole in _parts(components, "optimizer", section, every, inherited):
         key = f"optimizer.parts.{name}"
-        named = _part(components, "optimizer", whole, key, every, OF_ONE)
+        named = _part(components, "optimizer", whole, key, inherited, OF_ONE)
         own = Node({k: v for k, v in node.value.items() if k in OF_ONE - {"groups"}}, node.mark, node.key_mark)
         limits = cast(OptimizerPart | None, validate(OptimizerPart, own, key, components.problems))
         if named is None or limits is None:
@@ -65,19 +67,25 @@ def read_schedules(components: Components) -> tuple[Named | None, dict[str, Name
     section = components.section("scheduler")
     if section is None:
         return None, {}
-    alone = section.value.keys() == {"parts"}
+    alone, inherited = section.value.keys() == {"parts"}, section.value.get("name")
     every = None if alone else components.read("scheduler", besides=frozenset({"parts"}))
     parts: dict[str, Named | None] = {}
-    for name, given, whole in _parts(components, "scheduler", section, every, nothing=True):
+    for name, given, whole in _parts(components, "scheduler", section, every, inherited, nothing=True):
         if given.value is None:
             parts[name] = None
-        elif (named := _part(components, "scheduler", whole, f"scheduler.parts.{name}", every)) is not None:
+        elif (named := _part(components, "scheduler", whole, f"scheduler.parts.{name}", inherited)) is not None:
             parts[name] = named
     return every, parts
 
 
 def _parts(
-    components: Components, kind: Kind, section: Node, every: Named | None, *, nothing: bool = False
+    components: Components,
+    kind: Kind,
+    section: Node,
+    every: Named | None,
+    inherited: Node | None,
+    *,
+    nothing: bool = False,
 ) -> list[tuple[str, Node, Node]]:
     """Returns the parts of a section: the name, what is given, and that laid over the section's own settings.
 
@@ -86,6 +94,7 @@ def _parts(
         kind: key of the section.
         section: the section.
         every: what its own settings are of; None if there is none, or mistakes in it.
+        inherited: name of that; None if there is none.
         nothing: whether a part may be null.
     """
     given = section.value.get("parts")
@@ -102,7 +111,7 @@ def _parts(
         if not (node.is_map or node.value is None):
             components.problem(f"{kind}.parts.{name}", f"got {shown(node.plain())}, expected a map of keys", node.mark)
             continue
-        other = node.has("name") and (every is None or node.value["name"].value != every.written)
+        other = node.has("name") and (inherited is None or node.value["name"].value != inherited.value)
         found.append((name, node, node if other or node.value is None else merge(base, node)))
     return found
 
@@ -112,22 +121,29 @@ def _part(
     kind: Kind,
     node: Node,
     key: str,
-    every: Named | None,
+    inherited: Node | None,
     besides: frozenset[str] = frozenset(),
 ) -> Named | None:
-    """Reads a part; a mistake in what it has from the section is not said again."""
-    given = node.value.get("name")
-    name = every.written if given is None and every is not None else None if given is None else given.value
+    """Reads a part; a mistake in what it has from the section is not said again.
+
+    Args:
+        components: reads the component.
+        kind: family of the component.
+        node: settings of the part, laid over those of the section.
+        key: dotted key of the part.
+        inherited: name that it has if it gives none; None if it must.
+        besides: keys of the part that are not the component's own.
+    """
+    given = node.value.get("name", inherited)
+    if given is None:
+        components.problem(f"{key}.name", f"missing; expected the name of a {kind}", node.key_mark)
+        return None
+    name, mark = given.value, given.mark
     if not isinstance(name, str):
-        if given is not None or not components.problems:
-            what = "missing" if given is None else f"got {shown(given.plain())}"
-            components.problem(
-                f"{key}.name", f"{what}; expected a name", node.key_mark if given is None else given.mark
-            )
+        components.problem(f"{key}.name", f"got {shown(given.plain())}, expected a name", mark)
         return None
     said = {_place(problem) for problem in components.problems}
     before = len(components.problems)
-    mark = every.mark if given is None and every is not None else None if given is None else given.mark
     named = components.named(kind, name, node, key, mark, besides | {"name"}, name_key=f"{key}.name")
     components.problems[before:] = [p for p in components.problems[before:] if _place(p) not in said]
     return named

@@ -113,7 +113,8 @@ def _besides(kind: Kind) -> dict[str, Any]:
     if kind == "scheduler":
         return {"parts": _map_of("scheduler_part")}
     if kind == "optimizer":
-        return {"groups": {"$ref": "#/$defs/groups"}, "parts": _map_of("optimizer_part")}
+        groups = {"$ref": "#/$defs/groups", "description": "parameters with settings of their own"}
+        return {"groups": groups, "parts": _map_of("optimizer_part")}
     return {}
 
 
@@ -129,7 +130,8 @@ def _definitions() -> dict[str, Any]:
     """Returns the schemas that several places refer to."""
     groups = properties_of(Optimization)["groups"]
     entry = {"type": "object", "properties": properties_of(ParameterGroup)}
-    besides = {**properties_of(OptimizerPart), "groups": {"$ref": "#/$defs/groups"}}
+    own = properties_of(OptimizerPart)
+    besides = {**own, "groups": {"$ref": "#/$defs/groups", "description": own["groups"]["description"]}}
     return {
         "groups": {**groups, "type": ["array", "null"], "items": entry},
         "optimizer_part": _named("optimizer", "what is different in one optimizer", besides),

@@ -10,7 +10,7 @@ from firebox.engine.records import checkpoints
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 from tests.exactness import differing
-from tests.handlers.runs import begun, configured, ended, rows_of, stopped, trained
+from tests.handlers.runs import begun, configured, ended, rows_of, stopped, tensorboard_of, trained
 
 DIRAC = """
     import torch
@@ -155,12 +155,12 @@ with torch.enable_grad():
     (slope,) = torch.autograd.grad((self.psi * images.square()).sum(), images)
 return Evaluated({"loss": slope.flatten(1).norm(dim=1)}, batch.images, batch.images)
 """
+DETACHED = PENALISED.replace("dim=1)}", "dim=1).detach()}")
 
 
 def test_an_evaluation_that_needs_gradients_has_them(tmp_path):
     needed = "evaluation_needs_gradients = True"
-    evaluation = PENALISED.replace(".norm(dim=1)}", ".norm(dim=1).detach()}")
-    configuration = dirac(tmp_path, HANDLERS, evaluation=evaluation, attributes=needed)
+    configuration = dirac(tmp_path, HANDLERS, evaluation=DETACHED, attributes=needed)
     preflight(configuration, TRAINER)
     run = trained(configuration)
     assert rows_of(run)[-1]["loss"] > 0
@@ -173,7 +173,7 @@ def test_an_evaluation_that_needs_gradients_has_them(tmp_path):
         (PENALISED, "pass", "an evaluation step with 20 images fails"),
         (PENALISED.replace("slope.flatten(1)", "(self.psi * slope).flatten(1)"), "evaluation_needs_gradients = True",
          "its evaluation step's .loss. comes with its graph"),
-        (PENALISED.replace("(slope,) = ", "self.psi.square().backward(); (slope,) = ").replace("dim=1)}", "dim=1).detach()}"),
+        (DETACHED.replace("(slope,) = ", "self.psi.square().backward(); (slope,) = "),
          "evaluation_needs_gradients = True", "its evaluation step leaves gradients in the parameters"),
     ],
     ids=["undeclared", "graph", "left"],
@@ -183,26 +183,105 @@ def test_what_an_evaluation_may_not_do_with_gradients_is_refused(tmp_path, evalu
         preflight(dirac(tmp_path, HANDLERS, evaluation=evaluation, attributes=attributes), TRAINER)
 
 
+UNFINISHED = """
+update(self.psi * self.model.theta, "critic", step=False)
+generator = -self.psi * self.model.theta
+update(generator, "generator")
+return {"loss": generator.detach()}
+"""
+
+
 @pytest.mark.parametrize(
-    ("step", "sections", "problem"),
+    ("step", "problem"),
     [
-        (ALTERNATING, {"training": {"accumulation": 2}}, "training.accumulation: got 2, but the module has several"),
-        ("update(self.psi * self.model.theta, 'critic', step=False)\n" + ALTERNATING.replace('update(critic, "critic")', ""),
-         {}, "its training step leaves gradients in the parameters.*never calls update for the optimizer critic"),
-        (ALTERNATING.replace('"critic")', '"critc")'), {}, "got critc, expected the name of an optimizer.*did you mean critic"),
-        (ALTERNATING.replace('"generator")', '"main")'), {}, "as parameters.. of the module gives them: generator, critic"),
+        (UNFINISHED, "its training step leaves gradients in the parameters"),
+        (UNFINISHED, "its training step never calls update for the optimizer critic"),
+        (ALTERNATING.replace('"critic")', '"critc")'), "got critc, expected the name of an optimizer.*mean critic"),
+        (ALTERNATING.replace('"generator")', '"main")'), "as parameters.. of the module gives them: generator, critic"),
     ],
-    ids=["accumulation", "unfinished", "mistyped", "main"],
-)  # fmt: skip
-def test_a_step_that_can_not_be_made_is_refused(tmp_path, step, sections, problem):
-    if "unfinished" in problem:
-        step = step.replace("critic.detach()", "generator.detach()")
-    with pytest.raises(Refusal, match="(?s)" + problem):
-        preflight(dirac(tmp_path, step=step, **sections), TRAINER)
+)
+def test_a_step_that_can_not_be_made_is_refused(tmp_path, step, problem):
+    with pytest.raises(Refusal, match=problem):
+        preflight(dirac(tmp_path, step=step), TRAINER)
 
 
-def test_several_steps_of_the_only_optimizer_are_refused_with_accumulation(tmp_path):
-    step = "loss = self.psi * self.model.theta\nupdate(loss)\nupdate(self.psi * self.model.theta)\nreturn {'loss': loss.detach()}"
-    attributes = "def parameters(self):\n    return {'main': [self.model.theta, self.psi]}"
+def test_accumulation_with_several_optimizers_is_refused(tmp_path):
+    with pytest.raises(Refusal, match=r"training.accumulation: got 2, but the module has several"):
+        preflight(dirac(tmp_path, training={"accumulation": 2}), TRAINER)
+
+
+TWICE = """
+loss = self.psi * self.model.theta
+update(loss)
+update(self.psi * self.model.theta)
+return {"loss": loss.detach()}
+"""
+ONE = """
+def parameters(self):
+    return {"main": [self.model.theta, self.psi]}
+"""
+
+
+def test_several_steps_of_the_only_optimizer_are_refused_with_accumulation_alone(tmp_path):
+    preflight(dirac(tmp_path, step=TWICE, attributes=ONE), TRAINER)
     with pytest.raises(Refusal, match="makes several steps of one optimizer"):
-        preflight(dirac(tmp_path, step=step, attributes=attributes, training={"accumulation": 2}), TRAINER)
+        preflight(dirac(tmp_path, step=TWICE, attributes=ONE, training={"accumulation": 2}), TRAINER)
+
+
+PARTS = {"critic": {"lr": 0.4, "weight_decay": 0.1}, "generator": {"lr": 0.2}}
+
+
+def test_each_optimizer_has_its_settings_and_every_rate_is_recorded(tmp_path):
+    optimizer = {"name": "sgd", "lr": 0.1, "parts": PARTS}
+    scheduler = {"name": "step", "every": "1 iterations", "gamma": 0.5, "parts": {"critic": {"gamma": 1.0}}}
+    run = trained(dirac(tmp_path, optimizer=optimizer, scheduler=scheduler))
+    rows = [row for row in rows_of(run) if row["split"] == "train"]
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.2, 0.1, 0.05])
+    assert [row["learning_rate/critic"] for row in rows] == pytest.approx([0.4] * 3)
+    assert run.update.optimizers["critic"].param_groups[0]["weight_decay"] == 0.1
+    assert tensorboard_of(run.directory.tensorboard).Scalars("train/learning_rate/critic")[-1].value == pytest.approx(
+        0.4
+    )
+
+
+def test_an_optimizer_without_a_schedule_keeps_its_rate(tmp_path):
+    scheduler = {"name": "step", "every": "1 iterations", "gamma": 0.5, "parts": {"critic": None}}
+    last = rows_of(trained(dirac(tmp_path, scheduler=scheduler)))[-1]
+    assert (last["learning_rate"], last["learning_rate/critic"]) == pytest.approx((0.025, 0.1))
+
+
+def test_gradients_are_clipped_for_each_optimizer_alone(tmp_path):
+    run = trained(
+        dirac(
+            tmp_path, optimizer={"parts": {"critic": {"gradient_clip_norm": 0.01}}}, datagenerator={"train_length": 10}
+        )
+    )
+    assert point(run) == pytest.approx((1.0 + 0.1 * 0.499, 0.5 - 0.1 * 0.01), abs=1e-6)
+
+
+@pytest.mark.parametrize("section", ["optimizer", "scheduler"])
+def test_a_part_that_the_module_has_no_optimizer_for_is_refused(tmp_path, section):
+    settings = {"optimizer": {"parts": {"critc": {"lr": 1.0}}}, "scheduler": {"parts": {"critc": {"name": "step"}}}}
+    message = rf"{section}.parts.critc: the module Dirac has no optimizer of this name; did you mean critic"
+    with pytest.raises(Refusal, match=message):
+        preflight(dirac(tmp_path, **{section: settings[section]}), TRAINER)
+
+
+def test_schedules_with_a_state_of_their_own_resume_to_the_bit(tmp_path):
+    plateau = {"name": "reduce_on_plateau", "patience": 0, "mode": "max", "factor": 0.5}
+    sections = {
+        "optimizer": {"name": "adam", "parts": PARTS | {"critic": {"lr": 0.4}}},
+        "scheduler": {**plateau, "parts": {"critic": {"patience": 1}}},
+        "training": {"epochs": 4},
+    }
+    handlers = {**HANDLERS, "evaluation": {"every": "1 iterations"}}
+    whole = trained(dirac(tmp_path / "whole", handlers, **sections))
+    configuration = dirac(tmp_path / "stopped", handlers, **sections)
+    stopped(configuration, 5)
+    resumed = trained(configuration)
+    assert rows_of(whole)[-1] == rows_of(resumed)[-1]
+    states = [checkpoints.load(checkpoints.path_of(run.directory.checkpoints, 12)) for run in (whole, resumed)]
+    assert {"reduce_on_plateau", "reduce_on_plateau.critic"} <= states[0]["handlers"].keys()
+    assert differing(*states) == []
+    rates = {(row["learning_rate"], row["learning_rate/critic"]) for row in rows_of(whole) if row["split"] == "train"}
+    assert len(rates) > 2
