@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from firebox.engine.components.annotations import evaluate
+from firebox.engine.components.annotations import as_default, evaluate
 from firebox.engine.components.docstrings import described
 from firebox.engine.components.siblings import RESERVED
 from firebox.engine.components.source import Definition, Source, assignments
@@ -159,21 +159,6 @@ def _explicit(source: Source, given: ast.arguments, texts: Mapping[str, str], *,
         fields[argument.arg] = (annotation, Field(value, description=texts.get(argument.arg)))
     injected = tuple(argument.arg for argument in positional[: len(positional) - len(optional)])
     return Taken(injected, tuple(argument.arg for argument in positional), fields)
-
-
-def as_default(default: Any) -> Any:
-    """Returns the type of a setting whose own says nothing: a list of numbers is one of floats if its default is.
-
-    YAML's 0 is an integer, which torch's optimizers refuse among their betas.
-    """
-    if not (isinstance(default, tuple) and default and all(isinstance(value, float) for value in default)):
-        return Any
-
-    def floats(given: Any) -> Any:
-        numbers = isinstance(given, list | tuple) and all(type(value) in (int, float) for value in given)
-        return tuple(map(float, given)) if numbers else given
-
-    return Annotated[Any, AfterValidator(floats)]
 
 
 def _default(source: Source, name: str, node: ast.expr) -> Any:

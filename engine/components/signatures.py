@@ -17,7 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from firebox.engine.components.constructors import NotTold, Taken, as_default, attributes, of_definition
+from firebox.engine.components.annotations import as_default
+from firebox.engine.components.constructors import NotTold, Taken, attributes, of_definition
 from firebox.engine.components.docstrings import described, summary
 from firebox.engine.components.source import Source
 from firebox.engine.components.targets import Target
