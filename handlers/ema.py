@@ -93,7 +93,7 @@ def live(model: torch.nn.Module, averaged: Sequence[str]) -> list[torch.Tensor]:
     parameters = dict(model.named_parameters())
     for pattern in averaged:
         if not any(matches(pattern, name) for name in parameters):
-            message = f"averaged of the module has {pattern!r}, which no parameter of the model is"
+            message = f"averaged of the module has {pattern!r}, which fits no parameter of the model"
             raise ValueError(f"{message}{unfitting(pattern, parameters)}")
     tensors = {**parameters, **dict(model.named_buffers())}
     return [t for name, t in tensors.items() if averaged and not any(matches(pattern, name) for pattern in averaged)]

@@ -70,14 +70,10 @@ class Output(Section):
     )
 
 
-Pattern = Annotated[str, Field(min_length=1)]
-"""A shell pattern for the dotted name of a parameter, or of a layer that contains it."""
-
-
 class ParameterGroup(Section):
     """Parameters of an optimizer with settings of their own; stands beside those settings."""
 
-    parameters: Annotated[list[Pattern], Field(min_length=1)] | None = Field(
+    parameters: Annotated[list[str], Field(min_length=1)] | None = Field(
         None,
         description="patterns of their dotted names or of a layer that contains them, such as `encoder` or `*.weight`; "
         "null: any name",
@@ -112,7 +108,7 @@ class Beginning(Section):
         None,
         description="an archive or a .safetensors file whose weights it begins with, as far as names and shapes fit",
     )
-    freeze: list[Pattern] = Field(
+    freeze: list[str] = Field(
         [], description="patterns of parameters or layers that are not trained, such as `encoder`; see groups"
     )
 

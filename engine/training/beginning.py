@@ -90,7 +90,7 @@ def _file(weights: Weights) -> Path:
             raise ValueError(f"got {weights.written}, a folder that is no archive; {EXPECTED}")
         verified(path)
         return path / WEIGHTS
-    if not path.exists():
+    if not path.is_file():  # opening a pipe would wait for its writer
         raise ValueError(f"got {weights.written}: no such file or archive: {path}; {EXPECTED}")
     if path.suffix != SUFFIX:
         raise ValueError(f"got {weights.written}; {EXPECTED}")
@@ -125,7 +125,8 @@ def freeze(model: torch.nn.Module, configuration: Configuration) -> None:
     Raises:
         Refusal: a pattern fits nothing.
     """
-    layers, parameters = dict(model.named_modules()), dict(model.named_parameters(remove_duplicate=False))
+    layers = {name: layer for name, layer in model.named_modules() if name}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
     problems = []
     for number, pattern in enumerate(configuration.freeze):
         frozen = [name for name in (*layers, *parameters) if matches(pattern, name)]
@@ -136,6 +137,6 @@ def freeze(model: torch.nn.Module, configuration: Configuration) -> None:
                 layers[name].eval()
         if not frozen:
             mark = configuration.root.find("model", "freeze", number).mark
-            message = f"got {shown(pattern)}, which no parameter is{unfitting(pattern, parameters)}"
+            message = f"got {shown(pattern)}, which fits no parameter{unfitting(pattern, parameters)}"
             problems.append(Problem("model.freeze", message, mark))
     refuse(problems)

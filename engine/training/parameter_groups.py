@@ -96,7 +96,8 @@ def unfitting(pattern: str, names: Iterable[str]) -> str:
     """Returns the end of a message on a pattern that fits no parameter: the names that were probably meant."""
     layers = {name.rpartition(".")[0] for name in names} - {""}
     known = sorted({*names, *layers, *(layer.partition(".")[0] for layer in layers)})
-    return f"{similar(pattern, known)}; expected one for these, or a layer of theirs: {shown(', '.join(names), 300)}"
+    meant = similar(pattern, known) or ";"
+    return f"{meant} expected a pattern for a parameter or a layer that contains it: {shown(', '.join(names), 300)}"
 
 
 def _fits(group: Group, place: Place) -> bool:
@@ -108,7 +109,9 @@ def _of_none(group: Group, names: Sequence[str]) -> Problem:
     selected = {"parameters": group.parameters, "kinds": group.kinds}
     given = ", ".join(f"{key} {' '.join(value)}" for key, value in selected.items() if value is not None)
     pattern = " ".join(group.parameters or ())
-    return Problem(group.key, f"{given}: no parameter that is trained is such{unfitting(pattern, names)}", group.mark)
+    return Problem(
+        group.key, f"got {given}, which fits no parameter that is trained{unfitting(pattern, names)}", group.mark
+    )
 
 
 def _places(module: Module) -> dict[int, Place]:

@@ -155,5 +155,5 @@ def test_an_average_of_a_part_resumes_to_the_bit(tmp_path):
 
 
 def test_a_part_that_the_model_has_not_is_refused(tmp_path):
-    with pytest.raises(Refusal, match="averaged of the module has 'decodr', which no parameter of the model is"):
+    with pytest.raises(Refusal, match="averaged of the module has 'decodr', which fits no parameter of the model"):
         preflight(in_part(tmp_path, "decodr"), TRAINER)

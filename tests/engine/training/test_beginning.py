@@ -148,7 +148,8 @@ def test_a_frozen_weight_alone_leaves_the_statistics_of_its_layer(tmp_path):
 
 def test_patterns_that_fit_nothing_and_models_with_nothing_left_are_refused(tmp_path):
     message = refusal(normed(tmp_path, model={"freeze": ["encodr"]}))
-    assert 'model.freeze: got "encodr", which no parameter is; did you mean encoder?' in message
+    assert 'model.freeze: got "encodr", which fits no parameter; did you mean encoder?' in message
+    assert 'got "", which fits no parameter; expected a pattern' in refusal(normed(tmp_path, model={"freeze": [""]}))
     assert "nothing to train" in refusal(normed(tmp_path, model={"freeze": ["*"]}))
 
 
