@@ -43,7 +43,7 @@ class Schedule(Handler):
         state = run.trainer.state
         for optimizer in run.scheduled_by(self).values():
             initial = optimizer.defaults["lr"]
-            shares = [group["lr"] / initial for group in optimizer.param_groups]
+            shares = [group["lr"] / initial if initial else 1.0 for group in optimizer.param_groups]
 
             def rates(initial: float = initial, shares: list[float] = shares) -> list[float]:
                 rate = self.rate(state.iteration - 1, initial)
