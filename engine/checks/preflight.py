@@ -13,7 +13,7 @@ from firebox.data.listed_images import ListedImages
 from firebox.engine.checks.attached import Attached
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
-from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.records.run_directory import RunDirectory, has_checkpoints
 from firebox.engine.training.handler import Handler
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
@@ -87,6 +87,8 @@ class Preflight:
         parts: list[tuple[tuple[str, ...], Named]]
         parts = [(("handlers", named.written), named) for named in configuration.handlers]
         parts += [] if configuration.scheduler is None else [(("scheduler",), configuration.scheduler)]
+        for name, schedule in configuration.scheduler_parts.items():
+            parts += [] if schedule is None else [(("scheduler", "parts", name), schedule)]
         found = []
         from firebox.engine.training.families import require_family
 
@@ -186,7 +188,13 @@ class Preflight:
         from firebox.engine.checks.rehearsal import NEEDS_VALUES, Rehearsal
 
         try:
-            return Rehearsal(self.configuration, specification, lengths, samples=self._samples)
+            return Rehearsal(
+                self.configuration,
+                specification,
+                lengths,
+                samples=self._samples,
+                warm_start=not has_checkpoints(self.resumed),
+            )
         except Refusal as refusal:
             self._failed.add("rehearsal")
             if isinstance(refusal.__cause__, NEEDS_VALUES):

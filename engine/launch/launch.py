@@ -20,7 +20,7 @@ from firebox.engine.launch.processes import refuse_second_import, refuse_several
 from firebox.engine.launch.same_data import other_data, other_skipped, present_data
 from firebox.engine.records.claiming import claim, renew
 from firebox.engine.records.own_code import code_of, keep
-from firebox.engine.records.run_directory import RunDirectory, State
+from firebox.engine.records.run_directory import RunDirectory, State, has_checkpoints
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
@@ -156,7 +156,7 @@ def train(
     from firebox.engine.launch.resuming import take_up
     from firebox.engine.training.factory import blamed
 
-    run = assemble(configuration, stop, identity)
+    run = assemble(configuration, stop, identity, warm_start=not has_checkpoints(resumed))
     stop.watch_reading(configuration.data.loading.timeout)
     require_first_samples(run)
     with blamed(configuration.data.named, configuration.data.kind):
@@ -198,11 +198,13 @@ def train(
     return code
 
 
-def assemble(configuration: Configuration, stop: StopRequest, identity: DataIdentity | None = None) -> Run:
+def assemble(
+    configuration: Configuration, stop: StopRequest, identity: DataIdentity | None = None, *, warm_start: bool = True
+) -> Run:
     """Builds a run whose guards check it when its trainer engine starts."""
     from firebox.engine.training.factory import build
 
-    run = build(configuration, stop, identity=identity)
+    run = build(configuration, stop, identity=identity, warm_start=warm_start)
     attach_guards(run)
     return run
 

@@ -105,6 +105,15 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
                 raise ValueError(f"{name} of parameter {number} has shape {shapes}")
 
 
+def untrained(module: Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> list[torch.nn.Parameter]:
+    """Returns the parameters that a loss can reach and that no optimizer updates, such as those of a fixed network."""
+    trained = {id(p) for optimizer in optimizers.values() for group in optimizer.param_groups for p in group["params"]}
+    reachable = list(module.model.parameters())
+    for part in own_networks(module).values():
+        reachable += part.parameters() if isinstance(part, torch.nn.Module) else [part]
+    return [parameter for parameter in reachable if parameter.requires_grad and id(parameter) not in trained]
+
+
 def without_state(module: Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, torch.nn.Parameter]:
     """Returns, by the optimizer's name, the first parameter that it trains and that no part of the run's state has."""
     tensors = [*_tensors(module.state_dict()), *module.model.parameters()]
