@@ -34,7 +34,8 @@ from firebox.engine.records.run_directory import RunDirectory, is_run
 from firebox.engine.records.sealing import CARD, sealed
 from firebox.engine.records.storable import snapshot
 from firebox.engine.records.verification import CONFIGURATION, EXPERIMENTS, METRICS, SUMMARY, WEIGHTS, verified
-from firebox.engine.training.factory import blamed, build
+from firebox.engine.training.construction import blamed
+from firebox.engine.training.factory import build
 from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
 from firebox.foundation.files import digest, sync_folder, write_whole

@@ -154,7 +154,7 @@ def train(
     from firebox.engine.checks.first_samples import require_first_samples
     from firebox.engine.checks.workers import require_workers
     from firebox.engine.launch.resuming import take_up
-    from firebox.engine.training.factory import blamed
+    from firebox.engine.training.construction import blamed
 
     run = assemble(configuration, stop, identity, warm_start=not has_checkpoints(resumed))
     stop.watch_reading(configuration.data.loading.timeout)

@@ -26,8 +26,9 @@ def present_data(configuration: Configuration, stop: StopRequest) -> DataIdentit
         Refusal: a file or sample can't be read.
         Interrupted: a stop was requested.
     """
+    from firebox.engine.training.construction import blamed, construct
     from firebox.engine.training.data_identity import DataIdentity
-    from firebox.engine.training.factory import blamed, construct, reading
+    from firebox.engine.training.streams import reading
     from firebox.engine.training.watch import Overdue
 
     named, kind = configuration.data.named, configuration.data.kind

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import ignite.distributed as idist
@@ -13,21 +13,17 @@ import torch
 
 from firebox.data.augmentation import Augmentation
 from firebox.data.batch import Preparation
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import DataModule, Split
-from firebox.data.reading import Reading, unseen
-from firebox.data.source import DatasetImages
+from firebox.data.datamodule import DataModule
 from firebox.data.specification import ImageSpecification
-from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.configuration import Optimizer
 from firebox.engine.configuration.sections import Loading
 from firebox.engine.training.beginning import freeze, take_weights
+from firebox.engine.training.construction import blamed, construct
 from firebox.engine.training.data_identity import DataIdentity
 from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.dormant_compiler import keep_compiler_dormant
-from firebox.engine.training.families import made
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import DTYPES, EvaluationIteration, TrainingIteration
 from firebox.engine.training.losses import LossRecord
@@ -36,18 +32,14 @@ from firebox.engine.training.module import Module
 from firebox.engine.training.ownership import untrained
 from firebox.engine.training.parameter_groups import parameter_groups, unknown_parts
 from firebox.engine.training.quiet_engine import QuietEngine
-from firebox.engine.training.reading_progress import shown_progress
 from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.streams import build_streams, reading
 from firebox.engine.training.update import Update
-from firebox.engine.training.watch import Overdue
 from firebox.foundation.background import Background
-from firebox.foundation.machine import processors
 from firebox.foundation.observing import Observer, Observers
-from firebox.foundation.problems import Problem, Refusal, in_one_line, refuse
+from firebox.foundation.problems import Problem, Refusal, refuse
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def build(
@@ -133,83 +125,6 @@ def build(
     )
     attach_handlers(run)
     return run
-
-
-def construct(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
-    """Constructs a component; what is no such component, or fails in its constructor, is refused with its place."""
-    parts = {name: construct(part, f"{key}.{name}") for name, part in named.parts.items()}
-    with blamed(named, key):
-        return made(named, *injected, **injected_by_name, **parts)
-
-
-@contextmanager
-def blamed(named: Named, key: str) -> Iterator[None]:
-    """Refuses what a component raises in the block, with the place that names the component."""
-    try:
-        yield
-    except (Refusal, Overdue):
-        raise
-    except (Exception, SystemExit) as error:
-        message = str(error) if isinstance(error, DataError) else in_one_line(error)
-        raise Refusal([Problem(key, message, named.mark)]) from error
-
-
-def build_streams(
-    configuration: Configuration, data: DataModule, device: torch.device, stop: StopRequest
-) -> dict[Split, BatchStream]:
-    """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
-    with blamed(configuration.data.named, configuration.data.kind), shown_progress() as progress:
-        data.prepare(reading(configuration, stop, progress))
-    try:
-        return {
-            split: build_stream(configuration, data, split, device, stop)
-            for split in SPLITS
-            if data.split_lengths.get(split)
-        }
-    except DataError as error:
-        key = configuration.data.kind
-        raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
-
-
-def reading(
-    configuration: Configuration, stop: StopRequest, progress: Callable[[str, int, int], None] = unseen
-) -> Reading:
-    """Returns how the data may be read before the training."""
-    loading = configuration.data.loading
-    return Reading(
-        workers=max(loading.workers, processors()),
-        timeout=loading.timeout,
-        stopping=lambda: stop.requested,
-        progress=progress,
-        cache=loading.cache_folder,
-        asked=loading.cache != "auto",
-        cache_bytes=int(loading.cache_gib * 2**30),
-        content=loading.verify == "content",
-    )
-
-
-def build_stream(
-    configuration: Configuration, data: DataModule, split: Split, device: torch.device, stop: StopRequest
-) -> BatchStream:
-    """Reads a split and makes the stream of its batches."""
-    loading, training = configuration.data.loading, split == "train"
-    with blamed(configuration.data.named, configuration.data.kind):
-        source = data.read(split)
-    if isinstance(source, DatasetImages):
-        source.target = data.specification.target
-    return BatchStream(
-        source,
-        batch_size=loading.batch_size_of(split),
-        seed=configuration.seed,
-        shuffle=training,
-        drop_last=loading.drop_last and training,
-        placement=loading.placement,
-        all_samples=sum(data.split_lengths.values()),
-        workers=loading.workers,
-        device=device,
-        timeout=loading.timeout,
-        stopping=lambda: stop.requested,
-    )
 
 
 def build_model(

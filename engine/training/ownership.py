@@ -10,7 +10,9 @@ import torch
 
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.storable import EXPECTED, Unstorable, path_text
+from firebox.engine.training.handler import Handler
 from firebox.engine.training.module import Module
+from firebox.foundation.observing import Observers
 from firebox.foundation.problems import TrainingFailure, in_one_line, shown
 
 
@@ -158,3 +160,9 @@ def restoring(owner: str, state: Any, *keys: str) -> Iterator[None]:
             there = f"; the checkpoint has {shown(', '.join(map(str, part)), 200)}" if isinstance(part, Mapping) else ""
             reason = f"has no {error}{there}"
         raise StateMismatch(f"the state of {owner}: {reason}") from error
+
+
+def handler_states(handlers: Mapping[str, Handler], observers: Observers) -> dict[str, Any]:
+    """Returns the states of handlers by name, without those of observers that fail to give theirs."""
+    states = {name: observers.act(name, handler.state_dict, even_off=True) for name, handler in handlers.items()}
+    return {name: state for name, state in states.items() if state is not None or name not in observers}

@@ -28,6 +28,7 @@ from firebox.engine.training.modes import evaluation_mode
 from firebox.engine.training.module import Module
 from firebox.engine.training.ownership import (
     UnstorableState,
+    handler_states,
     load_network,
     load_optimizer,
     network_state,
@@ -240,14 +241,8 @@ class Run:
             "epoch_length": self.epoch_length,
             "metrics": dict(self.metrics),
             "dispatcher": self.dispatcher.state_dict(),
-            "handlers": self._handler_states(),
+            "handlers": handler_states(self.handlers, self.observers),
         }
-
-    def _handler_states(self) -> dict[str, Any]:
-        """Returns the states by name, without those of observers that fail to give theirs."""
-        act = self.observers.act
-        states = {name: act(name, handler.state_dict, even_off=True) for name, handler in self.handlers.items()}
-        return {name: state for name, state in states.items() if state is not None or name not in self.observers}
 
     def snapshot(self) -> dict[str, Any]:
         """Returns a copy of the state on the CPU that loads with ``weights_only=True``.
