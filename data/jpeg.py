@@ -68,7 +68,7 @@ def read_jpeg(path: Path, image_size: tuple[int, int], mode: str) -> torch.Tenso
         return None
     image = _fitted(pixels, size)
     image = image.transpose(1, 2) if turned else image
-    return (image.flip(flipped) if flipped else image).contiguous()
+    return image.flip(flipped) if flipped else image
 
 
 def _orientation(content: bytes) -> int:
