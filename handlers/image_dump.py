@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 
 from firebox.data.batch import Batch
 from firebox.data.datamodule import Split
+from firebox.engine.records.tags import tag_of_picture
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.module import Picture
 from firebox.engine.training.phases import Phase
@@ -97,7 +98,7 @@ class ImageDump(Handler):
         png = encode(picture)
         write_whole(self._run.directory.images / split / f"iteration_{iteration:08d}_{name}.png", png)
         channels, height, width = picture.shape
-        self._writer.add_png(f"{split}/{name}", png, (channels, height, width), iteration)
+        self._writer.add_png(tag_of_picture(split, name), png, (channels, height, width), iteration)
 
 
 def remove_after(folder: Path, iteration: int) -> None:

@@ -67,7 +67,7 @@ class Data:
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """The configuration of a run. ``root`` knows where each value was written; ``filled`` lists the parts that the file
-    left out and that the trainer's default configuration supplied."""
+    left out and that the trainer's default configuration, the file ``default``, supplied."""
 
     trainer: str
     seed: int
@@ -81,6 +81,7 @@ class Configuration:
     handlers: tuple[Named, ...]
     root: Node
     filled: tuple[str, ...] = ()
+    default: Path | None = None
 
     def mark(self, *path: str) -> Mark | None:
         """Returns where a value was written; None if it is a default. A handler's path is "handlers", its name, key."""

@@ -51,8 +51,10 @@ def test_tensorboard_reads_the_bytes_of_the_files(tmp_path):
     run = trained(configured(tmp_path, HANDLERS))
     events = tensorboard_of(run.directory.tensorboard)
 
-    assert set(events.Tags()["images"]) == {f"{split}/reconstruction" for split in ("train", "validation", "test")}
-    for event in events.Images("train/reconstruction"):
+    assert set(events.Tags()["images"]) == {
+        f"pictures/reconstruction/{split}" for split in ("train", "validation", "test")
+    }
+    for event in events.Images("pictures/reconstruction/train"):
         name = f"train/iteration_{event.step:08d}_reconstruction.png"
         assert event.encoded_image_string == pictures_of(run)[name]
         assert (event.width, event.height) == (82, 42)
