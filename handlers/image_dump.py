@@ -16,9 +16,10 @@ from firebox.engine.training.handler import Handler
 from firebox.engine.training.module import Picture
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.showing import draw
 from firebox.foundation.files import write_whole
 from firebox.foundation.intervals import Interval
-from firebox.foundation.pictures import encode, grid
+from firebox.foundation.pictures import encode
 from firebox.foundation.randomness import mix, seed_everything
 from firebox.handlers.loss_log import metrics_of
 
@@ -91,7 +92,7 @@ class ImageDump(Handler):
         return self._batches[split]
 
     def _write_grid(self, iteration: int, split: Split, name: str, pictures: tuple[torch.Tensor, ...]) -> None:
-        self._write(iteration, split, name, grid(pictures))
+        self._write(iteration, split, name, draw(pictures, self._run.data.specification.classes))
 
     def _write(self, iteration: int, split: Split, name: str, picture: Picture) -> None:
         picture = picture if isinstance(picture, torch.Tensor) else picture()

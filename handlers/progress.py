@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from datetime import timedelta
 from typing import Any
 
 from ignite.engine import Events
@@ -24,7 +23,9 @@ logger = logging.getLogger("firebox")
 DRAWS_PER_SECOND = 10
 SPEED_WINDOW = 50
 """Number of redraws over which the displayed speed is averaged."""
-LONGEST_BAR = 30
+SHORTEST_BAR, LONGEST_BAR = 5, 30
+"""Numbers of characters. Where there is no room for the shortest, the speed is left out, then the loss."""
+LOSS_WIDTH, SPEED_WIDTH = 10, 9
 
 
 class Progress(Handler):
@@ -118,13 +119,18 @@ class Progress(Handler):
             # During an evaluation the speed before it is shown.
             self._draws.append(now)
         ahead, behind = ("#", ".") if console.messages.options.ascii_only else ("━", "─")
-        epoch = f"epoch {min(iteration // run.epoch_length + 1, epochs)}/{epochs} "
-        loss = "" if self._last is None else f"  loss {self._last.losses['loss']:.4g}"
-        speed = f"  {self._images_per_second(self._draws[0], self._draws[-1]):,.0f} images/s"
-        rest = f" {100 * iteration // total:3d} %{loss}{speed}  {self._left(now)} left"
-        width = min(max(console.messages.width - len(epoch) - len(rest) - 1, 0), LONGEST_BAR)
+        # Every column has a width of its own, so that none moves when another changes.
+        epoch = f"epoch {min(iteration // run.epoch_length + 1, epochs):{len(str(epochs))}}/{epochs} "
+        done, left = f" {100 * iteration // total:3d} %", f"  {self._left(now):>8} left"
+        value = "" if self._last is None else f"{self._last.losses['loss']:.4g}"
+        loss = f"  loss {value:{LOSS_WIDTH}}"
+        speed = f"  {self._images_per_second(self._draws[0], self._draws[-1]):{SPEED_WIDTH},.0f} images/s"
+        room = console.messages.width - 1 - len(epoch + done + left)
+        middle = next((text for text in (loss + speed, loss) if len(text) + SHORTEST_BAR <= room), "")
+        width = min(max(room - len(middle), 0), LONGEST_BAR)
         filled = width * iteration // total
-        return Text.assemble(epoch, (ahead * filled, "green"), (behind * (width - filled), "dim"), rest, no_wrap=True)
+        bar = (ahead * filled, "green"), (behind * (width - filled), "dim")
+        return Text.assemble(epoch, *bar, done, middle, left, no_wrap=True)
 
     def _images_per_second(self, start: tuple[float, int], now: tuple[float, int]) -> float:
         return (now[1] - start[1]) * self._batch_size / max(now[0] - start[0], 1e-9)
@@ -136,4 +142,5 @@ class Progress(Handler):
         if not made:
             return "?"
         seconds = (now[0] - self._began[0]) / made * (self._run.total_iterations - now[1])
-        return str(timedelta(seconds=round(seconds)))
+        minutes, seconds = divmod(round(seconds), 60)
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -12,6 +12,7 @@ from firebox.data.specification import ImageSpecification
 from firebox.engine.components.part import Part
 from firebox.engine.training.module import Evaluated, Images, Module
 from firebox.engine.training.pixel_loss import PixelLoss
+from firebox.engine.training.showing import Shown
 from firebox.engine.training.update import Update
 from firebox.modules.metrics import loss_metric, reconstruction_metrics
 
@@ -49,7 +50,7 @@ class Reconstruction(Module):
 
     def images(self, batch: Batch) -> Images:
         reconstruction = self._shown(self.model(batch.images))
-        return {"reconstruction": (self.specification.to_unit(batch.images), reconstruction)}
+        return {"reconstruction": Shown(self.specification.to_unit(batch.images), reconstruction, given=batch.labels)}
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
         """Returns the model's output as pixels (N, C, H, W) in the data's range, unclamped; logits as probabilities."""

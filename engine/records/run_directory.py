@@ -59,6 +59,7 @@ class RunDirectory:
     environment = property(lambda self: self.path / "environment.json")
     model_summary = property(lambda self: self.path / "model_summary.txt")
     losses = property(lambda self: self.path / "losses.jsonl")
+    loss_plot = property(lambda self: self.path / "losses.png")
     images = property(lambda self: self.path / "images")
     tensorboard = property(lambda self: self.path)  # TensorBoard names a run by the folder of its event files
     checkpoints = property(lambda self: self.path / "checkpoints")
