@@ -50,7 +50,7 @@ def draw_losses(curves: Mapping[str, Curve], title: str, epoch_length: int) -> t
     canvas = new_canvas()
     resize(canvas, *SIZE)
     width, height = SIZE
-    top = MARGIN + LINE + MARGIN
+    top = MARGIN + 2 * LINE + MARGIN  # the title, then the legend, where no curve is
     place = (AXIS / width, AXIS / height, 1 - (AXIS + RIGHT) / width, 1 - (AXIS + top) / height)
     plot = canvas.figure.add_axes(place)
     for (split, points), colour in zip(curves.items(), COLOURS, strict=False):
@@ -58,13 +58,13 @@ def draw_losses(curves: Mapping[str, Curve], title: str, epoch_length: int) -> t
             continue
         if split == "train":
             plot.plot(*_axes(points), color=colour, linewidth=in_points(1), alpha=0.35)
-            shown, marker, name = _averaged(points), "" if len(points) > 1 else "o", split
+            shown, marker, name = _averaged(points), "" if len(points) > 1 else "o", f"{split}, last"
         else:
             iteration, lowest = min(points, key=lambda point: (point[1], point[0]))
             shown, marker = points, "o" if len(points) <= FEW_POINTS else ""
-            name = f"{split}, lowest {lowest:.4g} at {iteration:,}" if len(points) > 1 else split
+            name = f"{split}, lowest {lowest:.4g} at {iteration:,}, last" if len(points) > 1 else split
         size = in_points(5 if len(points) > 1 else 8)
-        label = f"{name}, last {shown[-1][1]:.4g}"
+        label = f"{name} {shown[-1][1]:.4g}"
         plot.plot(*_axes(shown), color=colour, linewidth=in_points(2), marker=marker, markersize=size, label=label)
     losses = [loss for points in curves.values() for _, loss in points]
     if min(losses) > 0:
@@ -76,11 +76,12 @@ def draw_losses(curves: Mapping[str, Curve], title: str, epoch_length: int) -> t
     plot.xaxis.set_major_formatter(FuncFormatter(lambda iteration, _: f"{iteration:,.0f}"))
     plot.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     plot.set_xlim(0, 1.01 * max(points[-1][0] for points in curves.values() if points))
-    plot.set_xlabel(f"iteration, {epoch_length:,} an epoch", **literal())
-    plot.set_ylabel("loss", **literal())
+    plot.set_xlabel(f"iteration ({epoch_length:,} per epoch)", **literal())
     set_up(plot)
     canvas.figure.text(AXIS / width, 1 - MARGIN / height, title, va="top", **literal())
-    for text in plot.legend(loc="upper right", frameon=False, labelcolor="linecolor").get_texts():
+    canvas.figure.text(MARGIN / width, 1 - top / height, "loss", va="top", rotation=90, **literal())
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(curves), "borderpad": 0.3, "borderaxespad": 0}
+    for text in plot.legend(frameon=False, labelcolor="linecolor", **place).get_texts():
         text.set(**literal())
     return pixels_of(canvas)
 

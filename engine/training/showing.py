@@ -39,7 +39,7 @@ def draw(pictures: Sequence[torch.Tensor], classes: Sequence[str]) -> torch.Tens
 
     Args:
         pictures: images to show below each other, each float (N, C, H, W) in [0, 1].
-        classes: names of the classes; empty if the data has none.
+        classes: names of the classes; where there are fewer than two, no names are drawn.
 
     Returns:
         One image (1 or 3, height, width) uint8.
@@ -59,4 +59,4 @@ def draw(pictures: Sequence[torch.Tensor], classes: Sequence[str]) -> torch.Tens
 
 def _names(pictures: Sequence[torch.Tensor], labels: str, classes: Sequence[str]) -> list[str] | None:
     numbers: torch.Tensor | None = getattr(pictures, labels, None)
-    return None if numbers is None or not classes else [classes[number] for number in numbers.tolist()]
+    return None if numbers is None or len(classes) < 2 else [classes[number] for number in numbers.tolist()]
