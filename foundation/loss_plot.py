@@ -80,8 +80,11 @@ def draw_losses(curves: Mapping[str, Curve], title: str, epoch_length: int) -> t
     set_up(plot)
     canvas.figure.text(AXIS / width, 1 - MARGIN / height, title, va="top", **literal())
     canvas.figure.text(MARGIN / width, 1 - top / height, "loss", va="top", rotation=90, **literal())
-    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(curves), "borderpad": 0.3, "borderaxespad": 0}
-    for text in plot.legend(frameon=False, labelcolor="linecolor", **place).get_texts():
+    legend = plot.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=len(curves), borderpad=0.3, borderaxespad=0, frameon=False,
+        labelcolor="linecolor",
+    )  # fmt: skip
+    for text in legend.get_texts():
         text.set(**literal())
     return pixels_of(canvas)
 
