@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BORDER = 2
 """Width in pixels of the border around the images of a grid."""
 BACKGROUND = 255
+COMPRESSION = 4
+"""Of PNG files: takes half the time of the usual 6, for files that are a fiftieth larger."""
 SMALLEST = 64
 """Side in pixels that the images of a grid have at least."""
 LARGEST = 256
@@ -156,5 +158,6 @@ def encode(picture: torch.Tensor) -> bytes:
 
     pixels = as_bytes(picture).permute(1, 2, 0).numpy()
     buffer = BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    image.save(buffer, "PNG", compress_level=COMPRESSION)
     return buffer.getvalue()
