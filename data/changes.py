@@ -92,6 +92,10 @@ class Changes:
                 if matched.other_label(i, j)
             ],
         )
+        yield from _listed(
+            "with another target",
+            [f"{now.names[j]}: {matched.target(i, j)}" for i, j in matched.pairs if matched.target(i, j)],
+        )
         moved = [(i, j) for i, j in matched.pairs if before.splits[i] != now.splits[j]]
         yield from _listed(
             "now in another split",
@@ -187,6 +191,12 @@ class _Matched:
         """Whether a file has another label, beside another name of its class."""
         old = self.label(i)
         return (None if old is None else self.classes.get(old, old)) != self.label_now(j)
+
+    def target(self, i: int, j: int) -> str:
+        """Says how a sample's target differs, beside its label; an empty text if it does not."""
+        old = self.before.targets[i] if self.before.targets else "none"
+        new = self.now.targets[j] if self.now.targets else "none"
+        return "" if old == new else f"{old} -> {new}"
 
     def replaced(self, i: int, j: int) -> bool:
         """Whether a file has another content, as far as that is known."""

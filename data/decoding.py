@@ -236,7 +236,7 @@ def first_dtype(paths: Iterator[Path]) -> Dtype:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Makes whatever is wrong with a file an UnreadableFile."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         yield
@@ -247,7 +247,7 @@ def reading(path: Path) -> Iterator[None]:
         raise UnreadableFile(path, f"is too large: {_told(error)}", way_out) from error
     except Exception as error:  # a decoder may raise anything where a file is torn
         why = f"can't be read as an image: {in_one_line(error)}"
-        if path.suffix.lower() in TIFF and isinstance(error, Image.UnidentifiedImageError):
+        if path.suffix.lower() in TIFF and isinstance(error, UnidentifiedImageError):
             why = (
                 "is no TIFF that Pillow reads, such as one of more than four channels or of several channels of 16 "
                 "bits; save it as one channel, or as channels of 8 bits"

@@ -35,6 +35,8 @@ class Files:
         labels: label of each file's sample; empty if there are no classes.
         splits: split that each file's sample is in; several are joined by ``+``.
         sha256: SHA-256 of each file's content; None if it was not read.
+        targets: what each sample's target is, beside its label: the name and the size of its file, or its numbers;
+            empty if there is none.
     """
 
     names: Sequence[str]
@@ -42,6 +44,7 @@ class Files:
     labels: Sequence[int]
     splits: Sequence[str]
     sha256: Sequence[str] | None = None
+    targets: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -180,14 +183,30 @@ def _files(data: DataModule, listing: Listing, reading: Reading, *, content: boo
     for split in get_args(Split):
         for position in data.positions(split).tolist():
             splits[position] = f"{splits[position]}+{split}" if splits[position] else split
-    paths = [listing.root / name for name in listing.names] if content else []
     return Files(
         list(map(_normal, listing.names)),
         list(listing.sizes),
         list(listing.labels) if listing.classes else [],
         splits,
-        digests_of(paths, reading) if content else None,
+        _contents(listing, reading) if content else None,
+        _targets(listing),
     )
+
+
+def _contents(listing: Listing, reading: Reading) -> list[str]:
+    """Returns the SHA-256 of each sample's files."""
+    files = list(zip(*map(listing.files_of, range(len(listing))), strict=True))
+    digests = [digests_of(each, reading) for each in files]
+    return digests[0] if len(digests) == 1 else [_sha256(own) for own in zip(*digests, strict=True)]
+
+
+def _targets(listing: Listing) -> list[str]:
+    """Returns what each sample's target is, beside its label."""
+    if listing.targets is not None:
+        return [
+            f"{_normal(name)} {size}" for name, size in zip(listing.targets.names, listing.targets.sizes, strict=True)
+        ]
+    return [" ".join(map(repr, values)) for values in listing.values]
 
 
 def _parts_of(files: Files, classes: Sequence[str]) -> dict[str, Part]:
@@ -196,8 +215,10 @@ def _parts_of(files: Files, classes: Sequence[str]) -> dict[str, Part]:
         if positions := files.of(split):
             labels = [files.labels[i] for i in positions] if files.labels else [-1] * len(positions)
             counts = Counter(labels)
+            own = [f"{files.targets[i]}\0" for i in positions] if files.targets else [""] * len(positions)
             names = "".join(
-                f"{files.names[i]}\0{files.sizes[i]}\0{label}\0" for i, label in zip(positions, labels, strict=True)
+                f"{files.names[i]}\0{files.sizes[i]}\0{label}\0{target}"
+                for i, label, target in zip(positions, labels, own, strict=True)
             )
             content = None if files.sha256 is None else "".join([files.sha256[i] for i in positions])
             parts[split] = Part(

@@ -24,6 +24,7 @@ from firebox.data.datamodule import (
 from firebox.data.decoding import Dtype, ImageDecoder, first_dtype
 from firebox.data.image_files import Decoder, ImageFiles
 from firebox.data.listing import Listing
+from firebox.data.pair_decoding import MaskDecoder, PairDecoder
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.data.targets import Classes, Target
 
@@ -109,6 +110,14 @@ class ListedImages(DataModule):
         listing = self.listing
         paths = (listing.files_of(position)[-1 if targets else 0] for position in listing.splits["train"])
         return replace(decoder, dtype=first_dtype(paths), converts=False)
+
+    def paired(
+        self, image: ImageDecoder, target: ImageDecoder | MaskDecoder, dtype: Dtype | Literal["auto"]
+    ) -> PairDecoder:
+        """Returns the way from an image and its target's file to a sample, as ``settled`` does."""
+        if isinstance(target, ImageDecoder):
+            target = self.settled(target, dtype, targets=True)
+        return PairDecoder(self.settled(image, dtype), target)
 
     @property
     def target(self) -> Target | None:
