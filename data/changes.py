@@ -35,7 +35,13 @@ class Changes:
         found = [*self._of_classes(), *(self._of_splits() if self._matched is None else self._of_files(self._matched))]
         if not found and before.digests["names"] != now.digests["names"]:
             found.append(f"the same {now.kind} in another order, or with other labels")
-        return [*found, *_of_transforms(before.transform, now.transform)]
+        found += _of_transforms(before.transform, now.transform)
+        if None not in (before.moments, now.moments) and before.moments != now.moments:
+            found.append(
+                "pixel_range standardised: the mean and deviation of the training images were "
+                f"{shown(before.moments)}, now {shown(now.moments)}"
+            )
+        return found
 
     def trained_on(self) -> dict[str, int] | None:
         """Returns how many samples that were trained on are now in a split that evaluates; None if that isn't known."""

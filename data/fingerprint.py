@@ -7,7 +7,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firebox.data.datamodule import DataModule, Split
@@ -19,6 +19,8 @@ from firebox.foundation.problems import Interrupted
 if TYPE_CHECKING:
     from firebox.data.stream import BatchStream
 
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of each channel."""
 LEFT_OUT = ""
 """The split of a file that is in none."""
 TOGETHER = 512
@@ -81,6 +83,7 @@ class Fingerprint:
         parts: what is known of each split that exists.
         transform: what becomes of a file on its way to a sample, as plain data.
         files: the files; None if the data has no listing, or where a record of them is lost.
+        moments: mean and deviation of the training images, where they were measured; None otherwise.
     """
 
     kind: Literal["files", "samples"]
@@ -88,16 +91,20 @@ class Fingerprint:
     parts: Mapping[str, Part]
     transform: Mapping[str, Any]
     files: Files | None = field(default=None, compare=False)
+    moments: Moments | None = None
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """SHA-256 of all that ``names``, ``content`` (None if it is not known) and ``transform`` stand for."""
+        """SHA-256 of all that ``names``, ``content`` (None if it is not known), ``transform`` and, where they were
+        measured, ``moments`` stand for."""
         parts = self.parts.items()
         content = {split: part.content for split, part in parts}
+        measured = {} if self.moments is None else {"moments": _sha256(self.moments)}
         return {
             "names": _sha256([self.kind, self.classes, {split: [part.samples, part.names] for split, part in parts}]),
             "content": None if None in content.values() else _sha256(content),
             "transform": _sha256(self.transform),
+            **measured,
         }
 
     def plain(self) -> dict[str, Any]:
@@ -108,6 +115,7 @@ class Fingerprint:
             "classes": list(self.classes),
             "splits": {split: self._described(part) for split, part in self.parts.items()},
             "transform": dict(self.transform),
+            **({} if self.moments is None else {"moments": self.moments}),
         }
 
     def _described(self, part: Part) -> dict[str, Any]:
@@ -135,11 +143,14 @@ class Fingerprint:
             )
             for split, part in content["splits"].items()
         }
-        found = cls("files" if content["kind"] == "files" else "samples", classes, parts, dict(content["transform"]))
+        kind: Literal["files", "samples"] = "files" if content["kind"] == "files" else "samples"
+        mean, std = content.get("moments") or ((), ())
+        moments = (tuple(map(float, mean)), tuple(map(float, std))) if mean else None
+        found = cls(kind, classes, parts, dict(content["transform"]), moments=moments)
         if found.digests != content["digests"]:
             raise ValueError("the digests are not those of what was recorded")
         if files is not None and _parts_of(files, classes) == parts:
-            return cls(found.kind, classes, parts, found.transform, files)
+            return replace(found, files=files)
         return found
 
 

@@ -17,7 +17,7 @@ from firebox.engine.launch import messages
 from firebox.engine.launch.circumstances import other_circumstances
 from firebox.engine.launch.completion import completed, ended_early
 from firebox.engine.launch.processes import refuse_second_import, refuse_several
-from firebox.engine.launch.same_data import other_data, present_data
+from firebox.engine.launch.same_data import other_data, other_moments, present_data
 from firebox.engine.records.claiming import claim, renew
 from firebox.engine.records.own_code import code_of, keep
 from firebox.engine.records.run_directory import RunDirectory, State
@@ -104,7 +104,11 @@ def launch_with(request: Request, stop: StopRequest) -> int:
     if request.check:
         messages.checked(report)
         return COMPLETED
-    return stop.exit_code if stop.requested else train(configuration, resumed, stop, report.estimated_memory, identity)
+    return (
+        stop.exit_code
+        if stop.requested
+        else train(configuration, resumed, stop, report.estimated_memory, identity, request.allowed_changes)
+    )
 
 
 def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
@@ -131,6 +135,7 @@ def train(
     stop: StopRequest,
     estimated_memory: int | None = None,
     identity: DataIdentity | None = None,
+    allowed_changes: Sequence[str] = (),
 ) -> int:
     """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
 
@@ -140,6 +145,7 @@ def train(
         stop: the stop request that signals set.
         estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
         identity: the data, compared with the resumed run's; None to take the data that the configuration names.
+        allowed_changes: keys in which a resumed run may differ.
 
     Returns:
         The exit code.
@@ -157,6 +163,8 @@ def train(
     require_first_samples(run)
     with blamed(configuration.data.named, configuration.data.kind):
         _ = run.identity.fingerprint
+    if resumed is not None:
+        refuse([*other_moments(resumed, configuration, run.identity, allowed_changes)])
     require_workers(run, begin=resumed is None)
     if stop.requested:
         return stop.exit_code

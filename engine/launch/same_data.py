@@ -12,6 +12,7 @@ from firebox.engine.records.run_directory import RunDirectory
 from firebox.foundation.problems import Problem
 
 if TYPE_CHECKING:
+    from firebox.engine.records.data_record import KnownData
     from firebox.engine.training.data_identity import DataIdentity
     from firebox.engine.training.stopping import StopRequest
 
@@ -67,11 +68,35 @@ def other_data(
         return
     if known[0].fingerprint is None:
         logger.warning("%s is lost or not as the run wrote it; the newest checkpoint's digest counts", directory.data)
-    changes = known[0].changes_to(identity.fingerprint)
+    yield from _told(known[0], configuration, identity, allowed)
+
+
+def other_moments(
+    directory: RunDirectory, configuration: Configuration, identity: DataIdentity, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yields whether the training images, once they are measured, have another mean or deviation than a run's had.
+
+    Args:
+        directory: directory of the run.
+        configuration: configuration to continue with.
+        identity: the data.
+        allowed: keys that may change.
+    """
+    from firebox.engine.records.data_record import known_data
+
+    known, now = known_data(directory), identity.fingerprint.digests.get("moments")
+    if now is not None and known and known[0].digests.get("moments") not in (None, now):
+        yield from _told(known[0], configuration, identity, allowed)
+
+
+def _told(
+    known: KnownData, configuration: Configuration, identity: DataIdentity, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    changes = known.changes_to(identity.fingerprint)
     if changes is None:
         return
     if covered("data", allowed):
-        logger.warning("%s; %s", changes.rpartition("; ")[0], known[0].now_evaluated(identity.fingerprint))
+        logger.warning("%s; %s", changes.rpartition("; ")[0], known.now_evaluated(identity.fingerprint))
         return
     kind = configuration.data.kind
     way_out = "a new run without --resume, or --allow-change data"
