@@ -44,8 +44,8 @@ class DecodedFiles:
 
     def __init__(self, files: ImageFiles, layout: Layout | None = None, path: Path | None = None) -> None:
         self._files = files
-        self._layout = layout
         self._path = path
+        self._begin, self._record = (0, 0) if layout is None else (layout.offset(0), layout.record)
         self._opened: int | None = None
 
     def __len__(self) -> int:
@@ -80,13 +80,13 @@ class DecodedFiles:
         """
         note(Doing.SAMPLE, position)
         parts = self._files.record(position)
-        if self._layout is None or self._path is None:
+        if self._path is None:
             return 0
         record = b"".join(map(bytes_of, parts)) if len(parts) > 1 else bytes_of(parts[0])
         if self._opened is None:
             self._opened = os.open(self._path, os.O_WRONLY)
             weakref.finalize(self, os.close, self._opened)
-        write_at(self._opened, memoryview(record), self._layout.offset(position))
+        write_at(self._opened, memoryview(record), self._begin + position * self._record)
         return crc32c(record)
 
 
@@ -125,7 +125,7 @@ class DecodingPass:
                 if (states < READ).any():
                     code = -int(states.min())
                     raise OSError(code, os.strerror(code))
-                self.checksums[indices] = checksums.numpy()
+                self.checksums[indices.numpy()] = checksums.numpy()  # NumPy takes a tensor of one index for a number
                 suspect += indices[states == UNREADABLE].tolist()
                 self.changed += indices[states == CHANGED].tolist()
                 done += len(indices)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firebox.data.datamodule import DataModule, Split
-from firebox.data.file_digests import digests_of
+from firebox.data.file_digests import contents_of
 from firebox.data.listing import Listing
 from firebox.data.reading import Reading
 from firebox.foundation.problems import Interrupted
@@ -82,6 +82,7 @@ class Fingerprint:
         classes: names of the classes.
         parts: what is known of each split that exists.
         transform: what becomes of a file on its way to a sample, as plain data.
+        skipped: names of files that are left out because they can't be decoded; None if that is not known yet.
         files: the files; None if the data has no listing, or where a record of them is lost.
         moments: mean and deviation of the training images, where they were measured; None otherwise.
     """
@@ -90,21 +91,22 @@ class Fingerprint:
     classes: tuple[str, ...]
     parts: Mapping[str, Part]
     transform: Mapping[str, Any]
+    skipped: tuple[str, ...] | None
     files: Files | None = field(default=None, compare=False)
     moments: Moments | None = None
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """SHA-256 of all that ``names``, ``content`` (None if it is not known), ``transform`` and, where they were
-        measured, ``moments`` stand for."""
+        """SHA-256 of what each of ``names``, ``content``, ``transform``, ``skipped`` and ``moments`` stands for; None if
+        unknown."""
         parts = self.parts.items()
         content = {split: part.content for split, part in parts}
-        measured = {} if self.moments is None else {"moments": _sha256(self.moments)}
         return {
             "names": _sha256([self.kind, self.classes, {split: [part.samples, part.names] for split, part in parts}]),
             "content": None if None in content.values() else _sha256(content),
             "transform": _sha256(self.transform),
-            **measured,
+            "skipped": None if self.skipped is None else _sha256(self.skipped),
+            "moments": None if self.moments is None else _sha256(self.moments),
         }
 
     def plain(self) -> dict[str, Any]:
@@ -115,7 +117,8 @@ class Fingerprint:
             "classes": list(self.classes),
             "splits": {split: self._described(part) for split, part in self.parts.items()},
             "transform": dict(self.transform),
-            **({} if self.moments is None else {"moments": self.moments}),
+            "skipped": None if self.skipped is None else list(self.skipped),
+            "moments": self.moments,
         }
 
     def _described(self, part: Part) -> dict[str, Any]:
@@ -144,9 +147,11 @@ class Fingerprint:
             for split, part in content["splits"].items()
         }
         kind: Literal["files", "samples"] = "files" if content["kind"] == "files" else "samples"
-        mean, std = content.get("moments") or ((), ())
-        moments = (tuple(map(float, mean)), tuple(map(float, std))) if mean else None
-        found = cls(kind, classes, parts, dict(content["transform"]), moments=moments)
+        skipped = None if content["skipped"] is None else tuple(map(str, content["skipped"]))
+        moments = content["moments"]
+        if moments is not None:
+            moments = tuple(map(float, moments[0])), tuple(map(float, moments[1]))
+        found = cls(kind, classes, parts, dict(content["transform"]), skipped, moments=moments)
         if found.digests != content["digests"]:
             raise ValueError("the digests are not those of what was recorded")
         if files is not None and _parts_of(files, classes) == parts:
@@ -183,32 +188,30 @@ def fingerprint(
     transform = json.loads(json.dumps(dict(data.transform), default=str))  # as it will be read back
     if data.listing is not None:
         files = _files(data, data.listing, reading, content=content)
-        return Fingerprint("files", classes, _parts_of(files, classes), transform, files)
+        return Fingerprint("files", classes, _parts_of(files, classes), transform, skipped_in(data), files)
     present = [split for split in get_args(Split) if data.split_lengths.get(split)]
     parts = {split: _part(stream(split), len(classes), reading, content=content) for split in present}
-    return Fingerprint("samples", classes, parts, transform)
+    return Fingerprint("samples", classes, parts, transform, skipped_in(data))
+
+
+def skipped_in(data: DataModule) -> tuple[str, ...] | None:
+    """Returns the names of the files that data leaves out; None if that is not known yet."""
+    return None if data.skipped is None else tuple(map(_normal, data.skipped))
 
 
 def _files(data: DataModule, listing: Listing, reading: Reading, *, content: bool) -> Files:
     splits = [LEFT_OUT] * len(listing)
     for split in get_args(Split):
-        for position in data.positions(split).tolist():
+        for position in data.assigned(split).tolist():
             splits[position] = f"{splits[position]}+{split}" if splits[position] else split
     return Files(
         list(map(_normal, listing.names)),
         list(listing.sizes),
         list(listing.labels) if listing.classes else [],
         splits,
-        _contents(listing, reading) if content else None,
+        contents_of(listing, reading) if content else None,
         _targets(listing),
     )
-
-
-def _contents(listing: Listing, reading: Reading) -> list[str]:
-    """Returns the SHA-256 of each sample's files."""
-    files = list(zip(*map(listing.files_of, range(len(listing))), strict=True))
-    digests = [digests_of(each, reading) for each in files]
-    return digests[0] if len(digests) == 1 else [_sha256(own) for own in zip(*digests, strict=True)]
 
 
 def _targets(listing: Listing) -> list[str]:

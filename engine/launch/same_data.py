@@ -26,8 +26,9 @@ def present_data(configuration: Configuration, stop: StopRequest) -> DataIdentit
         Refusal: a file or sample can't be read.
         Interrupted: a stop was requested.
     """
+    from firebox.engine.training.construction import blamed, construct
     from firebox.engine.training.data_identity import DataIdentity
-    from firebox.engine.training.factory import blamed, construct, reading
+    from firebox.engine.training.streams import reading
     from firebox.engine.training.watch import Overdue
 
     named, kind = configuration.data.named, configuration.data.kind
@@ -68,28 +69,25 @@ def other_data(
         return
     if known[0].fingerprint is None:
         logger.warning("%s is lost or not as the run wrote it; the newest checkpoint's digest counts", directory.data)
-    yield from _told(known[0], configuration, identity, allowed)
+    yield from _changes(known[0], configuration, identity, allowed)
 
 
-def other_moments(
+def other_prepared(
     directory: RunDirectory, configuration: Configuration, identity: DataIdentity, allowed: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yields whether the training images, once they are measured, have another mean or deviation than a run's had.
+    """Yields what is otherwise than when a run began of what is known once the data is prepared; see ``other_data``.
 
-    Args:
-        directory: directory of the run.
-        configuration: configuration to continue with.
-        identity: the data.
-        allowed: keys that may change.
+    These are the files that are skipped, and the mean and deviation of the training images.
     """
     from firebox.engine.records.data_record import known_data
 
-    known, now = known_data(directory), identity.fingerprint.digests.get("moments")
-    if now is not None and known and known[0].digests.get("moments") not in (None, now):
-        yield from _told(known[0], configuration, identity, allowed)
+    now = identity.fingerprint.digests
+    for known in known_data(directory)[:1]:
+        if any(known.digests.get(key) not in (None, now[key]) for key in ("skipped", "moments")):
+            yield from _changes(known, configuration, identity, allowed)
 
 
-def _told(
+def _changes(
     known: KnownData, configuration: Configuration, identity: DataIdentity, allowed: Sequence[str]
 ) -> Iterator[Problem]:
     changes = known.changes_to(identity.fingerprint)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from firebox.data.datamodule import DataModule, Split
-from firebox.data.fingerprint import Fingerprint, fingerprint
+from firebox.data.fingerprint import Fingerprint, fingerprint, skipped_in
 from firebox.data.reading import Reading
 from firebox.data.stream import BatchStream
 
@@ -38,13 +38,13 @@ class DataIdentity:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """What the data consists of, and what was measured of it so far.
+        """What the data consists of; which files it skips and what is measured is known once it is prepared.
 
         Raises:
             DataError: a file or sample can't be read.
             Interrupted: a stop was requested.
         """
-        return replace(self._found, moments=self.data.moments)
+        return replace(self._found, skipped=skipped_in(self.data), moments=self.data.moments)
 
     @cached_property
     def _found(self) -> Fingerprint:
