@@ -97,7 +97,7 @@ class Fingerprint:
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """SHA-256 of what each of ``names``, ``content``, ``transform``, ``skipped`` and ``moments`` stands for; None if
+        """SHA-256 of what ``names``, ``content``, ``transform``, ``skipped`` and ``moments`` stand for; None if
         unknown."""
         parts = self.parts.items()
         content = {split: part.content for split, part in parts}

@@ -41,6 +41,7 @@ class Listing:
         warnings: what may not be meant, such as a class without images in a split; a sentence each, printable.
         values: numbers of each sample that are its target, such as values to regress; empty if there are none.
         targets: file of each sample's target, such as a mask; None if there are none.
+        groups: name of the group that each sample belongs to, such as a patient; empty if there are none.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Listing:
     warnings: Sequence[str] = field(default=())
     values: Sequence[tuple[float, ...]] = field(default=())
     targets: TargetFiles | None = None
+    groups: Sequence[str] = field(default=())
 
     def __len__(self) -> int:
         return len(self.names)
