@@ -50,6 +50,12 @@ class ImageSource(Protocol):
         ...
 
 
+def labels_at_hand(source: ImageSource) -> torch.Tensor | None:
+    """Returns the labels of all samples, int64 (N,); None if they are not known without reading the images."""
+    labels = getattr(source, "labels", None)
+    return labels if isinstance(labels, torch.Tensor) else None
+
+
 class ResidentImages:
     """Images held in memory or on a device, in channels_last, as convolutions take them.
 

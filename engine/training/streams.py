@@ -9,7 +9,7 @@ import torch
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Split
 from firebox.data.reading import Reading, unseen
-from firebox.data.source import DatasetImages
+from firebox.data.source import DatasetImages, labels_at_hand
 from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration
 from firebox.engine.training.construction import blamed
@@ -64,11 +64,20 @@ def build_stream(
         source = data.read(split)
     if isinstance(source, DatasetImages):
         source.target = data.specification.target
+    balanced = training and loading.sampling == "balanced"
+    if balanced and labels_at_hand(source) is None:
+        key = configuration.data.kind
+        message = (
+            "got balanced, but the classes of its samples are not known without reading the images; expected shuffled, "
+            "or a data set with all labels in an attribute targets"
+        )
+        raise Refusal([Problem(f"{key}.sampling", message, configuration.nearest_mark(key, "sampling"))])
     return BatchStream(
         source,
         batch_size=loading.batch_size_of(split),
         seed=configuration.seed,
         shuffle=training,
+        balanced=balanced,
         drop_last=loading.drop_last and training,
         placement=loading.placement,
         all_samples=sum(data.split_lengths.values()),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import get_args
 
 from firebox.data.datamodule import Split
+from firebox.data.targets import Classes
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem, suggestion
@@ -32,6 +33,25 @@ class Placement(Guard):
         if data.kind == "datagenerator" and data.loading.placement in ("memory", "device"):
             message = f"got {data.loading.placement}, but {data.named.written} draws new samples each epoch"
             yield preflight.problem(f"{message}; expected auto or stream", data.kind, "placement")
+
+
+class Sampling(Guard):
+    """Refuses to balance classes that there are none of, or that are drawn with the samples."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data = preflight.configuration.data
+        if data.loading.sampling != "balanced":
+            return
+        target = preflight.specification.target
+        why = None
+        if data.kind == "datagenerator":
+            why = f"{data.named.written} draws new samples each epoch, and their classes with them"
+        elif not isinstance(target, Classes):
+            why = (
+                f"a sample of {data.named.written} has {'no target' if target is None else target.described}, no class"
+            )
+        if why is not None:
+            yield preflight.problem(f"got balanced, but {why}; expected shuffled", data.kind, "sampling")
 
 
 class Splits(Guard):
