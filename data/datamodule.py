@@ -15,6 +15,7 @@ from firebox.data.specification import ImageSpecification
 if TYPE_CHECKING:
     import torch
 
+    from firebox.data.moments import Moments
     from firebox.data.reading import Reading
     from firebox.data.source import ImageSource
 
@@ -80,6 +81,11 @@ class DataModule(ABC):
     def transform(self) -> Mapping[str, Any]:
         """What becomes of a file on its way to a sample, as plain data; empty if that is not known."""
         return {}
+
+    @property
+    def moments(self) -> Moments | None:
+        """Mean and deviation of the training images, if ``prepare`` has measured them; None otherwise."""
+        return None
 
     def prepare(self, reading: Reading) -> None:
         """Does what takes long, such as decoding all files, once before the first ``read``.

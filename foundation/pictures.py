@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageFont import FreeTypeFont
 
+from firebox.foundation.channels import visible
+
 BORDER = 2
 """Width in pixels of the border around the images of a grid."""
 BACKGROUND = 255
@@ -56,15 +58,15 @@ def grid(
     """Tiles images into a grid, with the images of one sample below each other, each enlarged by the same whole factor.
 
     Args:
-        pictures: images to show below each other, each float (N, C, H, W) in [0, 1].
+        pictures: images to show below each other, each float (N, C, H, W) in [0, 1], of any number of channels.
         columns: number of samples per row.
         captions: lines to show below the images of each sample, equally many for each; None for none.
 
     Returns:
-        One image (C, height, width) uint8; C is 3 where captions have colours.
+        One image (1 or 3, height, width) uint8; 3 where captions have colours.
     """
     # In NumPy from here on, whose threads do not compete with the training for the cores as torch's would.
-    stacked = numpy.stack([as_bytes(picture).numpy() for picture in pictures], axis=2)
+    stacked = numpy.stack([as_bytes(picture).numpy() for picture in visible(pictures)], axis=2)
     factor = enlargement(*stacked.shape[-2:])
     enlarged = stacked.repeat(factor, -2).repeat(factor, -1)
     samples, channels, rows, height, width = enlarged.shape
