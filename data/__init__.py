@@ -10,6 +10,7 @@ DATAMODULES = {
     "mnist": "firebox.data.mnist:MNIST",
     "cifar10": "firebox.data.cifar10:CIFAR10",
     "image_folder": "firebox.data.image_folder:ImageFolder",
+    "arrays": "firebox.data.arrays:Arrays",
 }
 DATAGENERATORS = {
     "shapes": "firebox.data.shapes:Shapes",

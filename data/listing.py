@@ -12,7 +12,7 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a data set's samples, in the order of the samples.
+    """The files of a data set: one for each sample, in the order of the samples, or files that hold many each.
 
     Args:
         root: folder that the files are below.
@@ -24,6 +24,7 @@ class Listing:
         splits: positions of the samples that the folder assigns to each split, ascending.
         notes: what was left out and why; a sentence each, printable.
         warnings: what may not be meant, such as a class without images in a split; a sentence each, printable.
+        held: what is known of the samples that each file holds, as a digest or a text; None if each file is a sample.
     """
 
     root: Path
@@ -35,6 +36,7 @@ class Listing:
     splits: Mapping[Split, Sequence[int]]
     notes: Sequence[str] = field(default=())
     warnings: Sequence[str] = field(default=())
+    held: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
+from firebox.data.filed import FiledImages
 from firebox.data.image_files import ImageFiles
 from firebox.data.sample_file import SampleFile, Unusable
-from firebox.data.source import TOGETHER, ResidentImages, as_images
+from firebox.data.source import as_images
 
 
-class PreparedImages:
+class PreparedImages(FiledImages):
     """The samples of a split, read from a file of samples that were decoded beforehand.
 
     A sample whose record is damaged is decoded from its own file.
@@ -43,14 +44,6 @@ class PreparedImages:
         self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         return as_images(self._pixels(indices)), None if self._labels is None else self._labels[indices]
-
-    def all(self) -> ResidentImages:
-        """Reads all samples into memory."""
-        channels, height, width = self._files.decoder.shape
-        pixels = torch.empty(len(self), height, width, channels, dtype=torch.uint8)
-        for indices in torch.arange(len(self)).split(TOGETHER):
-            pixels[indices] = self._pixels(indices)
-        return ResidentImages(pixels.permute(0, 3, 1, 2), self._labels)
 
     def _pixels(self, indices: torch.Tensor) -> torch.Tensor:
         """Reads pixels, uint8 (n, H, W, C)."""
