@@ -35,7 +35,7 @@ class Changes:
         found = [*self._of_classes(), *(self._of_splits() if self._matched is None else self._of_files(self._matched))]
         if not found and before.digests["names"] != now.digests["names"]:
             found.append(f"the same {now.kind} in another order, or with other labels")
-        return [*found, *_of_transforms(before.transform, now.transform)]
+        return [*found, *self._of_skipped(), *_of_transforms(before.transform, now.transform)]
 
     def trained_on(self) -> dict[str, int] | None:
         """Returns how many samples that were trained on are now in a split that evaluates; None if that isn't known."""
@@ -62,6 +62,12 @@ class Changes:
         if sorted(before) == sorted(now) and before != now:
             moved = [f"{old} -> {new}" for old, new in zip(before, now, strict=True) if old != new]
             yield from _listed("label means another class", moved, "labels mean other classes")
+
+    def _of_skipped(self) -> Iterator[str]:
+        before, now = self.before.skipped, self.now.skipped
+        if before is not None and now is not None:
+            yield from _listed("now skipped", [name for name in now if name not in before])
+            yield from _listed("no longer skipped", [name for name in before if name not in now])
 
     def _of_splits(self) -> Iterator[str]:
         """Yields the changes of data whose files are not known, or not listed."""

@@ -60,15 +60,21 @@ class DataModule(ABC):
         """The files of the samples, if they are known before any is decoded; None otherwise."""
         return None
 
-    def positions(self, split: Split) -> torch.Tensor:
-        """Returns the positions of a split's samples in ``listing``, int64 of shape (n,), ascending.
+    def assigned(self, split: Split) -> torch.Tensor:
+        """Returns the positions in ``listing`` of a split's files, int64 of shape (n,), ascending.
 
-        They are those that the listing assigns, unless the data divides its samples otherwise.
+        They are those that the listing assigns, unless the data divides its samples otherwise. Skipped files are among
+        them.
         """
         import torch
 
         listing = self.listing
         return torch.tensor([] if listing is None else listing.splits.get(split, ()), dtype=torch.int64)
+
+    @property
+    def skipped(self) -> Sequence[str] | None:
+        """Names of listed files that are left out of every split; None as long as ``prepare`` has to find them."""
+        return ()
 
     @property
     def transform(self) -> Mapping[str, Any]:

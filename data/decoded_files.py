@@ -45,8 +45,8 @@ class DecodedFiles:
 
     def __init__(self, files: ImageFiles, layout: Layout | None = None, path: Path | None = None) -> None:
         self._files = files
-        self._layout = layout
         self._path = path
+        self._begin, self._record = (0, 0) if layout is None else (layout.offset(0), layout.record)
         self._opened: int | None = None
 
     def __len__(self) -> int:
@@ -81,13 +81,13 @@ class DecodedFiles:
         """
         note(Doing.SAMPLE, position)
         image = self._files.image(position)
-        if self._layout is None or self._path is None:
+        if self._path is None:
             return 0
         pixels = bytes_of(image.permute(1, 2, 0).contiguous())
         if self._opened is None:
             self._opened = os.open(self._path, os.O_WRONLY)
             weakref.finalize(self, os.close, self._opened)
-        write_at(self._opened, pixels, self._layout.offset(position))
+        write_at(self._opened, pixels, self._begin + position * self._record)
         return crc32c(pixels)
 
 
@@ -126,7 +126,7 @@ class DecodingPass:
                 if (states < READ).any():
                     code = -int(states.min())
                     raise OSError(code, os.strerror(code))
-                self.checksums[indices] = checksums.numpy()
+                self.checksums[indices.numpy()] = checksums.numpy()  # NumPy takes a tensor of one index for a number
                 suspect += indices[states == UNREADABLE].tolist()
                 self.changed += indices[states == CHANGED].tolist()
                 done += len(indices)

@@ -7,7 +7,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firebox.data.datamodule import DataModule, Split
@@ -81,6 +81,7 @@ class Fingerprint:
         classes: names of the classes.
         parts: what is known of each split that exists.
         transform: what becomes of a file on its way to a sample, as plain data.
+        skipped: names of files that are left out because they can't be decoded; None if that is not known yet.
         files: the files; None if the data has no listing, or where a record of them is lost.
     """
 
@@ -88,17 +89,19 @@ class Fingerprint:
     classes: tuple[str, ...]
     parts: Mapping[str, Part]
     transform: Mapping[str, Any]
+    skipped: tuple[str, ...] | None
     files: Files | None = field(default=None, compare=False)
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """SHA-256 of all that ``names``, ``content`` (None if it is not known) and ``transform`` stand for."""
+        """SHA-256 of what ``names``, ``content``, ``transform`` and ``skipped`` stand for; None if unknown."""
         parts = self.parts.items()
         content = {split: part.content for split, part in parts}
         return {
             "names": _sha256([self.kind, self.classes, {split: [part.samples, part.names] for split, part in parts}]),
             "content": None if None in content.values() else _sha256(content),
             "transform": _sha256(self.transform),
+            "skipped": None if self.skipped is None else _sha256(self.skipped),
         }
 
     def plain(self) -> dict[str, Any]:
@@ -109,6 +112,7 @@ class Fingerprint:
             "classes": list(self.classes),
             "splits": {split: self._described(part) for split, part in self.parts.items()},
             "transform": dict(self.transform),
+            "skipped": None if self.skipped is None else list(self.skipped),
         }
 
     def _described(self, part: Part) -> dict[str, Any]:
@@ -136,11 +140,13 @@ class Fingerprint:
             )
             for split, part in content["splits"].items()
         }
-        found = cls("files" if content["kind"] == "files" else "samples", classes, parts, dict(content["transform"]))
+        kind: Literal["files", "samples"] = "files" if content["kind"] == "files" else "samples"
+        skipped = None if content["skipped"] is None else tuple(map(str, content["skipped"]))
+        found = cls(kind, classes, parts, dict(content["transform"]), skipped)
         if found.digests != content["digests"]:
             raise ValueError("the digests are not those of what was recorded")
         if files is not None and _parts_of(files, classes) == parts:
-            return cls(found.kind, classes, parts, found.transform, files)
+            return replace(found, files=files)
         return found
 
 
@@ -173,16 +179,21 @@ def fingerprint(
     transform = json.loads(json.dumps(dict(data.transform), default=str))  # as it will be read back
     if data.listing is not None:
         files = _files(data, data.listing, reading, content=content)
-        return Fingerprint("files", classes, _parts_of(files, classes), transform, files)
+        return Fingerprint("files", classes, _parts_of(files, classes), transform, skipped_in(data), files)
     present = [split for split in get_args(Split) if data.split_lengths.get(split)]
     parts = {split: _part(stream(split), len(classes), reading, content=content) for split in present}
-    return Fingerprint("samples", classes, parts, transform)
+    return Fingerprint("samples", classes, parts, transform, skipped_in(data))
+
+
+def skipped_in(data: DataModule) -> tuple[str, ...] | None:
+    """Returns the names of the files that data leaves out; None if that is not known yet."""
+    return None if data.skipped is None else tuple(map(_normal, data.skipped))
 
 
 def _files(data: DataModule, listing: Listing, reading: Reading, *, content: bool) -> Files:
     splits = [LEFT_OUT] * len(listing)
     for split in get_args(Split):
-        for position in data.positions(split).tolist():
+        for position in data.assigned(split).tolist():
             splits[position] = f"{splits[position]}+{split}" if splits[position] else split
     paths = [listing.root / name for name in listing.names] if content else []
     return Files(

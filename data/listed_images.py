@@ -55,7 +55,7 @@ class ListedImages(DataModule):
         self._split_seed = split_seed
         self._on_bad_file = on_bad_file
         self._kept: SampleFile | None = None
-        self._skipped: list[int] = []
+        self._skipped: list[int] | None = None if on_bad_file == "skip" else []
 
     @abstractmethod
     def list(self) -> Listing:
@@ -83,9 +83,9 @@ class ListedImages(DataModule):
         return self.decoder.described()
 
     @property
-    def skipped(self) -> Sequence[str]:
-        """Names of the files that can't be decoded and are left out, as far as ``prepare`` has found them."""
-        return [self.listing.names[position] for position in self._skipped]
+    def skipped(self) -> Sequence[str] | None:
+        """Names of the files that can't be decoded and are left out; None as long as ``prepare`` has to find them."""
+        return None if self._skipped is None else [self.listing.names[position] for position in self._skipped]
 
     @property
     def split_lengths(self) -> dict[Split, int]:
@@ -108,6 +108,7 @@ class ListedImages(DataModule):
         listing, skip = self.listing, self._on_bad_file == "skip"
         self._kept, unreadable = prepare(listing, self.decoder, reading, skip=skip)
         if not unreadable:
+            self._skipped = []
             return
         found = f"{len(unreadable):,} of {len(listing):,} files in {listing.root} can't be decoded"
         named = told(listing, unreadable)
@@ -122,15 +123,13 @@ class ListedImages(DataModule):
         """Returns the positions of a split's samples in the listing, int64 of shape (n,), ascending."""
         import torch
 
-        positions = self._all_positions(split)
-        return positions[~torch.isin(positions, torch.tensor(self._skipped, dtype=torch.int64))]
+        positions = self.assigned(split)
+        return positions[~torch.isin(positions, torch.tensor(self._skipped or (), dtype=torch.int64))]
 
-    def _all_positions(self, split: Split) -> torch.Tensor:
-        """Returns the positions of a split's samples, of files that are skipped as well."""
-
+    def assigned(self, split: Split) -> torch.Tensor:
         splits = self.listing.splits
         if split == "test" or "validation" in splits:
-            return super().positions(split)
+            return super().assigned(split)
         kept, held_out = self._divided
         return kept if split == "train" else held_out
 
@@ -138,7 +137,7 @@ class ListedImages(DataModule):
         """Refuses data of which a split, or a class to train on, would have no sample left."""
         listing = self.listing
         for split in self.split_lengths:
-            positions = self._all_positions(split).tolist()
+            positions = self.assigned(split).tolist()
             left = [position for position in positions if position not in unreadable]
             if positions and not left:
                 raise DataError(f"{found}; the {split} split would have no sample left, expected one at least")

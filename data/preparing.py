@@ -8,7 +8,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,18 +16,16 @@ import numpy
 from firebox.data.cache import Cache, NoRoom, Writing
 from firebox.data.decoded_files import DecodedFiles, DecodingPass, Unreadable
 from firebox.data.decoding import ImageDecoder, UnreadableFile, versions
+from firebox.data.file_digests import digests_of
 from firebox.data.image_files import ImageFiles
 from firebox.data.listing import Listing
 from firebox.data.reading import Reading
 from firebox.data.sample_file import Column, Layout, SampleFile
 from firebox.foundation.console import size
-from firebox.foundation.files import digest
 from firebox.foundation.problems import Interrupted
 
 logger = logging.getLogger("firebox")
 
-TOGETHER = 1024
-"""Number of files that are hashed between two reports."""
 POLL_SECONDS = 0.2
 """Seconds between two looks at what another process writes."""
 
@@ -68,7 +65,9 @@ def prepare(listing: Listing, decoder: ImageDecoder, reading: Reading, *, skip: 
         try:
             return _Keeping(files, listing, reading, Cache(reading.cache, reading.cache_bytes), skip=skip).result()
         except (NotKept, NoRoom, OSError) as error:
-            why = f"{error.strerror}: {error.filename or reading.cache}" if isinstance(error, OSError) else str(error)
+            why = str(error)
+            if isinstance(error, OSError):
+                why = f"{error.strerror or error}: {error.filename or reading.cache}"
             level = logging.WARNING if reading.asked else logging.INFO
             logger.log(level, "%s: no decoded samples are kept: %s; goes on without", listing.root, why)
     return Prepared(None, verify_files(listing, decoder, reading) if skip else {})
@@ -76,6 +75,11 @@ def prepare(listing: Listing, decoder: ImageDecoder, reading: Reading, *, skip: 
 
 def verify_files(listing: Listing, decoder: ImageDecoder, reading: Reading) -> Unreadable:
     """Decodes all files, keeps nothing, and returns what is wrong with those that can't be decoded.
+
+    Args:
+        listing: the files.
+        decoder: the way from a file to a sample.
+        reading: by how many processes, and for how long, they may be read.
 
     Raises:
         DataError: the processes that decode fail.
@@ -106,23 +110,11 @@ def key_of(listing: Listing, decoder: ImageDecoder, contents: Sequence[str] | No
     return known.hexdigest()
 
 
-def _contents(files: ImageFiles, count: int, reading: Reading) -> list[str]:
-    """Returns the SHA-256 of each file."""
-    found: list[str] = []
-    with ThreadPoolExecutor(max(reading.workers, 1)) as threads:
-        for begin in range(0, count, TOGETHER):
-            if reading.stopping():
-                raise Interrupted
-            found += threads.map(digest, map(files.file_of, range(begin, min(begin + TOGETHER, count))))
-            reading.progress("files hashed", len(found), count)
-    return found
-
-
 class _Keeping:
     """The samples of a listing in a cache: found there, awaited from another process, or decoded."""
 
     def __init__(self, files: ImageFiles, listing: Listing, reading: Reading, cache: Cache, *, skip: bool) -> None:
-        contents = _contents(files, len(listing), reading) if reading.content else None
+        contents = digests_of([listing.root / name for name in listing.names], reading) if reading.content else None
         channels, height, width = files.decoder.shape
         key = key_of(listing, files.decoder, contents)
         self._layout = Layout(key, len(listing), (Column("image", "uint8", (height, width, channels)),))
