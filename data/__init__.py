@@ -11,6 +11,8 @@ DATAMODULES = {
     "cifar10": "firebox.data.cifar10:CIFAR10",
     "image_folder": "firebox.data.image_folder:ImageFolder",
     "arrays": "firebox.data.arrays:Arrays",
+    "hugging_face": "firebox.data.hugging_face:HuggingFace",
+    "shards": "firebox.data.shards:Shards",
 }
 DATAGENERATORS = {
     "shapes": "firebox.data.shapes:Shapes",

@@ -208,7 +208,8 @@ class Arrays(PackedImages):
             absent = [name for name in dict.fromkeys(map(file_of, names)) if not (self._root / name).is_file()]
         except DataError:
             return None  # said by what reads the headers
-        return f"missing in {self._root}: {', '.join(absent)}" if absent else None
+        way_out = "put them there, or name others by root, images and targets"
+        return f"missing in {self._root}: {', '.join(absent)}; {way_out}" if absent else None
 
     def prepare(self, reading: Reading) -> None:
         import torch
