@@ -98,9 +98,23 @@ class HuggingFace(PackedImages):
     def _name(self) -> str:
         return str(self._path) if self._path is not None else f"the hub's {self._hub}"
 
-    @cached_property
+    @property
     def _loaded(self) -> dict[Split, Any]:
         """The table of each split."""
+        found = self._found
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    @cached_property
+    def _found(self) -> dict[Split, Any] | DataError:
+        """The table of each split, or why there is none: the hub is not asked twice."""
+        try:
+            return self._tables()
+        except DataError as error:
+            return error
+
+    def _tables(self) -> dict[Split, Any]:
         text = self.missing()
         if text is not None:
             raise DataError(text)
@@ -200,7 +214,8 @@ class HuggingFace(PackedImages):
         for column in table.features:
             if isinstance(table.features[column], library.Image):
                 table = table.cast_column(column, library.Image(decode=False))
-        samples = TableSamples(table, f"{self._name}, {part}", columns.image, columns.target, self._decoder)
+        name, names = f"{self._name}, {part}", columns.names if columns.kind == "labels" else ()
+        samples = TableSamples(table, name, columns.image, columns.target, self._decoder, names)
         return DatasetImages(samples, self.division(split), fixed=True)
 
 

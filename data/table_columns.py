@@ -50,6 +50,9 @@ def columns_of(
     image = image or _only(features, "Image", "images", table)
     if image is None:
         raise DataError(f"images: {table} has no column of images among {listed(list(features), 20)}; name one")
+    _require_images("images", image, features[image])
+    if target == image:
+        raise DataError(f"targets: got {target}, which are the images, expected another column")
     if kind == "none":
         if target is not None:
             raise DataError(f"targets: got {target} for the target none, expected null")
@@ -67,8 +70,19 @@ def columns_of(
         kind = _told(feature)
         if kind is None:
             raise DataError(f"target: the column {target} is {shown(feature)}, expected to be told what it means")
+    if kind in ("mask", "image"):
+        _require_images("targets", target, feature)
     named = feature if hasattr(feature, "names") else getattr(feature, "feature", None)
     return Columns(image, target, kind, tuple(getattr(named, "names", None) or ()))
+
+
+def _require_images(setting: str, column: str, feature: Any) -> None:
+    """Requires a column to hold encoded images."""
+    encoded = type(feature).__name__ == "Image" or (isinstance(feature, dict) and "bytes" in feature)
+    if not encoded and getattr(feature, "dtype", "") not in ("binary", "large_binary"):
+        raise DataError(
+            f"{setting}: the column {column} is {shown(feature)}, expected encoded images: Image, or binary"
+        )
 
 
 def _only(features: Mapping[str, Any], kind: str, setting: str, table: str) -> str | None:

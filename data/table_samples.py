@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,21 @@ class TableSamples(Dataset[Any]):
         image: column of the images.
         target: column of the targets; None for none.
         decoder: what becomes of a row.
+        names: names of the labels that are given by their numbers in this order; empty if they are given otherwise.
 
     Raises:
         DataError: there are classes, and one of a row is none of those.
     """
 
-    def __init__(self, table: Any, name: str, image: str, target: str | None, decoder: SampleDecoder) -> None:
+    def __init__(
+        self, table: Any, name: str, image: str, target: str | None, decoder: SampleDecoder, names: Sequence[str] = ()
+    ) -> None:
         self._table = table
         self._name = name
         self._image = image
         self._target = target
         self._decoder = decoder
+        self._names = names
         self.targets = self._classes() if isinstance(decoder.target, Classes) else None
         """The class of each row, int64 (N,); None if the targets are something else."""
 
@@ -63,6 +68,8 @@ class TableSamples(Dataset[Any]):
         value, name = row[self._target], f"{self.file_of(index)}, {self._target}"
         if self._decoder.encoded_target:
             value = self._encoded(value, index, self._target)
+        elif self._names:
+            value = [self._names[number] for number in value]
         return image, self._decoder.target_of(value, name)
 
     def _encoded(self, value: Any, index: int, column: str) -> Encoded:

@@ -71,8 +71,8 @@ def target_from(value: Any, target: Target) -> Any:
     """Returns one target, as a file or a table gives it, in the form in which batches of it are read.
 
     Args:
-        value: a class as its number or name; numbers in a sequence or one number; labels as 0 and 1 for each, or as
-            the numbers or names of those that hold.
+        value: a class as its number or name; a number, or several in a sequence; labels as 0 and 1 for each, or as the
+            names of those that hold.
         target: what it is declared to be: classes, labels or values.
 
     Raises:
@@ -84,7 +84,7 @@ def target_from(value: Any, target: Target) -> Any:
         return _number(value, target.names)
     assert isinstance(target, Labels | Values)
     values = list(value) if isinstance(value, list | tuple) or hasattr(value, "tolist") else [value]
-    if isinstance(target, Labels) and not (len(values) == len(target.names) and all(v in (0, 1) for v in values)):
+    if isinstance(target, Labels) and all(isinstance(v, str) for v in values):
         found = torch.zeros(len(target.names))
         found[[_number(v, target.names) for v in values]] = 1
         return found
