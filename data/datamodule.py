@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from firebox.data.data_error import DataError as DataError
 from firebox.data.listing import Listing
 from firebox.data.listing import Split as Split
+from firebox.data.reading import Reading
 from firebox.data.specification import ImageSpecification
 
 if TYPE_CHECKING:
     import torch
 
     from firebox.data.moments import Moments
-    from firebox.data.reading import Reading
     from firebox.data.source import ImageSource
 
 Samples = Literal["resident", "prepared", "fixed", "changing"]
@@ -33,6 +33,8 @@ class DataModule(ABC):
 
     reads: ClassVar[Samples] = "fixed"
     """The kind of samples that ``read`` returns; the memory of a run is estimated from it before anything is read."""
+    reading: Reading = Reading()
+    """How files may be read, and where what they hold may be kept, before ``prepare``; the run sets it."""
 
     @property
     @abstractmethod
