@@ -42,6 +42,7 @@ class Listing:
         values: numbers of each sample that are its target, such as values to regress; empty if there are none.
         targets: file of each sample's target, such as a mask; None if there are none.
         held: what is known of the samples that each file holds, as a digest or a text; None if each file is a sample.
+        groups: name of the group that each sample belongs to, such as a patient; empty if there are none.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class Listing:
     values: Sequence[tuple[float, ...]] = field(default=())
     targets: TargetFiles | None = None
     held: Sequence[str] | None = None
+    groups: Sequence[str] = field(default=())
 
     def __len__(self) -> int:
         return len(self.names)
