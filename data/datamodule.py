@@ -12,13 +12,13 @@ from firebox.data.hold_out import held_out_length as held_out_length
 from firebox.data.hold_out import hold_out as hold_out
 from firebox.data.listing import Listing
 from firebox.data.listing import Split as Split
+from firebox.data.reading import Reading
 from firebox.data.specification import ImageSpecification
 
 if TYPE_CHECKING:
     import torch
 
     from firebox.data.moments import Moments
-    from firebox.data.reading import Reading
     from firebox.data.source import ImageSource
 
 Samples = Literal["resident", "prepared", "fixed", "changing"]
@@ -35,6 +35,8 @@ class DataModule(ABC):
 
     reads: ClassVar[Samples] = "fixed"
     """The kind of samples that ``read`` returns; the memory of a run is estimated from it before anything is read."""
+    reading: Reading = Reading()
+    """How files may be read, and where what they hold may be kept, before ``prepare``; the run sets it."""
 
     @property
     @abstractmethod

@@ -11,9 +11,9 @@ from firebox.data.balanced_order import BalancedOrder
 from firebox.data.batch import Batch
 from firebox.data.epoch import batches_in_epoch
 from firebox.data.examples import balanced as balanced_examples
+from firebox.data.filed import FiledImages
 from firebox.data.handover import require_handover
 from firebox.data.placement import Placement, choose_placement, hold, samples_of
-from firebox.data.prepared import PreparedImages
 from firebox.data.read_ahead import ReadAhead
 from firebox.data.source import ImageSource, ResidentImages, labels_at_hand
 from firebox.foundation.randomness import EpochOrder
@@ -79,7 +79,7 @@ class BatchStream:
             assert self.labels is not None, "whoever asks for balanced classes has looked for labels"
             self._order = BalancedOrder(self.labels, seed)
         self._length = batches_in_epoch(len(source), batch_size, drop_last=drop_last)
-        unaided = placement == "auto" and isinstance(source, PreparedImages)
+        unaided = placement == "auto" and isinstance(source, FiledImages)
         self._workers = workers if self.placement == "stream" and not unaided else 0
         self._pin = device.type == "cuda"
         self._position = 0

@@ -65,7 +65,9 @@ def test_more_folds_than_images_of_a_class_are_refused(folder: Path) -> None:
 def test_folds_beside_a_validation_split_are_refused(folder: Path) -> None:
     splits = {"train": "cat", "validation": "dog"}
     data = ImageFolder(root=str(folder), image_size=(4, 4), splits=splits, folds=FIVE[0])
-    with pytest.raises(DataError, match=r"folds: got .*, but the data has a validation split; expected leave fol"):
+    with pytest.raises(
+        DataError, match=r"folds: got .*, but the data has a validation split; expected leave folds out"
+    ):
         _ = data.split_lengths
 
 
