@@ -192,6 +192,11 @@ class DatasetImages:
                 raise DataError(f"{fault}; the samples are among {shown(indices.tolist())}")
         return images, targets
 
+    def subset(self, indices: torch.Tensor) -> DatasetImages:
+        """Returns the samples at ``indices`` (int64, (n,)) as a source of their own, which draws the same numbers."""
+        own = indices if self._indices is None else self._indices[indices]
+        return DatasetImages(self._dataset, own, fixed=self.fixed)
+
     def name_of(self, sample: int) -> str:
         """Returns what messages call a sample of the data set: its index, and its file if the data set knows it."""
         try:

@@ -29,6 +29,11 @@ class Loading(Section):
         None, description="images in an evaluation batch; null: four times batch_size"
     )
     drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
+    limit: PositiveInt | None = Field(
+        None,
+        description="most samples of each split that are used, such as 500 for a quick try: the same ones in all runs, "
+        "in the proportions of the classes; null: all",
+    )
     sampling: Literal["shuffled", "balanced"] = Field(
         "shuffled",
         description="which samples an epoch of training has: shuffled: each once; balanced: as many, but each class "

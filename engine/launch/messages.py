@@ -70,6 +70,11 @@ def started(run: Run) -> None:
     for split, stream in run.streams.items():
         level = logging.INFO if split == "train" else logging.DEBUG
         logger.log(level, "%s: %d images, placement %s: %s", split, stream.samples, stream.placement, stream.why)
+    limit = run.configuration.data.loading.limit
+    if limit is not None:
+        whole = run.data.whole.split_lengths
+        used = [f"{stream.samples:,} of {whole[split]:,} {split}" for split, stream in run.streams.items()]
+        logger.info("limit %d: %s", limit, ", ".join(used))
     if run.configuration.data.loading.sampling == "balanced":
         logger.info("train: balanced: %s", _turns(run.streams["train"]))
     if run.warm_start is not None and not run.iteration:

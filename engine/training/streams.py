@@ -25,7 +25,8 @@ def construct_data(configuration: Configuration, stop: StopRequest | None = None
     """Constructs the data that a configuration names, and says how it may read its files."""
     data: DataModule = construct(configuration.data.named, configuration.data.kind)
     data.reading = reading(configuration, stop or StopRequest())
-    return data
+    limit = configuration.data.loading.limit
+    return data if limit is None else data.limited(limit)
 
 
 def build_streams(

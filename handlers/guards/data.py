@@ -35,6 +35,17 @@ class Placement(Guard):
             yield preflight.problem(f"{message}; expected auto or stream", data.kind, "placement")
 
 
+class Limit(Guard):
+    """Refuses to limit the samples to fewer than there are classes."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data, target = preflight.configuration.data, preflight.specification.target
+        limit = data.loading.limit
+        if limit is not None and isinstance(target, Classes) and limit < len(target.names):
+            message = f"got {limit}, but {data.named.written} has {len(target.names)} classes"
+            yield preflight.problem(f"{message}; expected at least one sample of each", data.kind, "limit")
+
+
 class Sampling(Guard):
     """Refuses to balance classes that there are none of, or that are drawn with the samples."""
 
