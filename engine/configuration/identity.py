@@ -19,7 +19,7 @@ CHANGEABLE = (
 )
 """Keys of a configuration that may change while a run stays one run."""
 
-LATER = ("folds", "limit", "sampling")
+LATER = ("dtype", "folds", "limit", "sampling", "value_range")
 """Settings of the data that earlier runs did without: at their defaults they leave no trace in the identity."""
 
 
@@ -132,9 +132,10 @@ def digest_of(configuration: Configuration) -> str:
         # A key without a section is a section itself, or a setting in the data's section.
         for place in (content[first],) if first else (content, content[configuration.data.kind]):
             place.pop(name, None)
-    data = content[configuration.data.kind]
+    data, named = content[configuration.data.kind], configuration.data.named
     usual = {name: field.default for name, field in Loading.model_fields.items()}
+    usual |= {name: named.default(name) for name in named.parameters}
     for name in LATER:
-        if name in data and data[name] == usual.get(name):
+        if name in data and data[name] == usual[name]:
             del data[name]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -9,7 +9,7 @@ from firebox.data.datamodule import Split
 from firebox.data.targets import Classes
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.foundation.problems import Problem, suggestion
+from firebox.foundation.problems import Problem, setting, suggestion
 
 
 class DataFiles(Guard):
@@ -42,8 +42,9 @@ class Limit(Guard):
         data, target = preflight.configuration.data, preflight.specification.target
         limit = data.loading.limit
         if limit is not None and isinstance(target, Classes) and limit < len(target.names):
-            message = f"got {limit}, but {data.named.written} has {len(target.names)} classes"
-            yield preflight.problem(f"{message}; expected at least one sample of each", data.kind, "limit")
+            count = len(target.names)
+            message = f"got {limit}, but {data.named.written} has {count} classes; expected at least one sample of each"
+            yield preflight.problem(f"{message}: {setting(f'{data.kind}.limit', str(count))}", data.kind, "limit")
 
 
 class Sampling(Guard):
@@ -54,15 +55,16 @@ class Sampling(Guard):
         if data.loading.sampling != "balanced":
             return
         target = preflight.specification.target
-        why = None
         if data.kind == "datagenerator":
-            why = f"{data.named.written} draws new samples each epoch, and their classes with them"
-        elif not isinstance(target, Classes):
-            why = (
-                f"a sample of {data.named.written} has {'no target' if target is None else target.described}, no class"
+            message = (
+                f"got balanced, but {data.named.written} draws new samples each epoch, and their classes with them"
             )
-        if why is not None:
-            yield preflight.problem(f"got balanced, but {why}; expected shuffled", data.kind, "sampling")
+            yield preflight.problem(f"{message}; expected shuffled", data.kind, "sampling")
+        elif not isinstance(target, Classes):
+            what = "no target" if target is None else target.described
+            message = f"got balanced, but a sample of {data.named.written} has {what}"
+            way_out = "expected shuffled, or data whose samples have one class each"
+            yield preflight.problem(f"{message}; {way_out}", data.kind, "sampling")
 
 
 class Splits(Guard):
