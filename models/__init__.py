@@ -10,4 +10,5 @@ CATALOGUE = {
     "linear_vae": "firebox.models.linear_vae:LinearVAE",
     "vae_baseline": "firebox.models.vae_baseline:VAEBaseline",
     "classifier_baseline": "firebox.models.classifier_baseline:ClassifierBaseline",
+    "unet_baseline": "firebox.models.unet_baseline:UNetBaseline",
 }
