@@ -6,7 +6,7 @@ TRAINER = Trainer(
     name="unet_baseline",
     summary="a small U-Net that names the class of each pixel",
     configuration="configs/unet/unet_baseline_shapes.yaml",
-    models=("unet_baseline",),
+    models=("unet_baseline", "timm"),
     modules=("segmentation",),
 )
 
