@@ -67,7 +67,8 @@ def read_jpeg(path: Path, image_size: tuple[int, int], mode: str) -> torch.Tenso
     if pixels is None:
         return None
     image = _fitted(pixels, size)
-    return (image.transpose(1, 2) if turned else image).flip(flipped).contiguous()
+    image = image.transpose(1, 2) if turned else image
+    return image.flip(flipped) if flipped else image
 
 
 def _orientation(content: bytes) -> int:

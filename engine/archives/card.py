@@ -12,11 +12,11 @@ from firebox.data.fingerprint import content_of
 from firebox.data.specification import ImageSpecification
 from firebox.engine.archives.loading import TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import evaluation_split, reconstruction_errors
-from firebox.engine.archives.verification import SCHEMA_VERSION
 from firebox.engine.configuration import Named
 from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, monitor_of
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.records.verification import SCHEMA_VERSION
 from firebox.engine.training.environment import environment, version
 from firebox.engine.training.run import Run
 
@@ -66,6 +66,7 @@ def card(
         "model": {
             "name": values["model"]["name"],
             "target": _target(configuration.model, values["model"]["name"]),
+            "weights": _began_with(trained),
         },
         "config": values,
         "signature": signature(run),
@@ -102,6 +103,11 @@ def card(
 def _target(named: Named, name: str) -> str:
     """Returns where a part is defined: in the archive, if the archive holds it, or else in a module."""
     return name if ":" in name else f"{named.component.target.module}:{named.component.target.attribute}"
+
+
+def _began_with(trained: Mapping[str, Any]) -> Any:
+    """Returns which weights a run's model began with; None for its own initialisation."""
+    return next((each["weights"] for each in (trained, *trained.get("earlier", ())) if "weights" in each), None)
 
 
 def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firebox.engine.archives.sealing import CARD
 from firebox.engine.archives.trust import code_files, trusted, untrusted
-from firebox.engine.archives.verification import CONFIGURATION, WEIGHTS, verified
 from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import Configuration, read
+from firebox.engine.records.sealing import CARD
+from firebox.engine.records.verification import CONFIGURATION, WEIGHTS, verified
 from firebox.foundation.problems import Problem, Refusal, in_one_line, shown
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ def evaluation_only(configuration: Configuration) -> Configuration:
     device = training.device if training.device == "cpu" else "auto"
     here = training.model_copy(update={"device": device, "compile": False})
     data = replace(configuration.data, loading=configuration.data.loading.model_copy(update={"workers": 0}))
-    return replace(configuration, training=here, data=data, handlers=(), scheduler=None)
+    alone = replace(configuration, handlers=(), scheduler=None, scheduler_parts={}, weights=None)
+    return replace(alone, training=here, data=data)
 
 
 def signature(run: Run) -> dict[str, Any]:
