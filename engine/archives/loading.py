@@ -128,7 +128,11 @@ def number_of(archive: Path) -> int:
 
 
 def evaluation_only(configuration: Configuration) -> Configuration:
-    """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has."""
+    """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has.
+
+    Settings that concern the first weights alone, which a model lists in ``only_initial``, are left at their defaults: the
+    weights come from a checkpoint or an archive, and the files that they began with need not be there any more.
+    """
     training = configuration.training
     device = training.device if training.device == "cpu" else "auto"
     here = training.model_copy(update={"device": device, "compile": False})
