@@ -62,6 +62,8 @@ class Augmentation:
         Returns:
             The images, and the targets in the form that modules take.
         """
+        # kornia looks at Pillow if it is imported, which a thread that is about to write a picture may be half done with.
+        import PIL.Image  # noqa: F401
         import torch
         from kornia.augmentation import AugmentationSequential
 
