@@ -27,7 +27,7 @@ CASES = {
     ),
     "a_classifier_for_masks": (
         UNET,
-        ["model={name: models/classifier_baseline.py:ClassifierBaseline}"],
+        ["model={name: firebox.models.classifier_baseline:ClassifierBaseline}"],
         "model.name",
         "its output has shape (4,), expected (4, 32, 32): a logit for each class and pixel of shapes",
     ),
@@ -511,7 +511,7 @@ def test_ways_out_are_read_from_messages_as_a_shell_reads_them():
         (UNET, []),
         (
             UNET,
-            ["module={loss: both, class_weights: [0.5, 1, 1, 1]}", "datagenerator.augmentations=[random_rotation90]"],
+            ["module={name: segmentation, loss: both, class_weights: [0.5, 1, 1, 1]}"],
         ),
         (UNET, ["datagenerator.image_size=[31, 45]", "datagenerator.color=rgb", "training.precision=bfloat16"]),
         (CAE, [NO_DATAMODULE, "datagenerator={name: shapes, target: mask}"]),
