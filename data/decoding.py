@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from firebox.data.data_error import DataError
+from firebox.data.encoded import Encoded
 from firebox.data.jpeg import WITH_SIMPLEJPEG, read_jpeg
 from firebox.foundation.problems import in_one_line
 
@@ -30,6 +31,7 @@ DECODER = 3
 MODES: dict[str, Literal["RGB", "L", "RGBA"]] = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
 """Pillow's mode of each colour mode."""
 TIFF = (".tif", ".tiff")
+SAMPLES_PER_PIXEL = 277
 DEPTHS: dict[Dtype, str] = {"uint8": "8 bits", "uint16": "16 bits", "float32": "32-bit floating point numbers"}
 
 
@@ -42,7 +44,7 @@ class UnreadableFile(DataError):
         way_out: what can be done.
     """
 
-    def __init__(self, path: Path, why: str, way_out: str) -> None:
+    def __init__(self, path: Path | Encoded, why: str, way_out: str) -> None:
         super().__init__(f"{path} {why}; {way_out}")
         self.why = why
 
@@ -107,7 +109,7 @@ class ImageDecoder:
         """Returns what decides which pixels a file gives, beside the version of Pillow, as plain data."""
         return {"decoder": DECODER, **asdict(self)}
 
-    def __call__(self, path: Path) -> torch.Tensor:
+    def __call__(self, path: Path | Encoded) -> torch.Tensor:
         """Returns the image, (C, H, W) in the decoder's dtype.
 
         Raises:
@@ -124,6 +126,7 @@ class ImageDecoder:
             ):
                 return self._fit(decoded)
             with Image.open(path) as opened:
+                require_all_channels(opened, self.color)
                 image: Image.Image = ImageOps.exif_transpose(opened)
                 return self.of(image, cover(image.size, self.image_size))
 
@@ -209,6 +212,17 @@ def cover(size: tuple[int, int], image_size: tuple[int, int]) -> Box:
     return left, upper, left + cut[0], upper + cut[1]
 
 
+def require_all_channels(image: Image.Image, color: Color) -> None:
+    """Requires Pillow to have the fourth channel of an image that was just opened, if it is asked for.
+
+    Raises:
+        Unfit: the file has more channels than Pillow reads.
+    """
+    channels = getattr(image, "tag_v2", {}).get(SAMPLES_PER_PIXEL, 1)
+    if color == "rgba" and channels > len(image.getbands()):
+        raise Unfit(f"has {channels} channels, of which Pillow reads {len(image.getbands())}; expected color: rgb")
+
+
 def dtype_of(image: Image.Image) -> Dtype:
     """Returns the dtype that holds an image without loss.
 
@@ -234,7 +248,7 @@ def first_dtype(paths: Iterator[Path]) -> Dtype:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path | Encoded) -> Iterator[None]:
     """Makes whatever is wrong with a file an UnreadableFile."""
     from PIL import Image, UnidentifiedImageError
 
