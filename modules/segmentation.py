@@ -129,7 +129,7 @@ class Segmentation(Module):
         )
 
     def _names_of_losses(self) -> tuple[str, ...]:
-        return ("loss", *(f"{term}_loss" for term in self.terms)) if len(self.terms) > 1 else ("loss",)
+        return ("loss", *(f"loss_{term}" for term in self.terms)) if len(self.terms) > 1 else ("loss",)
 
     def _losses(self, logits: torch.Tensor, wanted: torch.Tensor) -> dict[str, torch.Tensor]:
         """Returns the losses of each image by name, (N,), for logits (N, classes, H, W) and classes (N, H, W)."""

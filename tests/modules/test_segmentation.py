@@ -72,7 +72,7 @@ def test_losses_are_those_of_each_image_without_its_ignored_pixels(masks, loss, 
     expected = [by_hand(*pair, loss, weights or (1.0, 1.0, 1.0)) for pair in zip(logits, masks, strict=True)]
     assert evaluated.losses["loss"].tolist() == pytest.approx(expected, rel=1e-5)
     assert evaluated.losses["loss"][3] == 0
-    assert list(evaluated.losses) == (["loss", "cross_entropy_loss", "dice_loss"] if loss == "both" else ["loss"])
+    assert list(evaluated.losses) == (["loss", "loss_cross_entropy", "loss_dice"] if loss == "both" else ["loss"])
     # The test can tell: what is ignored would change the loss if it were counted.
     masks[1, :2] = 0
     assert module.evaluation_step(batch_of(masks)).losses["loss"][1] != evaluated.losses["loss"][1]
