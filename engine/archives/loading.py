@@ -128,13 +128,21 @@ def number_of(archive: Path) -> int:
 
 
 def evaluation_only(configuration: Configuration) -> Configuration:
-    """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has."""
+    """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has.
+
+    What concerns the first weights alone, such as the settings that a model lists in ``only_initial``, is left out: the
+    weights come from a checkpoint or an archive, and the files that they began with need not be there any more.
+    """
     training = configuration.training
     device = training.device if training.device == "cpu" else "auto"
     here = training.model_copy(update={"device": device, "compile": False})
     data = replace(configuration.data, loading=configuration.data.loading.model_copy(update={"workers": 0}))
     alone = replace(configuration, handlers=(), scheduler=None, scheduler_parts={}, weights=None)
-    return replace(alone, training=here, data=data)
+    model = configuration.model
+    initial = model.component.signature.attributes.get("only_initial", ())
+    begun = {name: model.default(name) for name in model.parameters if name in initial}
+    model = replace(model, parameters={**model.parameters, **begun})
+    return replace(alone, training=here, data=data, model=model)
 
 
 def signature(run: Run) -> dict[str, Any]:
