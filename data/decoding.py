@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from firebox.data.data_error import DataError
-from firebox.data.jpeg import WITH_SIMPLEJPEG, read_jpeg
+from firebox.data.jpeg import ORIENTATION, TURNS, WITH_SIMPLEJPEG, read_jpeg
 from firebox.foundation.problems import in_one_line
 
 if TYPE_CHECKING:
@@ -68,6 +69,17 @@ class ImageDecoder:
     color: Color
     background: Background = "white"
 
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> ImageDecoder:
+        """Returns the decoder that ``described`` told of, read back from JSON, whatever version that one had.
+
+        Raises:
+            ValueError, LookupError, TypeError: it is none.
+        """
+        given = {name: value for name, value in described.items() if name != "decoder"}
+        height, width = given.pop("image_size")
+        return cls((int(height), int(width)), **given)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the samples."""
@@ -109,6 +121,23 @@ class ImageDecoder:
             raise UnreadableFile(path, why, "replace the file, or move it out of the folder") from error
         pixels = torch.from_numpy(numpy.array(fitted))
         return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Returns (H, W) of the image in a file, turned as the camera's notes say, without decoding it.
+
+    Raises:
+        UnreadableFile: it is no image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            turned, _ = TURNS.get(opened.getexif().get(ORIENTATION, 1), (False, ()))
+            return (opened.width, opened.height) if turned else (opened.height, opened.width)
+    except Exception as error:  # a decoder may raise anything where a file is torn
+        why = f"can't be read as an image: {in_one_line(error)}"
+        raise UnreadableFile(path, why, "replace the file, or move it out of the folder") from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.table import Table
 
+from firebox.engine.archives.arguments import archive_parser, positive
 from firebox.engine.archives.loading import Archive, load_archive
 from firebox.engine.archives.verification import EXPERIMENTS
 from firebox.foundation import console
@@ -135,24 +136,13 @@ class Experiment:
         return COMPLETED
 
     def _parser(self) -> argparse.ArgumentParser:
-        parser = argparse.ArgumentParser(description=self.summary)
-        parser.add_argument(
-            "archive", metavar="ARCHIVE", help="a folder, or a name such as fashion_mini/archived_v1_2026-11-24"
-        )
-        parser.add_argument(
-            "--root", metavar="FOLDER", type=Path, default=Path("runs"), help="that all runs are below (default: runs)"
-        )
+        parser = archive_parser(self.summary)
         parser.add_argument(
             "--count",
             metavar="N",
-            type=_positive,
+            type=positive,
             default=self.count,
             help=f"{self.counts} (default: {'all' if self.count is None else self.count})",
-        )
-        parser.add_argument(
-            "--trust-code",
-            action="store_true",
-            help="run the code that the archive holds, if it has any of its own",
         )
         return parser
 
@@ -181,13 +171,3 @@ class Experiment:
             enlarged = findings.picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
             write_whole(files[1], encode(enlarged))
         return files
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-_positive.__name__ = "positive whole number"  # argparse uses this name in its messages
