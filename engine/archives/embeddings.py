@@ -15,7 +15,7 @@ TOGETHER = 4096
 
 
 class EmbeddingFile:
-    """A file with the arrays ``names`` (N,), texts, and ``embeddings`` (N, ...), float32.
+    """A file with the arrays ``names`` (N,), texts, and ``embeddings`` (N, ...), float32; complete after the block.
 
     Args:
         path: the file to make.
@@ -24,19 +24,29 @@ class EmbeddingFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._raw = path.with_suffix(".raw")
-        self._file: IO[bytes] = self._raw.open("wb")
+        self._file: IO[bytes] | None = None
         self._names: list[str] = []
         self._shape: tuple[int, ...] = ()
 
+    def __enter__(self) -> EmbeddingFile:
+        self._file = self._raw.open("wb")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._file is not None
+        self._file.close()
+        if self._names and error[0] is None:
+            self._complete()
+        self._raw.unlink()
+
     def add(self, names: Sequence[str], embeddings: torch.Tensor) -> None:
         """Adds embeddings (n, ...) and the names of their images."""
+        assert self._file is not None
         self._names += names
         self._shape = tuple(embeddings.shape[1:])
         self._file.write(embeddings.detach().float().cpu().contiguous().numpy().tobytes())
 
-    def close(self) -> None:
-        """Completes the file."""
-        self._file.close()
+    def _complete(self) -> None:
         count = len(self._names)
         dtype = numpy.dtype(f"<U{max((len(name) for name in self._names), default=1) or 1}")
         parts = (self._names[start : start + TOGETHER] for start in range(0, count, TOGETHER))
@@ -45,7 +55,6 @@ class EmbeddingFile:
             with self._raw.open("rb") as raw:
                 shape = (count, *self._shape)
                 _add(archive, "embeddings", numpy.dtype("<f4"), shape, iter(lambda: raw.read(1 << 20), b""))
-        self._raw.unlink()
 
 
 def _add(

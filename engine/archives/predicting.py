@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -99,10 +99,11 @@ def predict(archive: Archive, wanted: Wanted, folder: Path, stop: StopRequest) -
     images = wanted.images
     places = _places(images)
     embed = getattr(archive.model, "embed", None)
-    embeddings = EmbeddingFile(folder / "embeddings.npz") if callable(embed) else None
     skipping = wanted.on_bad_file == "skip"
     predicted = 0
-    with (folder / TABLE).open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with ExitStack() as stack:
+        file = stack.enter_context((folder / TABLE).open("w", encoding="utf-8", errors="backslashreplace", newline=""))
+        embeddings = stack.enter_context(EmbeddingFile(folder / "embeddings.npz")) if callable(embed) else None
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file", *predictions.columns, *(["problem"] if skipping else [])])
         for first, batch, sizes, problems in _batches(archive, wanted, predictions, stop):
@@ -126,8 +127,6 @@ def predict(archive: Archive, wanted: Wanted, folder: Path, stop: StopRequest) -
     if not predicted:
         raise _refusal(f"{images.origin}: none of {len(images):,} files can be read")
     predictions.finish()
-    if embeddings is not None:
-        embeddings.close()
     if predicted < len(images):
         logger.warning(
             "%s of %s files can't be read and are skipped", f"{len(images) - predicted:,}", f"{len(images):,}"
