@@ -12,6 +12,8 @@ BORDER = 2
 """Width in pixels of the border around the images of a grid."""
 
 BACKGROUND = 255
+WIDTH = 900
+"""Size in pixels up to which a picture is enlarged, by a whole factor, because small images are hard to see."""
 
 
 def grid(pictures: Sequence[torch.Tensor], columns: int = 8) -> torch.Tensor:
@@ -35,6 +37,12 @@ def grid(pictures: Sequence[torch.Tensor], columns: int = 8) -> torch.Tensor:
         channels, blocks * rows * (height + BORDER), columns * (width + BORDER)
     )
     return functional.pad(tiled, (BORDER, 0, BORDER, 0), value=BACKGROUND)
+
+
+def enlarged(picture: torch.Tensor) -> torch.Tensor:
+    """Returns a picture (C, H, W) enlarged by a whole factor if it is small."""
+    factor = max(1, WIDTH // picture.shape[2])
+    return picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
 
 
 def as_bytes(images: torch.Tensor) -> torch.Tensor:

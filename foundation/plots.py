@@ -36,6 +36,7 @@ SIDE, AXIS = 640, 64
 """The side of a scatter plot, and the room for an axis's numbers and title, in pixels."""
 LEGEND_ROWS, LEGEND_COLUMNS = 28, 4
 """Number of classes that a legend has room for, in a column and side by side."""
+BINS = 60
 DPI = 100
 
 
@@ -151,6 +152,43 @@ def draw_confusion_matrix(counts: torch.Tensor, classes: Sequence[str]) -> torch
             if _width(canvas, text) < cell:
                 ink = "white" if shares[row, column] > 0.5 else "black"
                 matrix.text(column, row, text, color=ink, ha="center", va="center_baseline", **_text())
+    return _pixels(canvas)
+
+
+def draw_histograms(groups: Sequence[tuple[str, torch.Tensor]], title: str) -> torch.Tensor:
+    """Draws the distributions of a value over groups, on one scale, as outlines of 60 bins with a legend.
+
+    Args:
+        groups: name of each group and its finite values, (N,), N at least 1.
+        title: what the value is, below the horizontal axis.
+
+    Returns:
+        The picture, (3, H, W) uint8.
+    """
+    import numpy
+
+    canvas = _canvas()
+    figure = canvas.figure
+    width, height = SIDE + AXIS + MARGIN, SIDE // 2 + AXIS + MARGIN
+    _resize(canvas, width, height)
+    plot = figure.add_axes((AXIS / width, AXIS / height, SIDE / width, SIDE / 2 / height))
+    lowest = min(float(values.min()) for _, values in groups)
+    highest = max(float(values.max()) for _, values in groups)
+    # If all values are the same, any scale will do.
+    edges = numpy.linspace(lowest, highest if highest > lowest else lowest + 1, BINS + 1)
+    for (name, values), colour in zip(groups, _colours(len(groups)), strict=True):
+        counts, _ = numpy.histogram(values.double().cpu().numpy(), edges)
+        label = f"{_shown(name)} ({len(values):,})"
+        plot.stairs(counts / len(values), edges, color=colour, linewidth=_points(2), label=label, zorder=2)
+    plot.set_xlabel(title, **_text())
+    plot.set_ylabel("share of the images", **_text())
+    plot.tick_params(length=0, pad=6, labelsize=_points(FONT_SIZE), labelfontfamily="DejaVu Sans")
+    plot.grid(visible=True, color=GRID, linewidth=_points(1))
+    plot.set_axisbelow(True)
+    plot.spines[:].set(color=FRAME, linewidth=_points(1))
+    legend = plot.legend(loc="upper right", frameon=False)
+    for text in legend.get_texts():
+        text.set(**_text())
     return _pixels(canvas)
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from firebox.data.batch import Batch
     from firebox.data.datamodule import Split
-
-WIDTH = 900
-"""Size in pixels up to which a picture is enlarged, by a whole factor, because small images are hard to see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +112,13 @@ class Experiment:
     def run(self, arguments: Sequence[str]) -> int:
         """Runs the experiment; returns its exit code."""
         options = self._parser().parse_args(arguments)
-        console.start(quiet=False)
-        try:
+
+        def looked() -> tuple[Path, dict[str, Any], Findings]:
             archive = load_archive(options.archive, options.root, trust_code=options.trust_code)
             self._refuse_unfit(archive)
-            from firebox.engine.archives.measurement import evaluation_split
+            return *place_of(archive), self.look(subject_of(archive, options.count))
 
-            findings = self.look(Subject(archive, evaluation_split(archive.run), options.count))
-        except BaseException as error:
-            console.problems(refusal_of(error))
-            return REFUSED
-        for table in findings.tables:
-            console.tabulate(table)
-        try:
-            files = self._write(archive, findings)
-        except OSError as error:
-            console.messages.print(f"can't write: {error}", style="bold red", markup=False)
-            return FAILED
-        sys.stdout.writelines(f"{file}\n" for file in files)
-        return COMPLETED
+        return concluded(self.name, looked)
 
     def _parser(self) -> argparse.ArgumentParser:
         parser = archive_parser(self.summary)
@@ -155,19 +140,53 @@ class Experiment:
             message = f"{archive.path}: {self.name} needs a model with {' and '.join(missing)}; {kind} has none"
             raise Refusal([Problem("", message)])
 
-    def _write(self, archive: Archive, findings: Findings) -> list[Path]:
-        from firebox.foundation.pictures import encode
 
-        folder = archive.path / EXPERIMENTS
-        folder.mkdir(exist_ok=True)
-        files = [folder / f"{self.name}.json"]
-        made = {"experiment": self.name, "archive": archive.card["name"], "version": archive.card["version"]}
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        content = {**made, "created_utc": created, "device": str(archive.run.device), **findings.numbers}
-        write_whole(files[0], json.dumps(content, indent=1) + "\n")
-        if findings.picture is not None:
-            files.append(folder / f"{self.name}.png")
-            factor = max(1, WIDTH // findings.picture.shape[2])
-            enlarged = findings.picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-            write_whole(files[1], encode(enlarged))
-        return files
+def subject_of(archive: Archive, count: int | None) -> Subject:
+    """Returns the split of an archive's data on which it is examined: test, or validation if there is no test split."""
+    from firebox.engine.archives.measurement import evaluation_split
+
+    return Subject(archive, evaluation_split(archive.run), count)
+
+
+def place_of(archive: Archive) -> tuple[Path, dict[str, Any]]:
+    """Returns the folder for findings about an archive, and what they are to say of it."""
+    about = {"archive": archive.card["name"], "version": archive.card["version"], "device": str(archive.run.device)}
+    return archive.path / EXPERIMENTS, about
+
+
+def concluded(name: str, look: Callable[[], tuple[Path, Mapping[str, Any], Findings]]) -> int:
+    """Looks at the subject of an experiment, prints its tables and writes its files; returns the exit code.
+
+    Args:
+        name: name of the files.
+        look: function that returns the folder to write to, what is to be said of the subject, and the findings.
+    """
+    console.start(quiet=False)
+    try:
+        folder, about, findings = look()
+    except BaseException as error:
+        console.problems(refusal_of(error))
+        return REFUSED
+    for table in findings.tables:
+        console.tabulate(table)
+    try:
+        files = _written(name, folder, about, findings)
+    except OSError as error:
+        console.messages.print(f"can't write: {error}", style="bold red", markup=False)
+        return FAILED
+    sys.stdout.writelines(f"{file}\n" for file in files)
+    return COMPLETED
+
+
+def _written(name: str, folder: Path, about: Mapping[str, Any], findings: Findings) -> list[Path]:
+    from firebox.foundation.pictures import encode, enlarged
+
+    folder.mkdir(exist_ok=True)
+    files = [folder / f"{name}.json"]
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    content = {"experiment": name, **about, "created_utc": created, **findings.numbers}
+    write_whole(files[0], json.dumps(content, indent=1) + "\n")
+    if findings.picture is not None:
+        files.append(folder / f"{name}.png")
+        write_whole(files[1], encode(enlarged(findings.picture)))
+    return files

@@ -15,13 +15,11 @@ from firebox.data.jpeg import window_of
 from firebox.data.targets import Mask
 from firebox.engine.archives.loading import Archive
 from firebox.foundation.files import naming
-from firebox.foundation.pictures import encode, encode_mask, grid, mask_palette
+from firebox.foundation.pictures import encode, encode_mask, enlarged, grid, mask_palette
 from firebox.foundation.problems import Problem, Refusal
 
 WORST = 16
 """Number of images in the picture of the worst reconstructions."""
-WIDTH = 900
-"""Size in pixels up to which that picture is enlarged, by a whole factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +224,7 @@ class Reconstructions(Predictions):
     def finish(self) -> None:
         ordered = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
         images, shown = (torch.stack([entry[k] for entry in ordered]) for k in (2, 3))  # type: ignore[misc]
-        picture = grid((images, shown, (images - shown).abs()))
-        factor = max(1, WIDTH // picture.shape[2])
-        self.write("worst", encode(picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)))
+        self.write("worst", encode(enlarged(grid((images, shown, (images - shown).abs())))))
 
     @property
     def meaning(self) -> dict[str, str]:
