@@ -10,6 +10,8 @@ DATAMODULES = {
     "mnist": "firebox.data.mnist:MNIST",
     "cifar10": "firebox.data.cifar10:CIFAR10",
     "image_folder": "firebox.data.image_folder:ImageFolder",
+    "image_pairs": "firebox.data.image_pairs:ImagePairs",
+    "image_table": "firebox.data.image_table:ImageTable",
 }
 DATAGENERATORS = {
     "shapes": "firebox.data.shapes:Shapes",

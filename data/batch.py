@@ -74,7 +74,8 @@ class Preparation:
         targets = None if batch.targets is None else batch.targets.to(self._device, non_blocking=True)
         images = images.contiguous(memory_format=self._format)
         if images.dtype == torch.uint8 and self._bytes:
-            images = images / self._white
+            # Dividing the bytes themselves gives the same bits and, in channels_last, takes twenty times as long.
+            images = images.float().div_(self._white)
         else:
             images = self._specification.as_unit(images)
         target = self._specification.target

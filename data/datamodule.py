@@ -15,6 +15,7 @@ from firebox.data.specification import ImageSpecification
 if TYPE_CHECKING:
     import torch
 
+    from firebox.data.moments import Moments
     from firebox.data.reading import Reading
     from firebox.data.source import ImageSource
 
@@ -60,10 +61,11 @@ class DataModule(ABC):
         """The files of the samples, if they are known before any is decoded; None otherwise."""
         return None
 
-    def positions(self, split: Split) -> torch.Tensor:
-        """Returns the positions of a split's samples in ``listing``, int64 of shape (n,), ascending.
+    def assigned(self, split: Split) -> torch.Tensor:
+        """Returns the positions in ``listing`` of a split's files, int64 of shape (n,), ascending.
 
-        They are those that the listing assigns, unless the data divides its samples otherwise.
+        They are those that the listing assigns, unless the data divides its samples otherwise. Skipped files are among
+        them.
         """
         import torch
 
@@ -71,9 +73,19 @@ class DataModule(ABC):
         return torch.tensor([] if listing is None else listing.splits.get(split, ()), dtype=torch.int64)
 
     @property
+    def skipped(self) -> Sequence[str] | None:
+        """Names of listed files that are left out of every split; None as long as ``prepare`` has to find them."""
+        return ()
+
+    @property
     def transform(self) -> Mapping[str, Any]:
         """What becomes of a file on its way to a sample, as plain data; empty if that is not known."""
         return {}
+
+    @property
+    def moments(self) -> Moments | None:
+        """Mean and deviation of the training images, if ``prepare`` has measured them; None otherwise."""
+        return None
 
     def prepare(self, reading: Reading) -> None:
         """Does what takes long, such as decoding all files, once before the first ``read``.

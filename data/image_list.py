@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from firebox.data.data_error import DataError
+from firebox.data.table import PARQUET, read_table
 from firebox.data.tree import SUFFIXES, Tree
-from firebox.foundation.problems import counted, listed, printable, shown, suggestion
+from firebox.foundation.problems import counted, listed, printable, shown
 
-TABLES = (".csv", ".tsv")
-DELIMITERS = (",", ";", "\t")
+TABLES = (".csv", ".tsv", *PARQUET)
 COLUMN = "path"
 
 
@@ -47,8 +46,8 @@ def list_images(given: Path, column: str | None = None) -> ImageList:
     """Lists images.
 
     Args:
-        given: a folder, whose images are taken at any depth, ordered by name; a table (.csv, .tsv) whose rows
-            name an image each, beside the table or else in the working directory; or an image.
+        given: a folder, whose images are taken at any depth, ordered by name; a table whose rows name an
+            image each, beside the table or else in the working directory; or an image.
         column: the column of the table that has the paths; None for ``path``.
 
     Raises:
@@ -84,22 +83,8 @@ def _below(root: Path) -> ImageList:
 
 
 def _of_table(table: Path, column: str) -> ImageList:
-    try:
-        with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            header = file.readline().rstrip("\r\n")
-            file.seek(0)
-            delimiter = next((d for d in DELIMITERS if column in next(csv.reader([header], delimiter=d), [])), ",")
-            rows = csv.reader(file, delimiter=delimiter)
-            columns = next(rows, [])
-            if column not in columns:
-                way = "name the column of the paths by --column"
-                raise DataError(f"{table} has no column {shown(column)}; {way}; {suggestion(column, columns)}")
-            place = columns.index(column)
-            names = [row[place] if len(row) > place else "" for row in rows if row]
-    except csv.Error as error:
-        raise DataError(f"{table} can't be read as a table: {error}; expected text in UTF-8") from None
-    if not names:
-        raise DataError(f"{table} has a header, but no rows; expected an image in each")
+    cells = read_table(table, {"column": [column]}, prefix="--").columns[column]
+    names = ["" if cell is None else str(cell).strip() for cell in cells]
     warnings = []
     if double := len(names) - len(set(names)):
         warnings.append(f"{table} names {counted(double, 'image')} again, which are predicted again")

@@ -67,7 +67,8 @@ def read_jpeg(path: Path, image_size: tuple[int, int], mode: str) -> torch.Tenso
     if pixels is None:
         return None
     image = _fitted(pixels, size)
-    return (image.transpose(1, 2) if turned else image).flip(flipped).contiguous()
+    image = image.transpose(1, 2) if turned else image
+    return image.flip(flipped) if flipped else image
 
 
 def _orientation(content: bytes) -> int:
@@ -125,25 +126,16 @@ def _scale(height: int, width: int, image_size: tuple[int, int]) -> int | None:
     return next((scale for scale in (8, 4, 2) if scale <= most), 1)
 
 
-def window_of(size: tuple[int, int], image_size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Returns top, left, height and width of the part of an image that becomes the sample.
-
-    Args:
-        size: (H, W) of the image.
-        image_size: (H, W) of the sample.
-    """
-    ratio = min(own / wanted for own, wanted in zip(size, image_size, strict=True))
-    height, width = (min(max(round(w * ratio), 1), own) for own, w in zip(size, image_size, strict=True))
-    return (size[0] - height) // 2, (size[1] - width) // 2, height, width
-
-
 def _fitted(pixels: numpy.ndarray[Any, Any], image_size: tuple[int, int]) -> torch.Tensor:
     """Cuts the largest centered window of a size's proportions out of pixels (H, W, C), and scales it to that size."""
     import torch
     from torch.nn.functional import interpolate
 
-    top, left, height, width = window_of((pixels.shape[0], pixels.shape[1]), image_size)
-    image = torch.from_numpy(pixels)[top : top + height, left : left + width].permute(2, 0, 1)
-    if (height, width) != tuple(image_size):
+    (height, width), (sample_height, sample_width) = pixels.shape[:2], image_size
+    ratio = min(height / sample_height, width / sample_width)
+    window = [min(max(round(side * ratio), 1), most) for side, most in zip(image_size, (height, width), strict=True)]
+    top, left = (height - window[0]) // 2, (width - window[1]) // 2
+    image = torch.from_numpy(pixels)[top : top + window[0], left : left + window[1]].permute(2, 0, 1)
+    if tuple(window) != (sample_height, sample_width):
         image = interpolate(image.unsqueeze(0), image_size, mode="bilinear", antialias=True).squeeze(0)
     return image

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,13 +21,18 @@ from firebox.data.datamodule import (
     stratified_hold_out,
     stratified_length,
 )
-from firebox.data.decoding import ImageDecoder
-from firebox.data.image_files import ImageFiles
+from firebox.data.decoding import Dtype, ImageDecoder, first_dtype
+from firebox.data.image_files import Decoder, ImageFiles
 from firebox.data.listing import Listing
+from firebox.data.pair_decoding import MaskDecoder, PairDecoder
+from firebox.data.specification import ImageSpecification, PixelRange
+from firebox.data.targets import Classes, Target
 
 if TYPE_CHECKING:
     import torch
 
+    from firebox.data.decoded_files import Unreadable
+    from firebox.data.moments import Moments
     from firebox.data.reading import Reading
     from firebox.data.sample_file import SampleFile
     from firebox.data.source import ImageSource
@@ -46,16 +53,31 @@ class ListedImages(DataModule):
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
         on_bad_file: "refuse" to train where a file can't be decoded, or "skip" such files: they are left out of every
             split after the draw, which they don't change.
+        pixel_range: range of the pixels that the model sees.
+        value_range: values of the files' pixels that become 0 and 1; None for those of their dtype.
     """
 
     reads: ClassVar[Samples] = "fixed"
 
-    def __init__(self, *, validation_fraction: float, split_seed: int, on_bad_file: OnBadFile = "refuse") -> None:
+    def __init__(
+        self,
+        *,
+        validation_fraction: float,
+        split_seed: int,
+        on_bad_file: OnBadFile = "refuse",
+        pixel_range: PixelRange = "[0,1]",
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise ValueError(f"value_range: got {list(value_range)}, expected the smaller value first")
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
         self._on_bad_file = on_bad_file
+        self._pixel_range: PixelRange = pixel_range
+        self._value_range = value_range
+        self._moments: Moments | None = None
         self._kept: SampleFile | None = None
-        self._skipped: list[int] = []
+        self._skipped: list[int] | None = None if on_bad_file == "skip" else []
 
     @abstractmethod
     def list(self) -> Listing:
@@ -67,8 +89,54 @@ class ListedImages(DataModule):
 
     @property
     @abstractmethod
-    def decoder(self) -> ImageDecoder:
-        """The way from a file to a sample."""
+    def decoder(self) -> Decoder:
+        """The way from the files of a sample to the sample."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images, known before any file is."""
+
+    def settled(self, decoder: ImageDecoder, dtype: Dtype | Literal["auto"], *, targets: bool = False) -> ImageDecoder:
+        """Returns a decoder that knows the dtype of its samples, which the first file for training has if it is auto.
+
+        Args:
+            decoder: the decoder.
+            dtype: dtype as the settings have it.
+            targets: whether it decodes the files of the targets, rather than those of the images.
+        """
+        if dtype != "auto":
+            return replace(decoder, dtype=dtype)
+        listing = self.listing
+        paths = (listing.files_of(position)[-1 if targets else 0] for position in listing.splits["train"])
+        return replace(decoder, dtype=first_dtype(paths), converts=False)
+
+    def paired(
+        self, image: ImageDecoder, target: ImageDecoder | MaskDecoder, dtype: Dtype | Literal["auto"]
+    ) -> PairDecoder:
+        """Returns the way from an image and its target's file to a sample, as ``settled`` does."""
+        if isinstance(target, ImageDecoder):
+            target = self.settled(target, dtype, targets=True)
+        return PairDecoder(self.settled(image, dtype), target)
+
+    @property
+    def target(self) -> Target | None:
+        """What a sample is to be predicted as; a class, unless the data says otherwise."""
+        return Classes(self.listing.classes) if self.listing.classes else None
+
+    @property
+    def specification(self) -> ImageSpecification:
+        """Shape, range and target. Standardised images have a mean and a deviation of 0.5 until ``prepare`` has
+        measured them."""
+        half = (0.5,) * self.shape[0]
+        mean, std = self._moments or (half, half)
+        return ImageSpecification(
+            self.shape, self._pixel_range, (), mean, std, value_range=self._value_range, target=self.target
+        )
+
+    @property
+    def moments(self) -> Moments | None:
+        return self._moments
 
     @cached_property
     def _listing(self) -> Listing:
@@ -83,9 +151,9 @@ class ListedImages(DataModule):
         return self.decoder.described()
 
     @property
-    def skipped(self) -> Sequence[str]:
-        """Names of the files that can't be decoded and are left out, as far as ``prepare`` has found them."""
-        return [self.listing.names[position] for position in self._skipped]
+    def skipped(self) -> Sequence[str] | None:
+        """Names of the files that can't be decoded and are left out; None as long as ``prepare`` has to find them."""
+        return None if self._skipped is None else [self.listing.names[position] for position in self._skipped]
 
     @property
     def split_lengths(self) -> dict[Split, int]:
@@ -103,34 +171,51 @@ class ListedImages(DataModule):
         return None
 
     def prepare(self, reading: Reading) -> None:
-        from firebox.data.preparing import prepare, told
+        from firebox.data.preparing import prepare
 
         listing, skip = self.listing, self._on_bad_file == "skip"
         self._kept, unreadable = prepare(listing, self.decoder, reading, skip=skip)
-        if not unreadable:
-            return
+        self._skipped = []
+        if unreadable:
+            self._leave_out(unreadable)
+        if self._pixel_range == "standardised":
+            self._moments = self._measured(reading)
+
+    def _leave_out(self, unreadable: Unreadable) -> None:
+        """Leaves out files that can't be decoded, or refuses them."""
+        from firebox.data.preparing import told
+
+        listing = self.listing
         found = f"{len(unreadable):,} of {len(listing):,} files in {listing.root} can't be decoded"
         named = told(listing, unreadable)
-        if not skip:
+        if self._on_bad_file != "skip":
             way_out = "replace them, move them out of the folder, or leave them out by on_bad_file: skip"
             raise DataError(f"{found}: {named}; {way_out}")
         self._require_samples_beside(set(unreadable), f"{found}: {named}")
         self._skipped = sorted(unreadable)
         logger.warning("%s and are skipped: %s", found, named)
 
+    def _measured(self, reading: Reading) -> Moments:
+        from firebox.data.moments import kept_moments, moments_of
+
+        source, specification = self.read("train"), self.specification
+        if self._kept is None:
+            return moments_of(source, specification, reading)
+        positions = hashlib.sha256(self.positions("train").numpy().tobytes()).hexdigest()
+        key = f"{self._kept.layout.key} {positions}"
+        return kept_moments(source, specification, reading, samples=self._kept.path, key=key)
+
     def positions(self, split: Split) -> torch.Tensor:
         """Returns the positions of a split's samples in the listing, int64 of shape (n,), ascending."""
         import torch
 
-        positions = self._all_positions(split)
-        return positions[~torch.isin(positions, torch.tensor(self._skipped, dtype=torch.int64))]
+        positions = self.assigned(split)
+        return positions[~torch.isin(positions, torch.tensor(self._skipped or (), dtype=torch.int64))]
 
-    def _all_positions(self, split: Split) -> torch.Tensor:
-        """Returns the positions of a split's samples, of files that are skipped as well."""
-
+    def assigned(self, split: Split) -> torch.Tensor:
         splits = self.listing.splits
         if split == "test" or "validation" in splits:
-            return super().positions(split)
+            return super().assigned(split)
         kept, held_out = self._divided
         return kept if split == "train" else held_out
 
@@ -138,7 +223,7 @@ class ListedImages(DataModule):
         """Refuses data of which a split, or a class to train on, would have no sample left."""
         listing = self.listing
         for split in self.split_lengths:
-            positions = self._all_positions(split).tolist()
+            positions = self.assigned(split).tolist()
             left = [position for position in positions if position not in unreadable]
             if positions and not left:
                 raise DataError(f"{found}; the {split} split would have no sample left, expected one at least")

@@ -59,7 +59,7 @@ class BatchStream:
             placement,
             samples_of(source),
             all_bytes=lambda: (
-                (len(source) if all_samples is None else all_samples) * source.gather(torch.tensor([0]))[0].numel()
+                (len(source) if all_samples is None else all_samples) * source.gather(torch.tensor([0]))[0].nbytes
             ),
             workers=workers,
             device=device,

@@ -8,6 +8,8 @@ from io import BytesIO
 import torch
 from torch.nn import functional
 
+from firebox.foundation.channels import visible
+
 BORDER = 2
 """Width in pixels of the border around the images of a grid."""
 
@@ -20,13 +22,13 @@ def grid(pictures: Sequence[torch.Tensor], columns: int = 8) -> torch.Tensor:
     """Tiles images into a grid, with the images of one sample below each other.
 
     Args:
-        pictures: images to show below each other, each float (N, C, H, W) in [0, 1].
+        pictures: images to show below each other, each float (N, C, H, W) in [0, 1], of any number of channels.
         columns: number of samples per row.
 
     Returns:
-        One image (C, height, width) uint8.
+        One image (1 or 3, height, width) uint8.
     """
-    stacked = torch.stack([as_bytes(picture) for picture in pictures], dim=1)
+    stacked = torch.stack([as_bytes(picture) for picture in visible(pictures)], dim=1)
     samples, rows, channels, height, width = stacked.shape
     columns = min(samples, columns)
     blocks = -(-samples // columns)

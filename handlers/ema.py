@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -12,9 +12,12 @@ from ignite.engine import Events
 from pydantic import Field
 
 from firebox.engine.training.handler import Handler
+from firebox.engine.training.parameter_groups import matches, unfitting
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 
+Pair = tuple[list[torch.Tensor], list[torch.Tensor]]
+"""Averages, and what they are of."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -24,7 +27,8 @@ class EMA(Handler):
     After update n the average moves towards the weights by ``1 - min(decay, (1 + n) / (10 + n))``, so that the
     initialisation does not dominate a short run. Buffers, such as the statistics of batch normalisation, are copied.
     Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992); the growing decay is that of
-    TensorFlow's ExponentialMovingAverage.
+    TensorFlow's ExponentialMovingAverage. A module may say by ``averaged`` that only a part of its model is averaged,
+    such as the generator of a GAN: the rest of the evaluated model is the trained one's.
 
     Args:
         decay: fraction of the average kept at each iteration, in (0, 1), once n is large enough.
@@ -40,12 +44,16 @@ class EMA(Handler):
         self._updates = 0
 
     def attach(self, run: Run) -> None:
+        shared = live(run.model, run.module.averaged)
         with without_hooks(run.model):
-            self.model = copy.deepcopy(run.model)
-        self.model.requires_grad_(False)
+            self.model = copy.deepcopy(run.model, {id(tensor): tensor for tensor in shared})
+        known = {id(tensor) for tensor in shared}
+        for parameter in self.model.parameters():
+            if id(parameter) not in known:
+                parameter.requires_grad_(False)
         run.average(self.model)
-        self._weights = detached(self.model.parameters()), detached(run.model.parameters())
-        self._buffers = detached(self.model.buffers()), detached(run.model.buffers())
+        self._weights = _pairs(self.model.parameters(), run.model.parameters())
+        self._buffers = _pairs(self.model.buffers(), run.model.buffers())
         run.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._update)
 
     def start(self, run: Run) -> None:
@@ -72,9 +80,32 @@ class EMA(Handler):
             torch._foreach_copy_(*self._buffers)
 
 
-def detached(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-    """Returns tensors that share memory with the given ones and take no part in any gradient."""
-    return [tensor.detach() for tensor in tensors]
+def live(model: torch.nn.Module, averaged: Sequence[str]) -> list[torch.Tensor]:
+    """Returns the parameters and buffers that are not averaged.
+
+    Args:
+        model: the model.
+        averaged: patterns of those that are; none for all.
+
+    Raises:
+        ValueError: a pattern fits nothing.
+    """
+    parameters = dict(model.named_parameters())
+    for pattern in averaged:
+        if not any(matches(pattern, name) for name in parameters):
+            message = f"averaged of the module has {pattern!r}, which fits no parameter of the model"
+            raise ValueError(f"{message}{unfitting(pattern, parameters)}")
+    tensors = {**parameters, **dict(model.named_buffers())}
+    return [t for name, t in tensors.items() if averaged and not any(matches(pattern, name) for pattern in averaged)]
+
+
+def _pairs(averages: Iterable[torch.Tensor], tensors: Iterable[torch.Tensor]) -> Pair:
+    """Returns the averages and what they are of, without those that are the same tensor.
+
+    They share memory with the given ones and take no part in any gradient.
+    """
+    both = [(a.detach(), t.detach()) for a, t in zip(averages, tensors, strict=True) if a is not t]
+    return [average for average, _ in both], [tensor for _, tensor in both]
 
 
 @contextmanager

@@ -28,7 +28,8 @@ class ImageDump(Handler):
     """Shows the module's output for a fixed set of images of each split, always on the same scale.
 
     If the labels are known before the images are read, the classes take turns: the first image of each class, then the
-    second of each. Otherwise the first images of the split are shown.
+    second of each. Otherwise the first images of the split are shown. Two channels are shown as red and green, and of
+    more than three the first three.
 
     Training waits for the forward pass alone: drawing, tiling, encoding and writing happen on another thread. The test
     split is shown once, at the end.

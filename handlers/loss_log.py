@@ -128,7 +128,7 @@ class LossLog(Handler):
         now = time.perf_counter()
         images = (last.iteration - self._pointed) * self._batch_size
         point = {f"train/{name}": value for name, value in last.losses.items()}
-        point["train/learning_rate"] = last.learning_rate
+        point |= {f"train/{name}": rate for name, rate in last.learning_rates.items()}
         point["train/images_per_second"] = images / max(now - self._since, 1e-9)
         self._since, self._pointed = now, last.iteration
         self._points.append((point, last.iteration))
@@ -160,7 +160,7 @@ class LossLog(Handler):
         length = self._run.epoch_length
         lines = []
         for row in rows:
-            values = {**row.losses, "learning_rate": row.learning_rate}
+            values = {**row.losses, **row.learning_rates}
             lines.append(line(row.iteration, -(-row.iteration // length), "train", values))
         with naming(self._path):
             self._file.write("".join(lines).encode())

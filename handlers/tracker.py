@@ -97,7 +97,7 @@ class Tracker(Handler):
         self._run.losses.settle()
         row, self._last = self._last, None
         if row is not None:
-            self._send("train", {**row.losses, "learning_rate": row.learning_rate})
+            self._send("train", {**row.losses, **row.learning_rates})
 
     def _send_validation(self) -> None:
         self._send("validation", metrics_of(self._run.metrics, "validation"))

@@ -56,7 +56,7 @@ def test_a_typo_in_the_documented_handlers_settings_is_refused_with_its_place(tm
 
 
 def test_the_documented_model_and_data_set_run_from_a_users_folder(tmp_path):
-    model, _, _, data, _ = blocks("adding_a_model.md", "python")
+    model, _, _, _, data, _ = blocks("adding_a_model.md", "python")
     (tmp_path / "my_models.py").write_text(model)
     # scikit-learn is no dependency of the project; its digits stand here as random ones.
     stand_in = (
@@ -80,7 +80,7 @@ def test_the_documented_model_and_data_set_run_from_a_users_folder(tmp_path):
 
 def test_the_documented_loss_runs_from_a_users_folder(tmp_path):
     _, loss, *_ = blocks("adding_a_model.md", "python")
-    (configuration,) = blocks("adding_a_model.md", "yaml")
+    configuration, _ = blocks("adding_a_model.md", "yaml")
     (tmp_path / "my_losses.py").write_text(loss)
     (tmp_path / "my_config.yaml").write_text(configuration)
     faster = ("--set", "datamodule.batch_size=540", "--set", "model.channels=[4]")
@@ -96,7 +96,7 @@ def test_the_documented_loss_runs_from_a_users_folder(tmp_path):
 
 
 def test_the_documented_module_and_schedule_train_beside_an_optimizer_of_torch(tmp_path):
-    _, _, module, _, schedule = blocks("adding_a_model.md", "python")
+    _, _, module, _, _, schedule = blocks("adding_a_model.md", "python")
     (tmp_path / "my_modules.py").write_text(module)
     (tmp_path / "my_schedules.py").write_text(schedule)
     (tmp_path / "my_config.yaml").write_text(
@@ -115,6 +115,19 @@ def test_the_documented_module_and_schedule_train_beside_an_optimizer_of_torch(t
 
     state = torch.load(newest / "state.pt", weights_only=True)
     assert rates(state) == [pytest.approx(0.001 * 0.1 ** (2 / 3))]
+
+
+def test_the_documented_module_with_two_optimizers_trains_and_records_both_rates(tmp_path):
+    _, _, _, module, _, _ = blocks("adding_a_model.md", "python")
+    _, configuration = blocks("adding_a_model.md", "yaml")
+    (tmp_path / "my_adversarial.py").write_text(module)
+    (tmp_path / "my_config.yaml").write_text(configuration)
+    done = train(tmp_path, "my_config.yaml", "--set", "datamodule.batch_size=1080", "--set", "model.channels=[4]")
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / done.stdout.splitlines()[-1]
+    first, *_, last = [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
+    assert (first["learning_rate"], first["learning_rate/critic"]) == (0.0002, 0.0004)
+    assert last["slope"] > 0
 
 
 def rates(state):

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -13,6 +14,7 @@ from firebox.engine.checks import first_samples
 from firebox.engine.training import factory
 from tests.data.folders_of_images import write_images
 from tests.exactness import (
+    LONGEST,
     Forked,
     differences,
     kill_at,
@@ -125,6 +127,26 @@ def test_two_processes_fill_one_cache(plain, images, tmp_path):
         assert differences(plain, only_run(configuration.parent)) == []
 
 
+def test_a_process_that_waits_goes_on_by_itself_once_the_other_is_killed(plain, images, tmp_path):
+    first, second = (write(tmp_path / name, images, cache=str(tmp_path / "cache")) for name in ("first", "second"))
+    hanging = Forked(str(first), prepare=while_preparing(lambda: time.sleep(600)))
+    eventually(lambda: list((tmp_path / "cache").glob("*.writing")))
+    waiting, log = Forked(str(second)), tmp_path / "second" / "output.txt"
+    eventually(lambda: "another process decodes the same files" in (log.read_text() if log.exists() else ""))
+    hanging.kill()
+    assert waiting.wait() == 0, output(second)
+
+    assert f"{COUNT} samples decoded in " in output(second)
+    assert differences(plain, only_run(second.parent)) == []
+
+
+def eventually(condition):
+    ends = time.monotonic() + LONGEST
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize("damage", ["record", "header", "cut"])
 def test_a_damaged_cache_is_said_and_changes_nothing(plain, images, tmp_path, damage):
     configuration = write(tmp_path, images)
@@ -159,19 +181,16 @@ def test_a_file_that_may_not_become_so_large_is_said_and_the_run_goes_on(plain, 
     configuration = write(tmp_path, images)
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-        factory.build_streams = unlimited(factory.build_streams)
+        build, (_, hard) = factory.build_streams, resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def unlimited(build):
-        def built(*arguments):
+        def limited(*arguments):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
             streams = build(*arguments)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
             return streams
 
-        return built
+        factory.build_streams = limited
 
-    if os.geteuid():
-        pytest.skip("only root may raise the limit again, for the checkpoints")
     assert Forked(str(configuration), prepare=limit).wait() == 0, output(configuration)
     assert "no decoded samples are kept: File too large" in output(configuration)
     assert differences(plain, only_run(tmp_path)) == []

@@ -10,16 +10,17 @@ from typing import Any
 
 from firebox.data.decoding import ImageDecoder
 from firebox.data.fingerprint import content_of
+from firebox.data.pair_decoding import PairDecoder
 from firebox.data.specification import ImageSpecification
 from firebox.data.specification_record import plain_specification
 from firebox.engine.archives.loading import TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import evaluation_split, reconstruction_errors
 from firebox.engine.archives.probe import probe
-from firebox.engine.archives.verification import SCHEMA_VERSION
 from firebox.engine.configuration import Named
 from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, monitor_of
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.records.verification import SCHEMA_VERSION
 from firebox.engine.training.environment import environment, version
 from firebox.engine.training.run import Run
 
@@ -69,6 +70,7 @@ def card(
         "model": {
             "name": values["model"]["name"],
             "target": _target(configuration.model, values["model"]["name"]),
+            "weights": _began_with(trained),
         },
         "config": values,
         "signature": signature(run),
@@ -110,6 +112,11 @@ def _target(named: Named, name: str) -> str:
     return name if ":" in name else f"{named.component.target.module}:{named.component.target.attribute}"
 
 
+def _began_with(trained: Mapping[str, Any]) -> Any:
+    """Returns which weights a run's model began with; None for its own initialisation."""
+    return next((each["weights"] for each in (trained, *trained.get("earlier", ())) if "weights" in each), None)
+
+
 def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
     """Returns the formula that preprocesses pixels, the same for every pixel range, with its constants."""
     channels = specification.shape[0]
@@ -126,8 +133,9 @@ def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
 
 
 def _decoding(run: Run) -> dict[str, Any] | None:
-    """Returns what makes a sample of a file, where the data is image files."""
+    """Returns what makes a sample of an image file, where the data is files."""
     decoder = getattr(run.data, "decoder", None)
+    decoder = decoder.image if isinstance(decoder, PairDecoder) else decoder
     return decoder.described() if isinstance(decoder, ImageDecoder) else None
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from firebox.engine.archives.arguments import archive_parser, positive
 from firebox.engine.archives.loading import Archive, load_archive
-from firebox.engine.archives.verification import EXPERIMENTS
+from firebox.engine.records.verification import EXPERIMENTS
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
 from firebox.foundation.files import write_whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from firebox.engine.archives.sealing import CARD
+from firebox.engine.records.sealing import CARD
 from firebox.foundation.problems import Problem, Refusal
 
 NAME = re.compile(r"archived_v(\d+)_\d{4}-\d{2}-\d{2}")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firebox.engine.archives.finding import find_archive
-from firebox.engine.archives.sealing import CARD
 from firebox.engine.archives.trust import code_files, trusted, untrusted
-from firebox.engine.archives.verification import CONFIGURATION, WEIGHTS, verified
 from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import Configuration, read
+from firebox.engine.records.sealing import CARD
+from firebox.engine.records.verification import CONFIGURATION, WEIGHTS, verified
 from firebox.foundation.problems import Problem, Refusal, in_one_line, shown
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ def evaluation_only(configuration: Configuration, *, reads: bool = True) -> Conf
     without = {} if reads else {"placement": "stream", "augmentations": [], "drop_last": False}
     loading = configuration.data.loading.model_copy(update={"workers": 0, **without})
     data = replace(configuration.data, loading=loading)
-    return replace(configuration, training=here, data=data, handlers=(), scheduler=None)
+    alone = replace(configuration, handlers=(), scheduler=None, scheduler_parts={}, weights=None)
+    return replace(alone, training=here, data=data)
 
 
 def signature(run: Run) -> dict[str, Any]:

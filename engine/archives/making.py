@@ -22,8 +22,6 @@ from firebox.engine.archives.loading import evaluation_only, loaded
 from firebox.engine.archives.measurement import evaluation_split, measure
 from firebox.engine.archives.module_state import load_module_state, save_module_state
 from firebox.engine.archives.placing import claimed, make_read_only
-from firebox.engine.archives.sealing import CARD, sealed
-from firebox.engine.archives.verification import CONFIGURATION, EXPERIMENTS, METRICS, SUMMARY, WEIGHTS, verified
 from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.core_schema import write
 from firebox.engine.records import checkpoints
@@ -33,8 +31,11 @@ from firebox.engine.records.kept_code import moved, read_with_kept_code
 from firebox.engine.records.monitor import monitor_of, ranked
 from firebox.engine.records.own_code import CODE
 from firebox.engine.records.run_directory import RunDirectory, is_run
+from firebox.engine.records.sealing import CARD, sealed
 from firebox.engine.records.storable import snapshot
-from firebox.engine.training.factory import blamed, build
+from firebox.engine.records.verification import CONFIGURATION, EXPERIMENTS, METRICS, SUMMARY, WEIGHTS, verified
+from firebox.engine.training.construction import blamed
+from firebox.engine.training.factory import build
 from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
 from firebox.foundation.files import digest, sync_folder, write_whole

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from firebox.engine.archives.finding import number_of
-from firebox.engine.archives.verification import EXPERIMENTS
+from firebox.engine.records.verification import EXPERIMENTS
 from firebox.foundation.files import sync_folder
 
 _WRITING = re.compile(r"\.archived_v.+\.writing")

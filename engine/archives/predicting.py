@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 
 from firebox.data.batch import Batch
 from firebox.data.data_error import DataError
-from firebox.data.decoding import DECODER, ImageDecoder, UnreadableFile
+from firebox.data.decoding import DECODER, DEPTHS, ImageDecoder, UnreadableFile, described_decoder
 from firebox.data.image_list import ImageList
 from firebox.data.listed_images import OnBadFile
 from firebox.data.readable_images import ReadableImages
@@ -25,7 +25,7 @@ from firebox.data.stream import BatchStream
 from firebox.engine.archives.embeddings import EmbeddingFile
 from firebox.engine.archives.loading import Archive
 from firebox.engine.archives.predictions import Part, Predictions, predictions_of
-from firebox.engine.archives.sealing import CARD
+from firebox.engine.records.sealing import CARD
 from firebox.engine.training.reading_progress import shown_progress
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Interrupted, Problem, Refusal, printable, shown
@@ -63,7 +63,7 @@ def decoder_for(archive: Archive) -> ImageDecoder:
     channels, height, width = specification.shape
     if described is not None:
         try:
-            decoder = ImageDecoder.of(described)
+            decoder = replace(described_decoder(described), converts=True)
         except (ValueError, LookupError, TypeError, AttributeError):
             message = f"decoding: got {shown(described)}, expected the settings of a decoder"
             raise _refusal(f"{archive.path / CARD}: {message}") from None
@@ -77,11 +77,12 @@ def decoder_for(archive: Archive) -> ImageDecoder:
         decoder = ImageDecoder((height, width), "rgb" if channels == 3 else "grayscale")
         how = "for lack of files among the training data"
     logger.info(
-        "images are read %s: scaled to cover %d x %d pixels, cropped at the center, %s, 8 bits, transparency over %s",
+        "images are read %s: scaled to cover %d x %d pixels, cropped at the center, %s, %s%s",
         how,
         *decoder.image_size,
-        {"rgb": "colour", "grayscale": "grayscale"}[decoder.color],
-        decoder.background,
+        {"rgb": "colour", "grayscale": "grayscale", "rgba": "colour with opacity"}[decoder.color],
+        DEPTHS[decoder.dtype],
+        "" if decoder.color == "rgba" else f", transparency over {decoder.background}",
     )
     return decoder
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from firebox.data.jpeg import window_of
+from firebox.data.decoding import cover
 from firebox.data.targets import Mask
 from firebox.engine.archives.loading import Archive
 from firebox.foundation.files import naming
@@ -153,11 +153,8 @@ class PredictedMasks(_OfNames):
     def rows(self, part: Part) -> list[list[str]]:
         found = []
         for place, size, small in zip(part.places, part.sizes, part.output.argmax(1).byte().cpu(), strict=True):
-            top, left, height, width = window_of(size, (small.shape[0], small.shape[1]))
-            inside = _enlarged(small, (height, width))
-            counts = inside.flatten().long().bincount(minlength=len(self.names)).tolist()
-            mask = torch.full(size, self._outside, dtype=torch.uint8)
-            mask[top : top + height, left : left + width] = inside
+            mask, seen = _placed(small, size, self._outside)
+            counts = mask[seen].flatten().long().bincount(minlength=len(self.names)).tolist()
             file = self.write(f"masks/{place}", encode_mask(mask, self._palette))
             found.append([file, *map(str, counts)])
         return found
@@ -275,11 +272,23 @@ def predictions_of(archive: Archive, folder: Path, *, reconstructions: bool) -> 
     return found(archive, folder)
 
 
-def _enlarged(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Scales a mask (H, W) by the nearest pixel."""
-    rows = ((torch.arange(size[0]) + 0.5) * (mask.shape[0] / size[0])).long()
-    columns = ((torch.arange(size[1]) + 0.5) * (mask.shape[1] / size[1])).long()
-    return mask[rows][:, columns]
+def _placed(mask: torch.Tensor, size: tuple[int, int], outside: int) -> tuple[torch.Tensor, tuple[slice, slice]]:
+    """Lays a mask (h, w) where the sample lies in its image, scaled by the nearest pixel.
+
+    Returns:
+        The image's mask (H, W), and which part of it the model saw.
+    """
+    left, upper, right, lower = cover(size[::-1], (mask.shape[0], mask.shape[1]))
+    seen, sources = [], []
+    for length, begin, end, small in ((size[0], upper, lower, mask.shape[0]), (size[1], left, right, mask.shape[1])):
+        at = ((torch.arange(length, dtype=torch.float64) + 0.5 - begin) * (small / (end - begin))).floor().long()
+        inside = ((at >= 0) & (at < small)).nonzero().flatten()
+        first, last = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
+        seen.append(slice(first, last))
+        sources.append(at[first:last])
+    whole = torch.full(size, outside, dtype=torch.uint8)
+    whole[seen[0], seen[1]] = mask[sources[0]][:, sources[1]]
+    return whole, (seen[0], seen[1])
 
 
 def _number(value: float) -> str:

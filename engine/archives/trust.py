@@ -8,7 +8,7 @@ from typing import Any
 
 from firebox.engine.components.own_files import own_files
 from firebox.engine.components.targets import Target
-from firebox.engine.configuration.reading import Renaming
+from firebox.engine.configuration.components import Renaming
 from firebox.engine.records.kept_code import part_key, renaming, unpacked
 from firebox.engine.records.own_code import CODE, RECORD, DamagedCode, OwnCode, read_code
 from firebox.foundation.copies import copied

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 from firebox.data.epoch import batches_in_epoch
 from firebox.data.listed_images import ListedImages
 from firebox.engine.checks.attached import Attached
+from firebox.engine.checks.locating import located
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
-from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.records.run_directory import RunDirectory, has_checkpoints
 from firebox.engine.training.handler import Handler
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
@@ -86,8 +86,9 @@ class Preflight:
         configuration = self.configuration
         parts: list[tuple[tuple[str, ...], Named]]
         parts = [(("handlers", named.written), named) for named in configuration.handlers]
-        if configuration.scheduler is not None:
-            parts.append((("scheduler",), configuration.scheduler))
+        parts += [] if configuration.scheduler is None else [(("scheduler",), configuration.scheduler)]
+        for name, schedule in configuration.scheduler_parts.items():
+            parts += [] if schedule is None else [(("scheduler", "parts", name), schedule)]
         found = []
         from firebox.engine.training.families import require_family
 
@@ -117,7 +118,7 @@ class Preflight:
     def _unusable(self, path: tuple[str, ...], named: Named, error: Exception) -> None:
         key = ".".join(path)
         logger.debug("%s can't be constructed", key, exc_info=True)
-        self.failures.append(self.located(Problem(key, in_one_line(error), named.mark)))
+        self.failures.append(located(Problem(key, in_one_line(error), named.mark), self.configuration))
 
     @cached_property
     def data(self) -> DataModule:
@@ -187,13 +188,19 @@ class Preflight:
         from firebox.engine.checks.rehearsal import NEEDS_VALUES, Rehearsal
 
         try:
-            return Rehearsal(self.configuration, specification, lengths, samples=self._samples)
+            return Rehearsal(
+                self.configuration,
+                specification,
+                lengths,
+                samples=self._samples,
+                warm_start=not has_checkpoints(self.resumed),
+            )
         except Refusal as refusal:
             self._failed.add("rehearsal")
             if isinstance(refusal.__cause__, NEEDS_VALUES):
                 self._not_rehearsed(refusal.problems[0].key, refusal.__cause__)
             else:
-                self.failures += [self.located(problem) for problem in refusal.problems]
+                self.failures += [located(problem, self.configuration) for problem in refusal.problems]
         except NEEDS_VALUES as error:
             self._failed.add("rehearsal")
             self._not_rehearsed("the run", error)
@@ -270,7 +277,7 @@ class Preflight:
                 raise Unavailable from error  # the missing files are reported
             logger.debug("%s: %s fails", key, what, exc_info=True)
             mark = self.configuration.nearest_mark(key, "name")
-            self.failures.append(self.located(Problem(key, in_one_line(error), mark)))
+            self.failures.append(located(Problem(key, in_one_line(error), mark), self.configuration))
             raise Unavailable from error
 
     def _step_problem(self, step: str, error: BaseException, *, of_model: bool) -> Problem:
@@ -278,23 +285,6 @@ class Preflight:
         part = "model" if of_model else "module"
         message = f"{step} fails on {images}, expected a {part} that takes them: {in_one_line(error)}"
         return self.problem(message, part, "name")
-
-    def located(self, problem: Problem) -> Problem:
-        """Returns a problem where it was written: ``parameter: text``, as a constructor has it, at that parameter."""
-        section, _, name = problem.key.partition(".")
-        path = (section, name) if name else (section,)
-        match = re.match(r"(?:\w+\.)?(\w+): (.+)", problem.message, re.DOTALL)
-        named = self._named(section, name)
-        if match is None or named is None or match[1] not in named.parameters:
-            return Problem(problem.key, problem.message, problem.mark or self.configuration.nearest_mark(*path))
-        return self.problem(match[2], *path, match[1])
-
-    def _named(self, section: str, name: str) -> Named | None:
-        configuration = self.configuration
-        if section == "handlers":
-            return next((handler for handler in configuration.handlers if handler.written == name), None)
-        named = configuration.components.get(section)
-        return None if named is None else named.parts.get(name, named)
 
     def _not_rehearsed(self, what: str, error: BaseException) -> None:
         reason = in_one_line(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +35,7 @@ from firebox.engine.training.factory import build
 from firebox.engine.training.module import Evaluated
 from firebox.engine.training.optimizer_step import unmarked_step
 from firebox.engine.training.run import Run
-from firebox.engine.training.terms import UnusableModule, faults_of_evaluated, require_usable
+from firebox.engine.training.terms import UnusableModule, faults_of_evaluated, faults_of_gradients, require_usable
 
 NEEDS_VALUES = (
     DataDependentOutputException,
@@ -71,6 +72,7 @@ class Rehearsal:
         specification: the specification of the run's data.
         split_lengths: the number of samples in each split.
         samples: the data's ``reads``: whether a sample may differ from epoch to epoch.
+        warm_start: whether the model begins with the weights that the configuration names.
 
     Raises:
         Refusal: a component can't be constructed.
@@ -83,6 +85,7 @@ class Rehearsal:
         split_lengths: dict[Split, int],
         *,
         samples: Samples = "fixed",
+        warm_start: bool = True,
     ) -> None:
         loading, training = configuration.data.loading, configuration.training
         # These change no shape: kornia accepts no fake tensors, the first real step starts the compiler, and
@@ -97,10 +100,11 @@ class Rehearsal:
         self._samples = samples
         self._device = choose_device(training.device)
         self._accumulation = training.accumulation
+        self._steps: Counter[str] = Counter()
         self._data = FakeData(specification, split_lengths)
         self._mode = fake_tensor_mode()
         with self._faking():
-            self.run: Run = build(self._configuration, data=self._data)
+            self.run: Run = build(self._configuration, data=self._data, warm_start=warm_start)
 
     def output(self) -> Output | None:
         """Returns the model's output for a training batch; None if it can't be called by itself."""
@@ -147,6 +151,7 @@ class Rehearsal:
                 batch = self._data.batch(size)
                 with self._naming(f"an evaluation step with {counted(size)}", batch), largest_output() as largest:
                     faults += faults_of_evaluated(self._evaluate(batch), size)
+                faults += faults_of_gradients("evaluation", self._trained())
                 evaluation = max(evaluation, largest.total)
             require_usable(dict.fromkeys(faults))
             return self._costs(activations, evaluation)
@@ -165,15 +170,26 @@ class Rehearsal:
         return Evaluated(losses, prediction, target)
 
     def _evaluate(self, batch: Batch) -> Evaluated:
-        with self.run.evaluating(), torch.inference_mode():
+        with self.run.evaluating(), torch.inference_mode(not self.run.module.evaluation_needs_gradients):
             return self.run.module.evaluation_step(self.run.preparation(batch))
 
     def _train(self, batch: Batch, faults: list[str]) -> None:
         """Makes a training step; results that can't be recorded are added to the faults."""
+        self._steps.clear()
         try:
             self.run.training(self.run.trainer, batch)
         except UnusableModule as unusable:
             faults += unusable.faults
+        faults += faults_of_gradients("training", self._trained())
+        if self._accumulation > 1 and max(self._steps.values(), default=0) > 1:
+            faults.append(
+                "its training step makes several steps of one optimizer, which training.accumulation can't divide into "
+                "microbatches; expected update(..., step=False) before the last, or --set training.accumulation=1"
+            )
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        optimizers = self.run.update.optimizers.values()
+        return [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
 
     @contextmanager
     def _idle(self) -> Iterator[set[str]]:
@@ -183,6 +199,7 @@ class Rehearsal:
 
         def note(name: str, step: Callable[..., object], *arguments: object, **named: object) -> object:
             idle.discard(name)
+            self._steps[name] += 1
             return step(*arguments, **named)
 
         # Not a hook: with one, a step is torch's own, which imports its compiler.

@@ -54,7 +54,7 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
         Refusal: the data can't be read.
     """
     from firebox.data.data_error import DataError
-    from firebox.engine.training.factory import construct
+    from firebox.engine.training.construction import construct
 
     key = configuration.data.kind
     data: DataModule = construct(configuration.data.named, key)
@@ -92,9 +92,9 @@ def _verify(configuration: Configuration, data: DataModule) -> int | None:
     from firebox.data.data_error import DataError
     from firebox.data.listed_images import ListedImages
     from firebox.data.preparing import told, verify_files
-    from firebox.engine.training.factory import reading
     from firebox.engine.training.reading_progress import shown_progress
     from firebox.engine.training.stopping import StopRequest
+    from firebox.engine.training.streams import reading
 
     if not isinstance(data, ListedImages):
         raise DataError(f"{configuration.data.named.written} decodes no files that could be verified")

@@ -48,7 +48,8 @@ def _replay(path: Path, iteration: int, *, dump: bool) -> int:
     recorded = replayed.recorded or {}
     for name, value in replayed.row.losses.items():
         table.add_row(name, repr(value), str(recorded.get(name, "")))
-    table.add_row("learning_rate", repr(replayed.row.learning_rate), str(recorded.get("learning_rate", "")))
+    for name, rate in replayed.row.learning_rates.items():
+        table.add_row(name, repr(rate), str(recorded.get(name, "")))
     for name, norm in replayed.gradient_norms.items():
         table.add_row(f"gradient norm ({name})", repr(norm), "")
     console.results.print(table)

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from firebox.engine.archives.finding import archives_in
-from firebox.engine.archives.sealing import CARD, parsed
 from firebox.engine.records.listing import Listed, runs_in
+from firebox.engine.records.sealing import CARD, parsed
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from firebox.engine.components.source import Source
 from firebox.engine.components.targets import Target
@@ -98,3 +100,18 @@ class _Names(ast.NodeTransformer):
         key = f"_{len(self.scope)}"
         self.scope[key] = _named_type(self._source, node)
         return ast.Name(key, ast.Load())
+
+
+def as_default(default: Any) -> Any:
+    """Returns the type of a setting whose own says nothing: a list of numbers is one of floats if its default is.
+
+    YAML's 0 is an integer, which torch's optimizers refuse among their betas.
+    """
+    if not (isinstance(default, tuple) and default and all(isinstance(value, float) for value in default)):
+        return Any
+
+    def floats(given: Any) -> Any:
+        numbers = isinstance(given, list | tuple) and all(type(value) in (int, float) for value in given)
+        return tuple(map(float, given)) if numbers else given
+
+    return Annotated[Any, AfterValidator(floats)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from firebox.engine.components.annotations import evaluate
+from firebox.engine.components.annotations import as_default, evaluate
 from firebox.engine.components.docstrings import described
 from firebox.engine.components.siblings import RESERVED
 from firebox.engine.components.source import Definition, Source, assignments
@@ -154,10 +154,9 @@ def _explicit(source: Source, given: ast.arguments, texts: Mapping[str, str], *,
         if argument in given.posonlyargs:
             continue  # settings are passed by name
         value = ... if default is None else _default(source, argument.arg, default)
-        fields[argument.arg] = (
-            evaluate(source, argument.annotation),
-            Field(value, description=texts.get(argument.arg)),
-        )
+        annotation = evaluate(source, argument.annotation)
+        annotation = as_default(value) if annotation is Any else annotation
+        fields[argument.arg] = (annotation, Field(value, description=texts.get(argument.arg)))
     injected = tuple(argument.arg for argument in positional[: len(positional) - len(optional)])
     return Taken(injected, tuple(argument.arg for argument in positional), fields)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from firebox.engine.components.annotations import as_default
 from firebox.engine.components.constructors import NotTold, Taken, attributes, of_definition
 from firebox.engine.components.docstrings import described, summary
 from firebox.engine.components.source import Source
@@ -128,7 +129,7 @@ def _inspected_callable(signature: inspect.Signature, component: Any, texts: Map
         if settable:
             default = ... if parameter.default is parameter.empty else parameter.default
             annotation = hints.get(parameter.name, Any)
-            simple = annotation if annotation in (int, float, bool, str) else Any
+            simple = annotation if annotation in (int, float, bool, str) else as_default(default)
             fields[parameter.name] = (simple, Field(default, description=texts.get(parameter.name)))
     injected = tuple(p.name for p in positional if p.default is p.empty)
     return Taken(injected, tuple(p.name for p in positional), fields)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,9 +65,66 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters of an optimizer that have settings of their own.
+
+    Args:
+        parameters: shell patterns of their dotted names; None for any.
+        kinds: the kinds of parameters, norm or bias; None for any.
+        settings: the settings that differ from the optimizer's.
+        key: dotted key, for messages.
+        mark: place where the group is written.
+    """
+
+    parameters: tuple[str, ...] | None
+    kinds: tuple[str, ...] | None
+    settings: Mapping[str, Any]
+    key: str
+    mark: Mark | None
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        chosen = {"parameters": self.parameters, "kinds": self.kinds}
+        return {**{key: list(value) for key, value in chosen.items() if value is not None}, **_jsonable(self.settings)}
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """One of a module's optimizers, or what all of them are unless they are named.
+
+    Args:
+        named: the optimizer and its settings.
+        gradient_clip_norm: largest norm of its gradients; None for no limit.
+        groups: its parameter groups.
+        key: dotted key of its section.
+        mark: place of the section.
+    """
+
+    named: Named
+    gradient_clip_norm: float | None = None
+    groups: tuple[Group, ...] = ()
+    key: str = "optimizer"
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights that a model begins with.
+
+    Args:
+        path: absolute path of an archive or a file.
+        written: path as it is written in the configuration.
+    """
+
+    path: Path
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """The configuration of a run. ``root`` knows where each value was written; ``filled`` lists the parts that the file
-    left out and that the trainer's default configuration supplied."""
+    left out and that the trainer's default configuration supplied. ``optimizer_parts`` and ``scheduler_parts`` have the
+    optimizers that are configured by name, each complete; ``weights`` and ``freeze`` say what the model begins with."""
 
     trainer: str
     seed: int
@@ -81,6 +138,11 @@ class Configuration:
     handlers: tuple[Named, ...]
     root: Node
     filled: tuple[str, ...] = ()
+    optimizer_groups: tuple[Group, ...] = ()
+    optimizer_parts: Mapping[str, Optimizer] = field(default_factory=dict)
+    scheduler_parts: Mapping[str, Named | None] = field(default_factory=dict)
+    weights: Weights | None = None
+    freeze: tuple[str, ...] = ()
 
     def mark(self, *path: str) -> Mark | None:
         """Returns where a value was written; None if it is a default. A handler's path is "handlers", its name, key."""
@@ -111,8 +173,30 @@ class Configuration:
             "module": self.module,
             "optimizer": self.optimizer,
             "scheduler": self.scheduler,
+            **{f"optimizer.parts.{name}": part.named for name, part in self.optimizer_parts.items()},
+            **{f"scheduler.parts.{name}": part for name, part in self.scheduler_parts.items()},
         }
         return {section: component for section, component in named.items() if component is not None}
+
+    def optimizer_of(self, name: str) -> Optimizer:
+        """Returns the optimizer of a name that the module gives it."""
+        every = Optimizer(self.optimizer, self.training.gradient_clip_norm, self.optimizer_groups)
+        return self.optimizer_parts.get(name, every)
+
+    def mapped(self, change: Callable[[Named], Named]) -> Configuration:
+        """Returns the configuration with each of its components changed."""
+        schedules = self.scheduler_parts.items()
+        return replace(
+            self,
+            data=replace(self.data, named=change(self.data.named)),
+            model=change(self.model),
+            module=change(self.module),
+            optimizer=change(self.optimizer),
+            optimizer_parts={k: replace(part, named=change(part.named)) for k, part in self.optimizer_parts.items()},
+            scheduler=None if self.scheduler is None else change(self.scheduler),
+            scheduler_parts={k: None if part is None else change(part) for k, part in schedules},
+            handlers=tuple(map(change, self.handlers)),
+        )
 
     @property
     def output_root(self) -> Path:
@@ -154,18 +238,40 @@ def plain(configuration: Configuration, folder: Path | None = None) -> dict[str,
     data = configuration.data
     attached = {named.name for named in configuration.handlers}
     omitted = [{name: False} for name in default_handlers() if name not in attached]
+    optimizer, scheduler = component(configuration.optimizer), None
+    if configuration.scheduler is not None:
+        scheduler = component(configuration.scheduler)
+    # These stand only where they are given: so does a recorded configuration of before they existed.
+    model = component(configuration.model)
+    if configuration.weights is not None:
+        weights = configuration.weights
+        model["weights"] = str(weights.path) if folder is None else recorded(weights.written, weights.path, folder)
+    if configuration.freeze:
+        model["freeze"] = list(configuration.freeze)
+    if configuration.optimizer_groups:
+        optimizer["groups"] = [group.plain for group in configuration.optimizer_groups]
+    if configuration.optimizer_parts:
+        optimizer["parts"] = {name: _part(part, component) for name, part in configuration.optimizer_parts.items()}
+    if configuration.scheduler_parts:
+        parts = configuration.scheduler_parts.items()
+        scheduler = {**(scheduler or {}), "parts": {k: None if v is None else component(v) for k, v in parts}}
     return {
         "trainer": configuration.trainer,
         "seed": configuration.seed,
         data.kind: {**component(data.named), **data.loading.model_dump(mode="json")},
-        "model": component(configuration.model),
+        "model": model,
         "module": component(configuration.module),
-        "optimizer": component(configuration.optimizer),
-        "scheduler": component(configuration.scheduler) if configuration.scheduler else None,
+        "optimizer": optimizer,
+        "scheduler": scheduler,
         "training": configuration.training.model_dump(mode="json"),
         "output": configuration.output.model_dump(mode="json"),
         "handlers": [{_name(named, folder): _parameters(named, folder)} for named in configuration.handlers] + omitted,
     }
+
+
+def _part(part: Optimizer, component: Callable[[Named], dict[str, Any]]) -> dict[str, Any]:
+    groups = [group.plain for group in part.groups]
+    return {**component(part.named), "gradient_clip_norm": part.gradient_clip_norm, "groups": groups}
 
 
 def _name(named: Named, folder: Path | None) -> str:
@@ -182,11 +288,11 @@ def _parameters(named: Named, folder: Path | None) -> dict[str, Any]:
     return plain
 
 
-def _jsonable(value: Any, folder: Path | None) -> Any:
+def _jsonable(value: Any, folder: Path | None = None) -> Any:
     if isinstance(value, Named):
         name, parameters = _name(value, folder), _parameters(value, folder)
         return {"name": name, **parameters} if parameters else name
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _jsonable(child, folder) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [_jsonable(child, folder) for child in value]

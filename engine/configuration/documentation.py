@@ -9,7 +9,15 @@ from pydantic import BaseModel
 
 from firebox.engine.components.catalogue import Kind, default_handlers
 from firebox.engine.configuration.schema import REFERENCE, SECTIONS, components, properties_of
-from firebox.engine.configuration.sections import Loading, Output, Training
+from firebox.engine.configuration.sections import (
+    Beginning,
+    Loading,
+    Optimization,
+    OptimizerPart,
+    Output,
+    ParameterGroup,
+    Training,
+)
 from firebox.foundation.intervals import Interval
 
 HEAD = """# Configuration
@@ -45,6 +53,31 @@ own files: `extends: base/image.yaml`, `firebox train cae_baseline cae/cae_basel
     --set training.epochs=3 --set handlers.checkpoint.keep_last=3 --set handlers.progress=false
     --set handlers.my_handlers.py:Slow.seconds=1 --set handlers+=[ema]
 """
+OPTIMIZERS = """A module with several optimizers names them, and `parts` says what is different in each; the rest is as
+the section has it. A part with another `name` begins from that optimizer's own defaults. With a module that calls its
+optimizers `generator` and `critic`:
+
+```yaml
+optimizer:
+  name: adamw
+  lr: 0.0001
+  groups:
+    - {kinds: [norm, bias], weight_decay: 0.0}
+  parts:
+    critic: {lr: 0.0004, betas: [0, 0.9], gradient_clip_norm: 1.0}
+scheduler:
+  name: cosine
+  parts:
+    critic: {final_lr: 0.00001}
+```
+
+losses.jsonl and TensorBoard have every learning rate: `learning_rate` is that of the first optimizer,
+`learning_rate/critic` that of another, `learning_rate/critic/1` that of a group that differs from it.
+"""
+SCHEDULES = """`parts` gives single optimizers a schedule of their own, by the names that the module has for them: its
+settings, laid over those of the section, or another `name`; null for none. A section with `parts` alone schedules no
+other optimizer. A parameter group keeps its share of its optimizer's rate.
+"""
 LOSSES = """## loss
 
 A pixel loss, as the setting `loss` of a module names it: `loss: mse`, `loss: my_losses.py:Charbonnier`, or
@@ -60,6 +93,7 @@ def markdown() -> str:
         default = " Default `adam`." if kind == "optimizer" else ""
         parts.append(f"## {kind}\n\n{_sentence(description)}{default}\n")
         parts += _components(kind)
+        parts += _besides(kind)
         if kind == "module":
             parts += [LOSSES, *_components("loss")]
         if kind == "datamodule":
@@ -84,6 +118,23 @@ def _components(kind: Kind) -> list[str]:
         f"### {kind}: {component.name}\n\n{component.signature.summary}\n\n{_table(component.signature.parameters)}"
         for component in components(kind)
     ]
+
+
+def _besides(kind: Kind) -> list[str]:
+    """Returns what the section of a component has beside the component's own settings."""
+    if kind == "model":
+        return [f"### What a model begins with\n\n{_documented(Beginning)}\n\n{_table(Beginning)}"]
+    if kind == "scheduler":
+        return [f"### Several schedules\n\n{SCHEDULES}"]
+    if kind != "optimizer":
+        return []
+    of: dict[str, type[BaseModel]] = {
+        "Several optimizers, and groups of parameters": Optimization,
+        "An entry of parts": OptimizerPart,
+    }
+    tables = [f"### {head}\n\n{_documented(model)}\n\n{_table(model)}" for head, model in of.items()]
+    groups = f"### An entry of groups\n\n{_documented(ParameterGroup)}\n\n{_table(ParameterGroup)}"
+    return [*tables, groups, OPTIMIZERS]
 
 
 def _documented(section: type[BaseModel]) -> str:

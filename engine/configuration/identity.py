@@ -87,8 +87,8 @@ def aligned(recorded: dict[str, Any], given: Configuration, folder: Path) -> tup
         for name, value in named.parameters.items():
             if name not in settings and value == named.default(name):
                 settings[name] = value
-        for name in named.paths:
-            before, now = settings.get(name), str(named.parameters[name])
+        for name, path in _paths(key, named, given).items():
+            before, now = settings.get(name), str(path)
             if not isinstance(before, str):
                 continue
             was = _place(before, folder)
@@ -98,6 +98,14 @@ def aligned(recorded: dict[str, Any], given: Configuration, folder: Path) -> tup
                 settings[name] = now
                 said.append(f"{key}.{name}: now {now}, so far {was}")
     return recorded, said
+
+
+def _paths(key: str, named: Named, configuration: Configuration) -> dict[str, Any]:
+    """Returns the absolute paths in the section of a component, by their settings."""
+    paths = {name: named.parameters[name] for name in named.paths}
+    if key == "model" and configuration.weights is not None:
+        paths["weights"] = configuration.weights.path
+    return paths
 
 
 def _place(text: str, folder: Path) -> Path:
@@ -112,7 +120,7 @@ def digest_of(configuration: Configuration) -> str:
     content = comparable(plain(configuration))
     for key, named in parts_of(configuration):
         settings = section(content, key) or {}
-        for name in named.paths:
+        for name in _paths(key, named, configuration):
             text = str(settings.pop(name, ""))
             if key != configuration.data.kind:
                 settings[name] = Path(text).name

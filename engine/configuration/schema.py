@@ -10,7 +10,16 @@ from pydantic import BaseModel, TypeAdapter
 from firebox.engine.components.catalogue import Component, Kind, catalogue, find
 from firebox.engine.components.part import Part, part_of
 from firebox.engine.configuration.handler_list import APPENDED
-from firebox.engine.configuration.sections import Loading, Output, Seed, Training
+from firebox.engine.configuration.sections import (
+    Beginning,
+    Loading,
+    Optimization,
+    OptimizerPart,
+    Output,
+    ParameterGroup,
+    Seed,
+    Training,
+)
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = {
@@ -53,6 +62,7 @@ def schema() -> dict[str, Any]:
             "handlers": _handlers(),
             APPENDED: {"$ref": "#/properties/handlers", "description": "added to the handlers of what it extends"},
         },
+        "$defs": _definitions(),
     }
 
 
@@ -82,12 +92,50 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def _section(kind: Kind, description: str) -> dict[str, Any]:
-    besides = properties_of(Loading) if kind in ("datamodule", "datagenerator") else {}
+    return _named(kind, description, _besides(kind))
+
+
+def _named(kind: Kind, description: str, besides: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": ["object", "null"],
         "description": description,
         "properties": {"name": _name(kind)},
         "allOf": _settings_of(components(kind), besides),
+    }
+
+
+def _besides(kind: Kind) -> dict[str, Any]:
+    """Returns the schemas of the engine's own keys in the section of a component."""
+    if kind in ("datamodule", "datagenerator"):
+        return properties_of(Loading)
+    if kind == "model":
+        return properties_of(Beginning)
+    if kind == "scheduler":
+        return {"parts": _map_of("scheduler_part")}
+    if kind == "optimizer":
+        groups = {"$ref": "#/$defs/groups", "description": "parameters with settings of their own"}
+        return {"groups": groups, "parts": _map_of("optimizer_part")}
+    return {}
+
+
+def _map_of(definition: str) -> dict[str, Any]:
+    return {
+        "type": ["object", "null"],
+        "description": "by the names that the module gives its optimizers",
+        "additionalProperties": {"$ref": f"#/$defs/{definition}"},
+    }
+
+
+def _definitions() -> dict[str, Any]:
+    """Returns the schemas that several places refer to."""
+    groups = properties_of(Optimization)["groups"]
+    entry = {"type": "object", "properties": properties_of(ParameterGroup)}
+    own = properties_of(OptimizerPart)
+    besides = {**own, "groups": {"$ref": "#/$defs/groups", "description": own["groups"]["description"]}}
+    return {
+        "groups": {**groups, "type": ["array", "null"], "items": entry},
+        "optimizer_part": _named("optimizer", "what is different in one optimizer", besides),
+        "scheduler_part": _named("scheduler", "the schedule of one optimizer; null: none", {}),
     }
 
 

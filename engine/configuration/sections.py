@@ -99,4 +99,47 @@ class Output(Section):
     )
 
 
+class ParameterGroup(Section):
+    """Parameters of an optimizer with settings of their own; stands beside those settings."""
+
+    parameters: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="patterns of their dotted names or of a layer that contains them, such as `encoder` or `*.weight`; "
+        "null: any name",
+    )
+    kinds: Annotated[list[Literal["norm", "bias"]], Field(min_length=1)] | None = Field(
+        None, description="norm: of a normalisation layer; bias: named so; null: any kind"
+    )
+
+
+class OptimizerPart(Section):
+    """One of several optimizers of a module; stands beside its settings, which replace those of the section."""
+
+    gradient_clip_norm: PositiveFloat | None = Field(
+        None, description="largest norm of its gradients; null: no limit; if left out: training.gradient_clip_norm"
+    )
+    groups: list[Any] = Field([], description="its parameter groups; if left out: those of the section")
+
+
+class Optimization(Section):
+    """What optimizers have in common; stands in the section of the optimizer, beside its settings."""
+
+    groups: list[Any] = Field([], description="parameters with settings of their own; the first that fits counts")
+    parts: dict[str, Any] = Field(
+        {}, description="by the names that the module gives its optimizers: what is different in each"
+    )
+
+
+class Beginning(Section):
+    """What a model begins with; stands in its section, beside its settings."""
+
+    weights: str | None = Field(
+        None,
+        description="an archive or a .safetensors file whose weights it begins with, as far as names and shapes fit",
+    )
+    freeze: list[str] = Field(
+        [], description="patterns of parameters or layers that are not trained, such as `encoder`; see groups"
+    )
+
+
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="selects all randomness of the run")]

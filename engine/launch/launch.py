@@ -17,10 +17,10 @@ from firebox.engine.launch import messages
 from firebox.engine.launch.circumstances import other_circumstances
 from firebox.engine.launch.completion import completed, ended_early
 from firebox.engine.launch.processes import refuse_second_import, refuse_several
-from firebox.engine.launch.same_data import other_data, present_data
+from firebox.engine.launch.same_data import other_data, other_prepared, present_data
 from firebox.engine.records.claiming import claim, renew
 from firebox.engine.records.own_code import code_of, keep
-from firebox.engine.records.run_directory import RunDirectory, State
+from firebox.engine.records.run_directory import RunDirectory, State, has_checkpoints
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
 from firebox.foundation import console
@@ -104,7 +104,9 @@ def launch_with(request: Request, stop: StopRequest) -> int:
     if request.check:
         messages.checked(report)
         return COMPLETED
-    return stop.exit_code if stop.requested else train(configuration, resumed, stop, report.estimated_memory, identity)
+    if stop.requested:
+        return stop.exit_code
+    return train(configuration, resumed, stop, report.estimated_memory, identity, request.allowed_changes)
 
 
 def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
@@ -131,6 +133,7 @@ def train(
     stop: StopRequest,
     estimated_memory: int | None = None,
     identity: DataIdentity | None = None,
+    allowed: Sequence[str] = (),
 ) -> int:
     """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
 
@@ -140,6 +143,7 @@ def train(
         stop: the stop request that signals set.
         estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
         identity: the data, compared with the resumed run's; None to take the data that the configuration names.
+        allowed: keys in which a resumed run may differ.
 
     Returns:
         The exit code.
@@ -150,20 +154,23 @@ def train(
     from firebox.engine.checks.first_samples import require_first_samples
     from firebox.engine.checks.workers import require_workers
     from firebox.engine.launch.resuming import take_up
-    from firebox.engine.training.factory import blamed
+    from firebox.engine.training.construction import blamed
 
-    run = assemble(configuration, stop, identity)
+    run = assemble(configuration, stop, identity, warm_start=not has_checkpoints(resumed))
     stop.watch_reading(configuration.data.loading.timeout)
     require_first_samples(run)
     with blamed(configuration.data.named, configuration.data.kind):
-        _ = run.identity.fingerprint
+        identity = run.identity
+        _ = identity.fingerprint
+    if resumed is not None:
+        refuse(list(other_prepared(resumed, configuration, identity, allowed)))
     require_workers(run, begin=resumed is None)
     if stop.requested:
         return stop.exit_code
     if resumed is None:
         run.begin(claim(configuration))
     else:
-        run = take_up(run, resumed, lambda: assemble(configuration, stop, run.identity))
+        run = take_up(run, resumed, lambda: assemble(configuration, stop, identity))
     stop.before_leaving(partial(left, run))
     code, reason = FAILED, "failed while starting"
     try:
@@ -191,11 +198,13 @@ def train(
     return code
 
 
-def assemble(configuration: Configuration, stop: StopRequest, identity: DataIdentity | None = None) -> Run:
+def assemble(
+    configuration: Configuration, stop: StopRequest, identity: DataIdentity | None = None, *, warm_start: bool = True
+) -> Run:
     """Builds a run whose guards check it when its trainer engine starts."""
     from firebox.engine.training.factory import build
 
-    run = build(configuration, stop, identity=identity)
+    run = build(configuration, stop, identity=identity, warm_start=warm_start)
     attach_guards(run)
     return run
 

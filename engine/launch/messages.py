@@ -68,6 +68,8 @@ def started(run: Run) -> None:
     for split, stream in run.streams.items():
         level = logging.INFO if split == "train" else logging.DEBUG
         logger.log(level, "%s: %d images, placement %s: %s", split, stream.samples, stream.placement, stream.why)
+    if run.warm_start is not None and not run.iteration:
+        logger.info("model.weights: %s", run.warm_start)
     layer = overrunning(run.model)
     if run.configuration.training.channels_last and run.device.type == "cpu" and layer is not None:
         logger.info("trains without channels_last: %s, a 1x1 convolution with a stride, would corrupt memory", layer)

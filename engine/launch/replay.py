@@ -20,7 +20,8 @@ from firebox.engine.configuration import Configuration, Named
 from firebox.engine.records import checkpoints
 from firebox.engine.records.data_record import known_data
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.factory import blamed, build
+from firebox.engine.training.construction import blamed
+from firebox.engine.training.factory import build
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.ownership import StateMismatch

@@ -183,6 +183,7 @@ def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) 
         raise Refusal([Problem("", f"no checkpoint fits the run: {differing}; nothing was deleted; {way_out}")])
     if lost:
         logger.warning("no checkpoint can be continued: starting over, which computes again what is lost: %s", lost)
+        run = run if run.configuration.weights is None else assemble()
     elif damaged:
         message = f"no valid checkpoint in {folder}: {damaged} damaged; nothing was deleted"
         raise Refusal([Problem("", f"{message}; start a new run without --resume")])

@@ -12,6 +12,7 @@ from firebox.engine.records.run_directory import RunDirectory
 from firebox.foundation.problems import Problem
 
 if TYPE_CHECKING:
+    from firebox.engine.records.data_record import KnownData
     from firebox.engine.training.data_identity import DataIdentity
     from firebox.engine.training.stopping import StopRequest
 
@@ -25,8 +26,9 @@ def present_data(configuration: Configuration, stop: StopRequest) -> DataIdentit
         Refusal: a file or sample can't be read.
         Interrupted: a stop was requested.
     """
+    from firebox.engine.training.construction import blamed, construct
     from firebox.engine.training.data_identity import DataIdentity
-    from firebox.engine.training.factory import blamed, construct, reading
+    from firebox.engine.training.streams import reading
     from firebox.engine.training.watch import Overdue
 
     named, kind = configuration.data.named, configuration.data.kind
@@ -67,11 +69,32 @@ def other_data(
         return
     if known[0].fingerprint is None:
         logger.warning("%s is lost or not as the run wrote it; the newest checkpoint's digest counts", directory.data)
-    changes = known[0].changes_to(identity.fingerprint)
+    yield from _changes(known[0], configuration, identity, allowed)
+
+
+def other_prepared(
+    directory: RunDirectory, configuration: Configuration, identity: DataIdentity, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yields what is otherwise than when a run began of what is known once the data is prepared; see ``other_data``.
+
+    These are the files that are skipped, and the mean and deviation of the training images.
+    """
+    from firebox.engine.records.data_record import known_data
+
+    now = identity.fingerprint.digests
+    for known in known_data(directory)[:1]:
+        if any(known.digests.get(key) not in (None, now[key]) for key in ("skipped", "moments")):
+            yield from _changes(known, configuration, identity, allowed)
+
+
+def _changes(
+    known: KnownData, configuration: Configuration, identity: DataIdentity, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    changes = known.changes_to(identity.fingerprint)
     if changes is None:
         return
     if covered("data", allowed):
-        logger.warning("%s; %s", changes.rpartition("; ")[0], known[0].now_evaluated(identity.fingerprint))
+        logger.warning("%s; %s", changes.rpartition("; ")[0], known.now_evaluated(identity.fingerprint))
         return
     kind = configuration.data.kind
     way_out = "a new run without --resume, or --allow-change data"

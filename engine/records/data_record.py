@@ -7,6 +7,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,12 +104,15 @@ def _knows_as_much(recorded: Fingerprint | None, now: Fingerprint) -> bool:
 
 
 def _known(record: Mapping[str, Any], directory: RunDirectory) -> list[KnownData]:
-    entries = [record, *record["earlier"]]
+    files: Files | None
     try:
         files = Files(**json.loads(gzip.decompress(directory.data_files.read_bytes())))
-        return [_described(entry, files) for entry in entries]
     except _UNREADABLE:
-        return [_described(entry, None) for entry in entries]
+        files = None
+    for known in (files, None):
+        with suppress(*_UNREADABLE):  # of other files than a run wrote, which are not those of the record
+            return [_described(entry, known) for entry in [record, *record["earlier"]]]
+    return []
 
 
 def _described(entry: Mapping[str, Any], files: Files | None) -> KnownData:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from firebox.engine.components.targets import Target
 from firebox.engine.configuration import Configuration, Named, read_recorded
-from firebox.engine.configuration.reading import Renaming
+from firebox.engine.configuration.components import Renaming
 from firebox.engine.records.own_code import CODE, DamagedCode, OwnCode, code_of, read_code
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.foundation.copies import copied
@@ -89,12 +89,4 @@ def moved(configuration: Configuration, old: Path, new: Path) -> Configuration:
         component = replace(named.component, name=f"{place}:{attribute}", target=Target(place, attribute))
         return replace(named, parameters=parameters, component=component)
 
-    return replace(
-        configuration,
-        data=replace(configuration.data, named=part(configuration.data.named)),
-        model=part(configuration.model),
-        module=part(configuration.module),
-        optimizer=part(configuration.optimizer),
-        scheduler=None if configuration.scheduler is None else part(configuration.scheduler),
-        handlers=tuple(map(part, configuration.handlers)),
-    )
+    return configuration.mapped(part)

@@ -89,6 +89,10 @@ def _epochs(directory: RunDirectory, values: dict[str, Any], iteration: int) -> 
     return (iteration // length, total) if length and total else None
 
 
+NO_METRICS = ("iteration", "epoch", "split", "learning_rate")
+"""What a row of losses.jsonl has beside losses and metrics; there may be several learning rates, each with a name."""
+
+
 def _best(directory: RunDirectory, values: dict[str, Any], manifests: list[Manifest]) -> tuple[str, float] | None:
     monitor = recorded_monitor(values, directory.configuration)
     best = None if monitor is None else best_of(manifests, monitor)
@@ -99,7 +103,7 @@ def _metrics(manifests: list[Manifest], rows: list[dict[str, Any]]) -> dict[str,
     found = {name: value for manifest in manifests[-1:] for name, value in manifest.metrics.items() if _finite(value)}
     for row in rows:
         if isinstance(split := row.get("split"), str):
-            names = row.keys() - {"iteration", "epoch", "split", "learning_rate"}
+            names = {name for name in row if name.partition("/")[0] not in NO_METRICS}
             found |= {f"{split}/{name}": float(row[name]) for name in sorted(names) if _finite(row[name])}
     return found
 

@@ -136,6 +136,11 @@ class RunDirectory:
         return TensorBoardWriter(self.tensorboard, purge_step=purge)
 
 
+def has_checkpoints(directory: RunDirectory | None) -> bool:
+    """Whether a run to resume, if there is one, has a checkpoint; whether that is valid is known once it is loaded."""
+    return directory is not None and any(directory.checkpoints.glob("iteration_*"))
+
+
 def newest_first(runs: Iterable[RunDirectory]) -> list[RunDirectory]:
     """Returns runs in the order in which their status last changed, the latest first."""
     return sorted(runs, key=lambda run: (run.path / "status.json").stat().st_mtime_ns, reverse=True)

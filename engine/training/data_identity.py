@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
 from firebox.data.datamodule import DataModule, Split
-from firebox.data.fingerprint import Fingerprint, fingerprint
+from firebox.data.fingerprint import Fingerprint, fingerprint, skipped_in
 from firebox.data.reading import Reading
 from firebox.data.stream import BatchStream
 
@@ -35,14 +36,18 @@ class DataIdentity:
         self._content = verify == "content"
         self._stream = stream or self._read
 
-    @cached_property
+    @property
     def fingerprint(self) -> Fingerprint:
-        """What the data consists of.
+        """What the data consists of; which files it skips and what is measured is known once it is prepared.
 
         Raises:
             DataError: a file or sample can't be read.
             Interrupted: a stop was requested.
         """
+        return replace(self._found, skipped=skipped_in(self.data), moments=self.data.moments)
+
+    @cached_property
+    def _found(self) -> Fingerprint:
         return fingerprint(self.data, self._stream, self._reading, content=self._content)
 
     def _read(self, split: Split) -> BatchStream:

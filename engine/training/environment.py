@@ -22,13 +22,16 @@ PACKAGES = ("torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "pillow
 
 
 def environment(run: Run) -> dict[str, Any]:
-    """Returns versions, commit, command line, device, seed, iterations in an epoch, and the one it continues from."""
+    """Returns versions, commit, command line, device, seed, iterations in an epoch, the one it continues from, and the
+    weights that it began with, if any."""
+    warm = {} if run.warm_start is None else {"weights": run.warm_start.record()}
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "resumed_at": run.resumed_at,
         "command_line": sys.argv,
         "seed": run.configuration.seed,
         "epoch_length": run.epoch_length,
+        **warm,
         **circumstances(run.configuration),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import ignite.distributed as idist
@@ -13,37 +13,33 @@ import torch
 
 from firebox.data.augmentation import Augmentation
 from firebox.data.batch import Preparation
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import DataModule, Split
-from firebox.data.reading import Reading, unseen
-from firebox.data.source import DatasetImages
+from firebox.data.datamodule import DataModule
 from firebox.data.specification import ImageSpecification
-from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration, Named
+from firebox.engine.configuration.configuration import Optimizer
 from firebox.engine.configuration.sections import Loading
+from firebox.engine.training.beginning import freeze, take_weights
+from firebox.engine.training.construction import blamed, construct
 from firebox.engine.training.data_identity import DataIdentity
 from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.dormant_compiler import keep_compiler_dormant
-from firebox.engine.training.families import made
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import DTYPES, EvaluationIteration, TrainingIteration
 from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.memory_format import gains_from_channels_last
 from firebox.engine.training.module import Module
+from firebox.engine.training.ownership import untrained
+from firebox.engine.training.parameter_groups import parameter_groups, unknown_parts
 from firebox.engine.training.quiet_engine import QuietEngine
-from firebox.engine.training.reading_progress import shown_progress
 from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.streams import build_streams, reading
 from firebox.engine.training.update import Update
-from firebox.engine.training.watch import Overdue
 from firebox.foundation.background import Background
-from firebox.foundation.machine import processors
 from firebox.foundation.observing import Observer, Observers
-from firebox.foundation.problems import Problem, Refusal, in_one_line
+from firebox.foundation.problems import Problem, Refusal, refuse
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def build(
@@ -52,6 +48,7 @@ def build(
     *,
     data: DataModule | None = None,
     identity: DataIdentity | None = None,
+    warm_start: bool = True,
 ) -> Run:
     """Assembles a run from its configuration. Nothing is written; the run has no directory yet.
 
@@ -60,6 +57,8 @@ def build(
         stop: the stop request, polled during the run; None if nothing may stop it.
         data: the datamodule; None for the one that the configuration names.
         identity: that datamodule and what it consists of; None if it has not been looked at.
+        warm_start: whether the model begins with the weights that the configuration names; a run that is loaded from a
+            checkpoint does without them.
 
     Raises:
         Refusal: the data can't be read, or a component can't be constructed.
@@ -74,6 +73,7 @@ def build(
     streams = build_streams(configuration, data, device, stop)
     specification = data.specification
     model = build_model(configuration, specification, device)
+    warm = take_weights(model, configuration) if warm_start else None
     channels_last = training.channels_last and gains_from_channels_last(model, device)
     module: Module = construct(configuration.module, "module", model, specification)
     update = build_update(configuration, module, device)
@@ -121,86 +121,10 @@ def build(
         background=Background(lambda: stop.requested),
         handlers=handlers,
         observers=build_observers(configuration, handlers),
+        warm_start=warm,
     )
     attach_handlers(run)
     return run
-
-
-def construct(named: Named, key: str, *injected: object, **injected_by_name: object) -> Any:
-    """Constructs a component; what is no such component, or fails in its constructor, is refused with its place."""
-    parts = {name: construct(part, f"{key}.{name}") for name, part in named.parts.items()}
-    with blamed(named, key):
-        return made(named, *injected, **injected_by_name, **parts)
-
-
-@contextmanager
-def blamed(named: Named, key: str) -> Iterator[None]:
-    """Refuses what a component raises in the block, with the place that names the component."""
-    try:
-        yield
-    except (Refusal, Overdue):
-        raise
-    except (Exception, SystemExit) as error:
-        message = str(error) if isinstance(error, DataError) else in_one_line(error)
-        raise Refusal([Problem(key, message, named.mark)]) from error
-
-
-def build_streams(
-    configuration: Configuration, data: DataModule, device: torch.device, stop: StopRequest
-) -> dict[Split, BatchStream]:
-    """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
-    with blamed(configuration.data.named, configuration.data.kind), shown_progress() as progress:
-        data.prepare(reading(configuration, stop, progress))
-    try:
-        return {
-            split: build_stream(configuration, data, split, device, stop)
-            for split in SPLITS
-            if data.split_lengths.get(split)
-        }
-    except DataError as error:
-        key = configuration.data.kind
-        raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
-
-
-def reading(
-    configuration: Configuration, stop: StopRequest, progress: Callable[[str, int, int], None] = unseen
-) -> Reading:
-    """Returns how the data may be read before the training."""
-    loading = configuration.data.loading
-    return Reading(
-        workers=max(loading.workers, processors()),
-        timeout=loading.timeout,
-        stopping=lambda: stop.requested,
-        progress=progress,
-        cache=loading.cache_folder,
-        asked=loading.cache != "auto",
-        cache_bytes=int(loading.cache_gib * 2**30),
-        content=loading.verify == "content",
-    )
-
-
-def build_stream(
-    configuration: Configuration, data: DataModule, split: Split, device: torch.device, stop: StopRequest
-) -> BatchStream:
-    """Reads a split and makes the stream of its batches."""
-    loading, training = configuration.data.loading, split == "train"
-    with blamed(configuration.data.named, configuration.data.kind):
-        source = data.read(split)
-    if isinstance(source, DatasetImages):
-        source.target = data.specification.target
-    return BatchStream(
-        source,
-        batch_size=loading.batch_size_of(split),
-        seed=configuration.seed,
-        shuffle=training,
-        drop_last=loading.drop_last and training,
-        placement=loading.placement,
-        all_samples=sum(data.split_lengths.values()),
-        workers=loading.workers,
-        device=device,
-        timeout=loading.timeout,
-        stopping=lambda: stop.requested,
-    )
 
 
 def build_model(
@@ -218,6 +142,7 @@ def build_model(
     injected = {name: given[name] for name in named.component.signature.injected}
     model: torch.nn.Module = construct(named, "model", **injected)
     model = model.to(device)
+    freeze(model, configuration)
     if configuration.training.channels_last and gains_from_channels_last(model, device):
         model = model.to(memory_format=torch.channels_last)
     if configuration.training.compile:
@@ -230,27 +155,38 @@ def build_model(
 def build_update(configuration: Configuration, module: Module, device: torch.device) -> Update:
     """Makes an optimizer for each part of the module that has one of its own."""
     keep_compiler_dormant()
-    training = configuration.training
     with blamed(configuration.module, "module"):
         parameters = module.parameters()
-    if not all(parameters.values()):
+    if not all(any(parameter.requires_grad for parameter in own) for own in parameters.values()):
         message = "nothing to train: no parameter of it requires a gradient; expected one that is not frozen"
         raise Refusal([Problem("model", message, configuration.model.mark)])
-    optimizers = {name: construct(configuration.optimizer, "optimizer", own) for name, own in parameters.items()}
-    for optimizer in optimizers.values():
-        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-        if closure is not None and closure.default is inspect.Parameter.empty:
-            message = (
-                f"{configuration.optimizer.name} needs a closure, to compute the loss several times in a step, and a "
-                "module computes it once; expected an optimizer that steps without one, such as adam"
-            )
-            raise Refusal([Problem("optimizer", message, configuration.optimizer.mark)])
+    refuse(unknown_parts(configuration, parameters))
+    groups = parameter_groups(configuration, module, parameters)
+    optimizers = {
+        name: construct(part.named, part.key, groups[name])
+        for name, part in {name: configuration.optimizer_of(name) for name in parameters}.items()
+    }
+    for name, optimizer in optimizers.items():
+        refuse_closure(configuration.optimizer_of(name), optimizer)
+    norms = {name: configuration.optimizer_of(name).gradient_clip_norm for name in optimizers}
     return Update(
         optimizers,
         device=device,
-        gradient_clip_norm=training.gradient_clip_norm,
-        scaler=torch.amp.GradScaler(device.type) if training.precision == "float16" else None,
+        gradient_clip_norms={name: norm for name, norm in norms.items() if norm is not None},
+        scaler=torch.amp.GradScaler(device.type) if configuration.training.precision == "float16" else None,
+        all_parameters=not untrained(module, optimizers),
     )
+
+
+def refuse_closure(part: Optimizer, optimizer: torch.optim.Optimizer) -> None:
+    """Refuses an optimizer that computes the loss itself."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        message = (
+            f"{part.named.name} needs a closure, to compute the loss several times in a step, and a module computes it "
+            "once; expected an optimizer that steps without one, such as adam"
+        )
+        raise Refusal([Problem(part.key, message, part.named.mark)])
 
 
 def build_augmentation(loading: Loading) -> Augmentation | None:
@@ -265,10 +201,13 @@ def build_augmentation(loading: Loading) -> Augmentation | None:
 
 
 def handler_parts(configuration: Configuration) -> dict[str, tuple[str, Named]]:
-    """Returns the handlers and the schedule by name, each with the key of its section."""
+    """Returns the handlers and schedules by name, each with the key of its section; one optimizer's has its name."""
     parts = {part.component.short_name: (f"handlers.{part.written}", part) for part in configuration.handlers}
     if configuration.scheduler is not None:
         parts[configuration.scheduler.component.short_name] = ("scheduler", configuration.scheduler)
+    for name, schedule in configuration.scheduler_parts.items():
+        if schedule is not None:
+            parts[f"{schedule.component.short_name}.{name}"] = (f"scheduler.parts.{name}", schedule)
     return parts
 
 

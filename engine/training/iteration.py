@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from ignite.engine import Engine
 
 from firebox.data.batch import Batch, Preparation
-from firebox.engine.training.losses import LossRecord
+from firebox.engine.training.losses import NO_RATES, LossRecord
 from firebox.engine.training.module import Evaluated, Module
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.terms import faults_of_terms, require_usable
@@ -51,6 +53,8 @@ class TrainingIteration:
         self._autocast = None if precision is torch.float32 else torch.autocast(device.type, precision)
         self._returned = False
         self._optimizer = next(iter(update.optimizers.values()))
+        self._other_rates = other_rates(update.optimizers)
+        self._scaled = update.scaler is not None
 
     def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
         iteration = trainer.state.iteration
@@ -60,8 +64,14 @@ class TrainingIteration:
         if not self._returned:
             require_usable(faults_of_terms(losses))
             self._returned = True
+        if self._scaled:
+            self._update.end()
         self.seeder.others.end()
-        self._losses.add(iteration, self._optimizer.param_groups[0]["lr"], losses, self._update.non_finite)
+        rate, others = self._optimizer.param_groups[0]["lr"], NO_RATES
+        if self._other_rates:
+            # Looked up each time: loading a state replaces an optimizer's groups.
+            others = {name: optimizer.param_groups[n]["lr"] for name, (optimizer, n) in self._other_rates.items()}
+        self._losses.add(iteration, rate, losses, self._update.non_finite, others)
         return losses
 
     def prepared(self, iteration: int, raw: Batch) -> Batch:
@@ -89,6 +99,29 @@ class TrainingIteration:
         return total
 
 
+def other_rates(
+    optimizers: Mapping[str, torch.optim.Optimizer],
+) -> dict[str, tuple[torch.optim.Optimizer, int]]:
+    """Returns the learning rates of a run beside that of the first optimizer's first group, by their names in a row.
+
+    The rate of another optimizer is ``learning_rate/critic``; that of a group whose rate is not its optimizer's is
+    ``learning_rate/critic/1``, with the group's number.
+
+    Args:
+        optimizers: the optimizers by name, as they were constructed.
+
+    Returns:
+        Each rate's optimizer and the number of the group that has it.
+    """
+    first, found = next(iter(optimizers)), {}
+    for name, optimizer in optimizers.items():
+        rates = [group["lr"] for group in optimizer.param_groups]
+        if name != first:
+            found[f"learning_rate/{name}"] = optimizer, 0
+        found |= {f"learning_rate/{name}/{n}": (optimizer, n) for n, rate in enumerate(rates) if rate != rates[0]}
+    return found
+
+
 class EvaluationIteration:
     """One batch of an evaluation. What it draws at random is the same at every evaluation.
 
@@ -109,5 +142,5 @@ class EvaluationIteration:
         if self._stop.requested:
             evaluator.terminate()
         seed_everything(mix(self._seed, "evaluation", evaluator.state.iteration))
-        with torch.inference_mode():
+        with torch.inference_mode(not self._module.evaluation_needs_gradients):
             return self._module.evaluation_step(self._prepare(raw))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 
 from firebox.engine.training.update import MOST_PENDING
 from firebox.foundation.observing import for_the_training, observed
+
+NO_RATES: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +20,25 @@ class Row:
 
     Args:
         iteration: the iteration, starting at 1.
-        learning_rate: the learning rate of the iteration.
+        learning_rate: the learning rate of the iteration; of several, that of the first optimizer's first group.
         losses: all loss terms by name.
         finite: whether the loss and its gradients were; an iteration where they were not took no step.
+        other_rates: the learning rates beside it, by name, such as ``learning_rate/critic``.
     """
 
     iteration: int
     learning_rate: float
     losses: dict[str, float]
     finite: bool
+    other_rates: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """All learning rates of the iteration, by their names in losses.jsonl."""
+        return {"learning_rate": self.learning_rate, **self.other_rates}
 
 
+Pending = tuple[int, float, Mapping[str, torch.Tensor], torch.Tensor, Mapping[str, float]]
 Subscriber = Callable[[list[Row]], None]
 
 
@@ -35,7 +46,7 @@ class LossRecord:
     """Collects losses without asking the device for them; ``settle`` reads all that have come in one transfer."""
 
     def __init__(self) -> None:
-        self._pending: list[tuple[int, float, Mapping[str, torch.Tensor], torch.Tensor]] = []
+        self._pending: list[Pending] = []
         self._subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -43,18 +54,24 @@ class LossRecord:
         self._subscribers.append(observed(subscriber))
 
     def add(
-        self, iteration: int, learning_rate: float, losses: Mapping[str, torch.Tensor], non_finite: torch.Tensor
+        self,
+        iteration: int,
+        learning_rate: float,
+        losses: Mapping[str, torch.Tensor],
+        non_finite: torch.Tensor,
+        other_rates: Mapping[str, float] = NO_RATES,
     ) -> None:
         """Adds what an iteration reports.
 
         Args:
             iteration: the iteration, starting at 1.
-            learning_rate: the learning rate of the iteration.
+            learning_rate: the learning rate of the iteration; of several, the first.
             losses: scalars of shape (), detached, on the device.
             non_finite: of shape (), on the device: 1 where a loss or a gradient was not finite, else 0.
+            other_rates: the learning rates beside the first, by name.
         """
         if self._subscribers:
-            self._pending.append((iteration, learning_rate, losses, non_finite))
+            self._pending.append((iteration, learning_rate, losses, non_finite, other_rates))
             if len(self._pending) >= MOST_PENDING:
                 self.settle()
 
@@ -65,12 +82,12 @@ class LossRecord:
             with for_the_training():
                 self._hand_on(pending)
 
-    def _hand_on(self, pending: list[tuple[int, float, Mapping[str, torch.Tensor], torch.Tensor]]) -> None:
-        scalars = [scalar for _, _, losses, non_finite in pending for scalar in (*losses.values(), non_finite)]
+    def _hand_on(self, pending: list[Pending]) -> None:
+        scalars = [scalar for _, _, losses, non_finite, _ in pending for scalar in (*losses.values(), non_finite)]
         values = iter(torch.stack(scalars).tolist())
         rows = [
-            Row(iteration, learning_rate, {name: next(values) for name in losses}, next(values) == 0)
-            for iteration, learning_rate, losses, _ in pending
+            Row(iteration, learning_rate, {name: next(values) for name in losses}, next(values) == 0, others)
+            for iteration, learning_rate, losses, _, others in pending
         ]
         for subscriber in self._subscribers:
             subscriber(rows)

@@ -72,6 +72,14 @@ class Module(ABC):
     """Iterations at the start in which the loss still changes its meaning, such as by a weight that rises: guards hold
     the run's length and early stopping against it. A module that has any sets it in its constructor."""
 
+    evaluation_needs_gradients: ClassVar[bool] = False
+    """Whether its evaluation step differentiates, as a gradient penalty does. It then computes with gradients: by
+    ``torch.autograd.grad``, which leaves none in the parameters, and returns what it evaluated detached."""
+
+    averaged: ClassVar[tuple[str, ...]] = ()
+    """Patterns of the model's parameters or layers that the handler ema averages, such as ``("generator",)``; the rest
+    of the model is evaluated as it is. () for all."""
+
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""
 
@@ -94,7 +102,11 @@ class Module(ABC):
         return self.loss.takes if isinstance(self.loss, PixelLoss) else None
 
     def parameters(self) -> dict[str, list[torch.nn.Parameter]]:
-        """Returns what each optimizer updates, by the optimizer's name. A module may own several."""
+        """Returns what each optimizer updates, by the optimizer's name. A module may own several.
+
+        A loss reaches the parameters of the optimizer that it is given to, and no others. The names are those of a
+        configuration's ``optimizer.parts``.
+        """
         return {"main": [parameter for parameter in self.model.parameters() if parameter.requires_grad]}
 
     @abstractmethod
@@ -103,7 +115,8 @@ class Module(ABC):
 
         Args:
             batch: images float32 in the data's pixel range.
-            update: called with each loss to minimise; knows the iteration.
+            update: called with each loss to minimise, and the name of the optimizer where there are several; knows
+                the iteration.
 
         Returns:
             All loss terms by name, detached scalars of shape (); the total is ``loss``.
@@ -111,7 +124,10 @@ class Module(ABC):
 
     @abstractmethod
     def evaluation_step(self, batch: Batch) -> Evaluated:
-        """Computes the losses and predictions of a batch; in inference mode, the model in evaluation mode."""
+        """Computes the losses and predictions of a batch, the model in evaluation mode.
+
+        In inference mode, unless ``evaluation_needs_gradients`` says otherwise.
+        """
 
     @abstractmethod
     def metrics(self, device: torch.device) -> dict[str, Metric]:

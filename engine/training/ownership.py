@@ -10,7 +10,9 @@ import torch
 
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.storable import EXPECTED, Unstorable, path_text
+from firebox.engine.training.handler import Handler
 from firebox.engine.training.module import Module
+from firebox.foundation.observing import Observers
 from firebox.foundation.problems import TrainingFailure, in_one_line, shown
 
 
@@ -105,6 +107,15 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
                 raise ValueError(f"{name} of parameter {number} has shape {shapes}")
 
 
+def untrained(module: Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> list[torch.nn.Parameter]:
+    """Returns the parameters that a loss can reach and that no optimizer updates, such as those of a fixed network."""
+    trained = {id(p) for optimizer in optimizers.values() for group in optimizer.param_groups for p in group["params"]}
+    reachable = list(module.model.parameters())
+    for part in own_networks(module).values():
+        reachable += part.parameters() if isinstance(part, torch.nn.Module) else [part]
+    return [parameter for parameter in reachable if parameter.requires_grad and id(parameter) not in trained]
+
+
 def without_state(module: Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, torch.nn.Parameter]:
     """Returns, by the optimizer's name, the first parameter that it trains and that no part of the run's state has."""
     tensors = [*_tensors(module.state_dict()), *module.model.parameters()]
@@ -149,3 +160,9 @@ def restoring(owner: str, state: Any, *keys: str) -> Iterator[None]:
             there = f"; the checkpoint has {shown(', '.join(map(str, part)), 200)}" if isinstance(part, Mapping) else ""
             reason = f"has no {error}{there}"
         raise StateMismatch(f"the state of {owner}: {reason}") from error
+
+
+def handler_states(handlers: Mapping[str, Handler], observers: Observers) -> dict[str, Any]:
+    """Returns the states of handlers by name, without those of observers that fail to give theirs."""
+    states = {name: observers.act(name, handler.state_dict, even_off=True) for name, handler in handlers.items()}
+    return {name: state for name, state in states.items() if state is not None or name not in observers}

@@ -18,6 +18,7 @@ from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.records.storable import Unstorable, snapshot
+from firebox.engine.training.beginning import WarmStart
 from firebox.engine.training.data_identity import DataIdentity
 from firebox.engine.training.dispatcher import Action, Dispatcher
 from firebox.engine.training.handler import Handler
@@ -27,6 +28,7 @@ from firebox.engine.training.modes import evaluation_mode
 from firebox.engine.training.module import Module
 from firebox.engine.training.ownership import (
     UnstorableState,
+    handler_states,
     load_network,
     load_optimizer,
     network_state,
@@ -45,7 +47,6 @@ from firebox.foundation.observing import Observers, observed
 
 if TYPE_CHECKING:
     from firebox.engine.records.tensorboard import TensorBoardWriter
-
 
 logger = logging.getLogger("firebox")
 
@@ -73,6 +74,7 @@ class Run:
         background: the writing thread.
         handlers: the handlers by name, in the order of their phases.
         observers: the observers of the handlers that only report, by the handlers' names.
+        warm_start: the weights that the model began with; None for its own initialisation, or those of a checkpoint.
     """
 
     configuration: Configuration
@@ -93,6 +95,7 @@ class Run:
     background: Background
     handlers: dict[str, Handler]
     observers: Observers
+    warm_start: WarmStart | None = None
     _state: State = field(default_factory=State, init=False, repr=False)
 
     @property
@@ -163,6 +166,12 @@ class Run:
         """Why a handler ended the training before its last epoch; None if none did."""
         return self._state.finished
 
+    def scheduled_by(self, schedule: Handler) -> dict[str, torch.optim.Optimizer]:
+        """Returns the optimizers whose learning rates a schedule sets, by name: all that have none of their own."""
+        part = next((name.partition(".")[2] for name, each in self.handlers.items() if each is schedule), "")
+        own = self.configuration.scheduler_parts
+        return {k: v for k, v in self.update.optimizers.items() if (k == part if part else k not in own)}
+
     def begin(self, directory: RunDirectory) -> None:
         """Gives the run the directory that it writes to."""
         self._state.directory = directory
@@ -232,15 +241,8 @@ class Run:
             "epoch_length": self.epoch_length,
             "metrics": dict(self.metrics),
             "dispatcher": self.dispatcher.state_dict(),
-            "handlers": self._handler_states(),
+            "handlers": handler_states(self.handlers, self.observers),
         }
-
-    def _handler_states(self) -> dict[str, Any]:
-        """Returns the states by name, without those of observers that fail to give theirs."""
-        states = {
-            name: self.observers.act(name, handler.state_dict, even_off=True) for name, handler in self.handlers.items()
-        }
-        return {name: state for name, state in states.items() if state is not None or name not in self.observers}
 
     def snapshot(self) -> dict[str, Any]:
         """Returns a copy of the state on the CPU that loads with ``weights_only=True``.
@@ -249,17 +251,15 @@ class Run:
             UnstorableState: names the part of the run whose state could not be read back, and the value.
         """
         try:
-            taken: dict[str, Any] = snapshot(self.state_dict())
+            return dict(snapshot(self.state_dict()))
         except Unstorable as error:
             raise UnstorableState(owner(error.keys, self.configuration), error) from None
-        return taken
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores the run to the state of a checkpoint.
 
         Raises:
-            StateMismatch: a part of the state is missing or does not fit. The run is then half loaded and of no
-                further use: assemble another one.
+            StateMismatch: a part is missing or does not fit. The run is of no further use: assemble another one.
         """
         with restoring("the run", state):
             if state["epoch_length"] != self.epoch_length:

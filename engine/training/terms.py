@@ -60,6 +60,19 @@ def faults_of_evaluated(evaluated: object, samples: int) -> Iterator[str]:
         if not isinstance(value, torch.Tensor) or tuple(value.shape) != (samples,):
             what = f"its evaluation step's {shown(str(name))} is {_kind(value)}"
             yield f"{what}, expected a tensor of shape ({samples},): one value a sample"
+    for name, value in {**evaluated.losses, "prediction": evaluated.prediction, "target": evaluated.target}.items():
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            what = f"its evaluation step's {shown(str(name))} comes with its graph"
+            yield f"{what}, whose memory the metrics would hold; expected it detached: .detach()"
+
+
+def faults_of_gradients(step: str, parameters: Iterable[torch.nn.Parameter]) -> Iterator[str]:
+    """Yields what is wrong with the gradients that a step, such as "training", has left in parameters."""
+    if any(parameter.grad is not None for parameter in parameters):
+        yield (
+            f"its {step} step leaves gradients in the parameters, which the next step would be made with as well; "
+            "expected update(...) after update(..., step=False), and torch.autograd.grad in place of backward()"
+        )
 
 
 def faults_of_names(what: str, names: Iterable[object]) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch.amp.grad_scaler import OptState
 
 from firebox.engine.training.backward import backward
 from firebox.engine.training.optimizer_step import unmarked_step
+from firebox.foundation.problems import similar
 
 MOST_PENDING = 1000
 """Iterations whose losses, and whether they were finite, are kept unread where no handler reads them sooner."""
@@ -17,12 +19,17 @@ class Update:
     """What a module's training step calls with a loss to have its parameters updated.
 
     ``update(loss)`` serves a module with one optimizer; one that owns several names which: ``update(loss, "critic")``.
+    Each call makes a step, unless the next loss is to be added first: ``update(first, "critic", step=False)``. An
+    optimizer may step several times in an iteration, or in some iterations alone (``update.iteration % 5 == 0``).
+
+    A loss's gradient reaches the named optimizer's parameters and no others, whatever it is computed from.
 
     Args:
         optimizers: the optimizers, by the name that the module gave their parameters.
         device: the losses' device.
-        gradient_clip_norm: the largest norm of an optimizer's gradients; None for no limit.
-        scaler: the gradient scaler for float16; None for no scaling.
+        gradient_clip_norms: the largest norm of an optimizer's gradients, by its name; without one, no limit.
+        scaler: the gradient scaler for float16; None for no scaling. Its scale changes once an iteration at most.
+        all_parameters: whether the only optimizer has all parameters that a loss could reach.
     """
 
     def __init__(
@@ -30,8 +37,9 @@ class Update:
         optimizers: Mapping[str, torch.optim.Optimizer],
         *,
         device: torch.device,
-        gradient_clip_norm: float | None = None,
+        gradient_clip_norms: Mapping[str, float] | None = None,
         scaler: torch.amp.GradScaler | None = None,
+        all_parameters: bool = True,
     ) -> None:
         self.optimizers = optimizers
         self.scaler = scaler
@@ -39,7 +47,9 @@ class Update:
         """The iteration that is being made, counted from 1."""
         self._device_type = device.type
         self._autocast_off = torch.autocast(device.type, enabled=False)
-        self._clip = gradient_clip_norm
+        self._clips = {name: (gradient_clip_norms or {}).get(name) for name in optimizers}
+        self._reaches_others = len(optimizers) > 1 or not all_parameters
+        self._steps = 0
         self._share = 1.0
         self._last = True
         self._flags = torch.zeros(2 * MOST_PENDING, device=device)
@@ -91,36 +101,52 @@ class Update:
         self._share = share
         self._last = last
 
-    def __call__(self, loss: torch.Tensor, name: str = "main") -> None:
+    def __call__(self, loss: torch.Tensor, name: str = "main", *, step: bool = True) -> None:
         """Adds the gradient of a loss; after the last microbatch of a batch, updates the parameters.
 
         Args:
             loss: scalar of shape ().
             name: the optimizer's name.
+            step: whether to update the parameters; False if another loss is to be added first.
+
+        Raises:
+            ValueError: there is no optimizer of that name.
         """
-        optimizer = self.optimizers[name]
+        try:
+            optimizer = self.optimizers[name]
+        except KeyError:
+            known = ", ".join(self.optimizers)
+            message = f"update: got {name}, expected the name of an optimizer, as parameters() of the module gives them"
+            raise ValueError(f"{message}: {known}{similar(name, self.optimizers)}") from None
         # Not detach(): what is watched is written to, and a graph may hold the loss at the version that it has.
         watched = [loss.data]
-        # Where there are several, a loss's gradient is for its own optimizer's parameters, not for all it came through.
-        inputs = () if len(self.optimizers) == 1 else [p for group in optimizer.param_groups for p in group["params"]]
+        inputs: Sequence[torch.Tensor] = ()
+        if self._reaches_others:
+            inputs = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+            if not inputs:  # frozen meanwhile; to autograd, none would be all
+                return
         if self._share != 1.0:
             loss = loss * self._share
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
-        if torch.is_autocast_enabled(self._device_type):
+        autocast = torch.is_autocast_enabled(self._device_type)
+        if autocast:
             with self._autocast_off:
                 backward(loss, self._one, inputs)
         else:
             backward(loss, self._one, inputs)
-        if not self._last:
+        if not (step and self._last):
             self._watch(watched)
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if self._clip is not None:
+        clip = self._clips[name]
+        if self.scaler is not None:
+            self._renew_scaling(optimizer)
+        if clip is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)
             # The norm of gradients that are not finite is not, and one that overflows would clip all of them to 0.
-            watched.append(torch.nn.utils.clip_grad_norm_(parameters, self._clip, foreach=True))
+            watched.append(torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True))
         else:
             watched += [p.grad for p in parameters]
         if self.scaler is None:
@@ -130,10 +156,26 @@ class Update:
             # Gradients of a scaled loss overflow now and then: the scaler leaves out those steps.
             self._watch(watched[:1])
             self.scaler.step(optimizer)
-            self.scaler.update()
+            self._steps += 1
+        if autocast:
+            # It holds the weights in the lower precision as they were when they were first used.
+            torch.clear_autocast_cache()
         # As optimizer.zero_grad does, which spends ten times as long on telling the profiler of it.
         for parameter in parameters:
             parameter.grad = None
+
+    def end(self) -> None:
+        """Ends an iteration with a scaler: the loss scale follows what all of its steps met."""
+        if self.scaler is not None and self._steps:
+            self.scaler.update()
+            self._steps = 0
+
+    def _renew_scaling(self, optimizer: torch.optim.Optimizer) -> None:
+        """Lets the scaler take another step of an optimizer in an iteration; what it found in the last one stays."""
+        assert self.scaler is not None
+        states = self.scaler._per_optimizer_states
+        if states[id(optimizer)]["stage"] is OptState.STEPPED:
+            states[-self._steps] = states.pop(id(optimizer))
 
     def _watch(self, tensors: list[torch.Tensor]) -> None:
         """Sets the flag on the device where a value is not finite; the values stay as they are, to the bit."""

@@ -49,10 +49,19 @@ class BatchOfOne(Guard):
 
 
 class Accumulation(Guard):
-    """Refuses more microbatches than a batch has images."""
+    """Refuses more microbatches than a batch has images, and any where a module has several optimizers.
+
+    The loss of a second optimizer is computed after the step of the first, which the microbatches before the last would
+    come too early for.
+    """
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         accumulation, data = preflight.configuration.training.accumulation, preflight.configuration.data
+        if accumulation > 1 and len(preflight.run.update.optimizers) > 1:
+            names = ", ".join(preflight.run.update.optimizers)
+            message = f"got {accumulation}, but the module has several optimizers ({names}), whose losses are computed"
+            message += " one after the other's step; expected 1, or a smaller batch_size"
+            yield preflight.problem(message, "training", "accumulation")
         if accumulation > data.loading.batch_size:
             message = f"got {accumulation} microbatches, but {data.kind}.batch_size is {data.loading.batch_size}"
             yield preflight.problem(f"{message}; expected at most that many", "training", "accumulation")

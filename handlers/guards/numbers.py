@@ -18,15 +18,15 @@ class Float32(Guard):
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         configuration = preflight.configuration
-        parts: dict[str, Mapping[str, object]] = {
-            "model": configuration.model.parameters,
-            "module": configuration.module.parameters,
-            "optimizer": configuration.optimizer.parameters,
-            "scheduler": configuration.scheduler.parameters if configuration.scheduler else {},
-            "training": {"gradient_clip_norm": configuration.training.gradient_clip_norm},
-        }
+        data = configuration.data.kind
+        parts = {key: named.parameters for key, named in configuration.components.items() if key != data}
+        parts["training"] = {"gradient_clip_norm": configuration.training.gradient_clip_norm}
+        for part in configuration.optimizer_parts.values():
+            parts[part.key] = {**part.named.parameters, "gradient_clip_norm": part.gradient_clip_norm}
+            parts |= {group.key: dict(group.settings) for group in part.groups}
+        parts |= {group.key: dict(group.settings) for group in configuration.optimizer_groups}
         for section, parameters in parts.items():
-            for path, value in settings(parameters, section):
+            for path, value in settings(parameters, *section.split(".")):
                 if any(not SMALLEST <= abs(number) <= LARGEST for number in floats(value)):
                     message = (
                         f"got {value}, expected 0 or a number between {SMALLEST} and {LARGEST}, as float32 has them"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from firebox.engine.checks.attached import Attached
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.engine.configuration.values import recorded_epochs
@@ -55,10 +56,11 @@ class ResumedSchedule(Guard):
         before, now = recorded_epochs(preflight.resumed.configuration), preflight.run
         if before and before != now.configuration.training.epochs:
             for attached in preflight.handlers_of(Schedule):
-                schedules = preflight.built(attached), preflight.built(attached)
-                if isinstance(schedules[0], Schedule) and isinstance(schedules[1], Schedule):
-                    name = attached.named.component.short_name
-                    _compare(name, schedules[0], schedules[1], _lasting(now, before), now, manifests[-1].iteration)
+                was, will = preflight.built(attached), preflight.built(attached)
+                if isinstance(was, Schedule) and isinstance(will, Schedule):
+                    initial = _initial_rate(now, attached)
+                    key = f"{'.'.join(attached.path)}: {attached.named.component.short_name}"
+                    _compare(key, was, will, _lasting(now, before), now, manifests[-1].iteration, initial)
 
 
 def _lasting(run: Run, epochs: int) -> Run:
@@ -67,11 +69,17 @@ def _lasting(run: Run, epochs: int) -> Run:
     return replace(run, configuration=replace(run.configuration, training=training))
 
 
-def _compare(name: str, was: Schedule, now: Schedule, before: Run, run: Run, step: int) -> None:
+def _initial_rate(run: Run, attached: Attached) -> float:
+    """Returns the rate that a schedule begins from: that of the first optimizer that it sets."""
+    optimizers = run.update.optimizers
+    part = attached.path[2:] or [name for name in optimizers if name not in run.configuration.scheduler_parts]
+    return float(optimizers[next(iter(part), next(iter(optimizers)))].defaults["lr"])
+
+
+def _compare(name: str, was: Schedule, now: Schedule, before: Run, run: Run, step: int, initial: float) -> None:
     """Warns if a schedule's rate after the given number of updates differs between a run and the earlier one."""
     was.prepare(before)
     now.prepare(run)
-    initial = next(iter(run.update.optimizers.values())).defaults["lr"]
     last = min(step, before.total_iterations - 1)
     old, new = was.rate(last, initial), now.rate(step, initial)
     if old == now.rate(last, initial):
@@ -81,7 +89,7 @@ def _compare(name: str, was: Schedule, now: Schedule, before: Run, run: Run, ste
     instead = f"after {old:.3g} at the end of epoch {earlier}" if last < step else shorter
     constant = f"{{name: piecewise_linear, milestones: [[0, {old!r}]]}}"
     logger.warning(
-        "scheduler: %s spans the whole run, now %d epochs: the learning rate is %.3g at iteration %d, %s; "
+        "%s spans the whole run, now %d epochs: the learning rate is %.3g at iteration %d, %s; "
         "to keep it at that: %s --allow-change scheduler",
         *(name, epochs, new, step + 1, instead, setting("scheduler", constant)),
     )

@@ -51,14 +51,13 @@ class ReduceOnPlateau(Handler):
             torch.optim.lr_scheduler.ReduceLROnPlateau(
                 optimizer, mode=self.mode, factor=self.factor, patience=self.patience, min_lr=self.min_lr
             )
-            for optimizer in run.update.optimizers.values()
+            for optimizer in run.scheduled_by(self).values()
         ]
         run.after_evaluation(self._step, self.phase)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best value and the evaluations since; the optimizers' state holds the learning rates."""
-        scheduler = self._schedulers[0]
-        return {"best": scheduler.best, "waited": scheduler.num_bad_epochs}
+        return next(({"best": s.best, "waited": s.num_bad_epochs} for s in self._schedulers), {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for scheduler in self._schedulers:

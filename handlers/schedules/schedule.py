@@ -31,18 +31,23 @@ class IterationScheduler(ParamScheduler):
 
 
 class Schedule(Handler):
-    """Sets the learning rate of every parameter group at the start of each iteration."""
+    """Sets the learning rate of every parameter group at the start of each iteration.
+
+    A group whose rate is a share of its optimizer's keeps that share.
+    """
 
     phase = Phase.SCHEDULE
 
     def attach(self, run: Run) -> None:
         self.prepare(run)
         state = run.trainer.state
-        for optimizer in run.update.optimizers.values():
-            initial = [group["lr"] for group in optimizer.param_groups]
+        for optimizer in run.scheduled_by(self).values():
+            initial = optimizer.defaults["lr"]
+            shares = [group["lr"] / initial if initial else 1.0 for group in optimizer.param_groups]
 
-            def rates(initial: list[float] = initial) -> list[float]:
-                return [self.rate(state.iteration - 1, own) for own in initial]
+            def rates(initial: float = initial, shares: list[float] = shares) -> list[float]:
+                rate = self.rate(state.iteration - 1, initial)
+                return [rate * share for share in shares]
 
             IterationScheduler(optimizer, rates).attach(run.trainer)
 

@@ -150,14 +150,14 @@ def test_a_single_image_of_any_mode_is_predicted(classifier: Path) -> None:
         assert [row["file"] for row in table_of(Path(f"of_{name}"))] == [name]
 
 
-@pytest.mark.parametrize(("delimiter", "start"), [(",", ""), (";", "\ufeff"), ("\t", "")])
+@pytest.mark.parametrize(("name", "delimiter", "start"), [("list.csv", ",", "\ufeff"), ("list.tsv", "\t", "")])
 def test_a_table_names_images_beside_itself_and_its_rows_are_kept(
-    classifier: Path, images: Path, delimiter: str, start: str
+    classifier: Path, images: Path, name: str, delimiter: str, start: str
 ) -> None:
     names = sorted(path.relative_to(images).as_posix() for path in images.rglob("*.*"))[:3]
     rows = [("number", "picture"), ("1", names[2]), ("2", f'"{images / names[0]}"'), ("3", names[2])]
-    (images / "list.csv").write_text(start + "\n".join(delimiter.join(row) for row in rows) + "\n\n")
-    assert predict(classifier, images / "list.csv", "--column", "picture") == 0
+    (images / name).write_text(start + "\n".join(delimiter.join(row) for row in rows) + "\n\n")
+    assert predict(classifier, images / name, "--column", "picture") == 0
     found = table_of(Path("predictions"))
     assert [row["file"] for row in found] == [names[2], str(images / names[0]), names[2]]
     assert found[0] == found[2] != found[1]
@@ -167,10 +167,11 @@ def test_a_table_names_images_beside_itself_and_its_rows_are_kept(
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("file\na.png\n", [], 'has no column "path"; name the column of the paths by --column'),
+        ("file\na.png\n", [], "--column is path, but list.csv has no such column"),
         ("pth\na.png\n", [], "did you mean pth?"),
-        ("path\n", [], "has a header, but no rows"),
-        ("", [], 'has no column "path"'),
+        ("path\n", [], "has no rows"),
+        ("", [], "has no such column"),
+        ("path,n\na,1,2\n", [], "line 2, all: 3 values, expected 2"),
         ("path\nnone.png\n", [], "none.png is not there"),
         ("path,n\n,1\n", [], "is not named"),
         ("path\n.\n", [], "is no file"),

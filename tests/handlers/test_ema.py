@@ -2,10 +2,14 @@
 
 import weakref
 
+import pytest
 import torch
 from ignite.engine import Events
 
+from firebox.engine.checks.report import preflight
+from firebox.foundation.problems import Refusal
 from firebox.handlers.ema import EMA
+from firebox.trainers.train_cae_baseline import TRAINER
 from tests.handlers.runs import begun, configured, ended, stopped, trained
 
 SECTIONS = {"model": {"name": "cae_baseline", "channels": [4], "latent_dim": 4}}
@@ -115,3 +119,41 @@ def test_the_average_is_let_go_with_the_run(tmp_path):
     run = trained(configured(tmp_path, {"ema": {}}, **SECTIONS))
     model = weakref.ref(run.averaged_model)
     assert model() is run.handlers["ema"].model
+
+
+AVERAGED = """
+from firebox.modules.reconstruction import Reconstruction
+
+class Own(Reconstruction):
+    averaged = ({pattern!r},)
+"""
+
+
+def in_part(folder, pattern="decoder"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "own.py").write_text(AVERAGED.format(pattern=pattern))
+    handlers = {"ema": {"decay": 0.9}, "evaluation": {}, "checkpoint": {}, "loss_log": {}}
+    return configured(folder, handlers, module={"name": "own.py:Own"})
+
+
+def test_a_module_may_have_a_part_of_its_model_averaged(tmp_path):
+    run = trained(in_part(tmp_path))
+    trained_weights, evaluated = run.model.state_dict(), run.evaluated_model.state_dict()
+    differing = {name for name in trained_weights if not torch.equal(trained_weights[name], evaluated[name])}
+    assert differing
+    assert all(name.startswith("decoder") for name in differing)
+    whole = trained(configured(tmp_path / "whole", {"ema": {"decay": 0.9}}))
+    assert all(torch.equal(whole.evaluated_model.state_dict()[name], evaluated[name]) for name in differing)
+    assert all(parameter.requires_grad for parameter in run.model.parameters())
+
+
+def test_an_average_of_a_part_resumes_to_the_bit(tmp_path):
+    whole = trained(in_part(tmp_path / "whole"))
+    stopped(in_part(tmp_path / "stopped"), 11)
+    resumed = trained(in_part(tmp_path / "stopped"))
+    assert resumed.directory.losses.read_bytes() == whole.directory.losses.read_bytes()
+
+
+def test_a_part_that_the_model_has_not_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="averaged of the module has 'decodr', which fits no parameter of the model"):
+        preflight(in_part(tmp_path, "decodr"), TRAINER)

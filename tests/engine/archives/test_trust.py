@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from firebox.engine.archives.loading import load_archive
-from firebox.engine.archives.sealing import sealed
+from firebox.engine.records.sealing import sealed
 from firebox.foundation.files import digest
 from firebox.foundation.problems import Refusal
 from tests.engine.launch.test_continuity import MODEL, PARTS, forget

@@ -14,9 +14,9 @@ from firebox.data.target_image import TargetImage
 from firebox.data.targets import Classes, Labels, Mask, Target, Values
 from firebox.engine.archives.loading import load_archive, load_model
 from firebox.engine.archives.making import archive_run
-from firebox.engine.archives.sealing import sealed
 from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
+from firebox.engine.records.sealing import sealed
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from tests.data.folders_of_images import write_images

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from firebox.data.decoding import DECODER
 from firebox.engine.commands.command_line import main
 from firebox.engine.records import checkpoints
 from tests.exactness import differing, run_script
@@ -209,7 +210,7 @@ def test_another_transform_or_division_is_said_once_by_its_key(capfd, setting, k
 @pytest.mark.usefixtures("project")
 def test_another_decoder_is_said(capfd, monkeypatch):
     monkeypatch.setattr("firebox.data.decoding.DECODER", 77)
-    assert "read otherwise: decoder was 1, now 77" in resumed(capfd, version(0), code=2)
+    assert f"read otherwise: decoder was {DECODER}, now 77" in resumed(capfd, version(0), code=2)
 
 
 def test_an_allowed_change_goes_on_warns_and_is_recorded(project, capfd):
@@ -301,8 +302,19 @@ def test_where_the_record_is_lost_the_checkpoint_s_digest_counts(project, capfd,
     assert {**now, "sha256": 0, "earlier": 0} == {**before, "sha256": 0, "earlier": 0}
 
 
-@pytest.mark.parametrize("content", [b"", b"x", gzip.compress(b"[]"), gzip.compress(b'{"names": [1]}'), None])
-def test_where_the_files_are_lost_counts_say_what_they_can(project, capfd, content):
+FILES_LOST = {
+    "absent": None,
+    "empty": b"",
+    "no gzip": b"x",
+    "a list": gzip.compress(b"[]"),
+    "other keys": gzip.compress(b'{"names": [1]}'),
+    "other values": gzip.compress(b'{"names": [1], "sizes": 2, "labels": [], "splits": ["train"], "sha256": null}'),
+}
+
+
+@pytest.mark.parametrize("name", FILES_LOST)
+def test_where_the_files_are_lost_counts_say_what_they_can(project, capfd, name):
+    content = FILES_LOST[name]
     place = version(0) / "data_files.json.gz"
     place.unlink() if content is None else place.write_bytes(content)
     (project / "images/cat/b.png").unlink()
@@ -401,3 +413,22 @@ def test_killed_and_resumed_on_the_same_data_is_equal_to_the_bit(project):
         last = checkpoints.path_of(run / "checkpoints", checkpoints.iterations_in(run / "checkpoints")[-1])
         states.append(checkpoints.load(last))
     assert differing(*states) == []
+
+
+def test_files_that_are_skipped_are_part_of_the_data(project, capfd):
+    skip = ["--set", "datamodule.on_bad_file=skip", "--set", "output.version=skipping"]
+    bad = project / "images/cat/c.png"
+    good = bad.read_bytes()
+    bad.write_bytes(bytes(len(good)))
+    assert main([*TRAIN, "my.yaml", "--quiet", *skip]) == 0
+    run = version(0).with_name("skipping")
+    assert json.loads((run / "data.json").read_text())["skipped"] == ["cat/c.png"]
+    assert "data has changed" not in resumed(capfd, run, "--check")
+    bad.write_bytes(good)
+    assert "1 no longer skipped (cat/c.png)" in resumed(capfd, run, code=2)
+    bad.write_bytes(bytes(len(good)))
+    (project / "images/dog/x.png").write_bytes(bytes((project / "images/dog/x.png").stat().st_size))
+    assert "1 now skipped (dog/x.png)" in resumed(capfd, run, code=2)
+    assert "1 now skipped (dog/x.png)" in resumed(capfd, run, "--allow-change", "data")
+    assert json.loads((run / "data.json").read_text())["skipped"] == ["cat/c.png", "dog/x.png"]
+    assert main(["replay", str(run), "--iteration", "3"]) == 0

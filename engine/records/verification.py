@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from firebox.engine.archives.sealing import CARD, read_card
+from firebox.engine.records.sealing import CARD, read_card
 from firebox.foundation.files import digest
 from firebox.foundation.problems import Problem, Refusal, shown
 

@@ -1,0 +1,79 @@
+"""The streams of a run's batches: its data is prepared and read, and divided into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import DataModule, Split
+from firebox.data.reading import Reading, unseen
+from firebox.data.source import DatasetImages
+from firebox.data.stream import BatchStream
+from firebox.engine.configuration import Configuration
+from firebox.engine.training.construction import blamed
+from firebox.engine.training.reading_progress import shown_progress
+from firebox.engine.training.stopping import StopRequest
+from firebox.foundation.machine import processors
+from firebox.foundation.problems import Problem, Refusal
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def build_streams(
+    configuration: Configuration, data: DataModule, device: torch.device, stop: StopRequest
+) -> dict[Split, BatchStream]:
+    """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
+    with blamed(configuration.data.named, configuration.data.kind), shown_progress() as progress:
+        data.prepare(reading(configuration, stop, progress))
+    try:
+        return {
+            split: build_stream(configuration, data, split, device, stop)
+            for split in SPLITS
+            if data.split_lengths.get(split)
+        }
+    except DataError as error:
+        key = configuration.data.kind
+        raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
+
+
+def reading(
+    configuration: Configuration, stop: StopRequest, progress: Callable[[str, int, int], None] = unseen
+) -> Reading:
+    """Returns how the data may be read before the training."""
+    loading = configuration.data.loading
+    return Reading(
+        workers=max(loading.workers, processors()),
+        timeout=loading.timeout,
+        stopping=lambda: stop.requested,
+        progress=progress,
+        cache=loading.cache_folder,
+        asked=loading.cache != "auto",
+        cache_bytes=int(loading.cache_gib * 2**30),
+        content=loading.verify == "content",
+    )
+
+
+def build_stream(
+    configuration: Configuration, data: DataModule, split: Split, device: torch.device, stop: StopRequest
+) -> BatchStream:
+    """Reads a split and makes the stream of its batches."""
+    loading, training = configuration.data.loading, split == "train"
+    with blamed(configuration.data.named, configuration.data.kind):
+        source = data.read(split)
+    if isinstance(source, DatasetImages):
+        source.target = data.specification.target
+    return BatchStream(
+        source,
+        batch_size=loading.batch_size_of(split),
+        seed=configuration.seed,
+        shuffle=training,
+        drop_last=loading.drop_last and training,
+        placement=loading.placement,
+        all_samples=sum(data.split_lengths.values()),
+        workers=loading.workers,
+        device=device,
+        timeout=loading.timeout,
+        stopping=lambda: stop.requested,
+    )
