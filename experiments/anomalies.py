@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 SCORE = "error"
 PREDICTIONS = "predictions.csv"
 TITLE = "mean squared error per pixel of the reconstruction"
-MOST_GROUPS = 12
-"""Number of classes up to which each has a distribution of its own in the picture."""
 
 
 def auroc(scores: torch.Tensor, anomalous: torch.Tensor) -> float:
@@ -61,7 +59,7 @@ def examined(scores: torch.Tensor, classes: Sequence[str], anomaly: str | None) 
     """
     import torch
 
-    from firebox.foundation.plots import draw_histograms
+    from firebox.foundation.histograms import MOST_GROUPS, draw_histograms
 
     numbers: dict[str, Any] = {"images": len(scores), "score": TITLE}
     names = sorted(set(classes))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._mode_utils import no_dispatch
 
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import in_one_line, shown
@@ -170,7 +171,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"weights: no such file: {path}; expected a safetensors file, or null for random weights")
     try:
-        return load_file(path)
+        with no_dispatch():  # fake tensors, of which a rehearsal consists, can't be made of a file's bytes
+            tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         expected = "expected a safetensors file: others can hold code, and are not read"
         raise ValueError(f"weights: {path} can't be read, {expected} ({in_one_line(error)})") from None
+    return {name: tensor.clone() for name, tensor in tensors.items()}

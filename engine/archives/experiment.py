@@ -179,7 +179,7 @@ def concluded(name: str, look: Callable[[], tuple[Path, Mapping[str, Any], Findi
 
 
 def _written(name: str, folder: Path, about: Mapping[str, Any], findings: Findings) -> list[Path]:
-    from firebox.foundation.pictures import encode, enlarged
+    from firebox.foundation.pictures import encode
 
     folder.mkdir(exist_ok=True)
     files = [folder / f"{name}.json"]
@@ -188,5 +188,5 @@ def _written(name: str, folder: Path, about: Mapping[str, Any], findings: Findin
     write_whole(files[0], json.dumps(content, indent=1) + "\n")
     if findings.picture is not None:
         files.append(folder / f"{name}.png")
-        write_whole(files[1], encode(enlarged(findings.picture)))
+        write_whole(files[1], encode(findings.picture))
     return files

@@ -120,6 +120,9 @@ def _consented(path_or_name: str | Path, root: str | Path, *, trust_code: bool) 
 def evaluation_only(configuration: Configuration, *, reads: bool = True) -> Configuration:
     """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has.
 
+    Settings that concern the first weights alone, which a model lists in ``only_initial``, are left at their defaults:
+    the weights come from a checkpoint or an archive, and the files that they began with need not be there any more.
+
     Args:
         configuration: the recorded configuration.
         reads: whether data is read; otherwise, nothing is prepared for it.

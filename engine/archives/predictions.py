@@ -15,7 +15,7 @@ from firebox.data.decoding import cover
 from firebox.data.targets import Mask
 from firebox.engine.archives.loading import Archive
 from firebox.foundation.files import naming
-from firebox.foundation.pictures import encode, encode_mask, enlarged, grid, mask_palette
+from firebox.foundation.pictures import encode, encode_mask, grid, mask_palette
 from firebox.foundation.problems import Problem, Refusal
 
 WORST = 16
@@ -221,7 +221,7 @@ class Reconstructions(Predictions):
     def finish(self) -> None:
         ordered = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
         images, shown = (torch.stack([entry[k] for entry in ordered]) for k in (2, 3))  # type: ignore[misc]
-        self.write("worst", encode(enlarged(grid((images, shown, (images - shown).abs())))))
+        self.write("worst", encode(grid((images, shown, (images - shown).abs()))))
 
     @property
     def meaning(self) -> dict[str, str]:

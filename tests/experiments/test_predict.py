@@ -94,8 +94,8 @@ def test_errors_and_embeddings_are_those_of_the_model(autoencoder: Path, images:
         assert file["names"].tolist() == [row["file"] for row in rows]
         assert file["embeddings"].dtype == numpy.float32
         assert numpy.allclose(file["embeddings"], latents.numpy(), atol=1e-5)
-    # All eleven, in two blocks of three rows; enlarged four times.
-    assert pixels_of(made / "worst.png").shape == (4 * (6 * 18 + 2), 4 * (8 * 26 + 2))
+    # All eleven, in two blocks of three rows, each image enlarged four times.
+    assert pixels_of(made / "worst.png").shape == (6 * (4 * 16 + 2) + 2, 8 * (4 * 24 + 2) + 2)
     about = json.loads((made / "about.json").read_text())
     assert about["predicted"] == 11 and "mean squared error" in about["meaning"]["error"]
 
@@ -105,7 +105,7 @@ def test_the_worst_are_the_largest_errors_in_order(autoencoder: Path, images: Pa
     assert predict(autoencoder, images) == 0
     errors = {row["file"]: float(row["error"]) for row in table_of(Path("predictions"))}
     worst = max(errors, key=errors.__getitem__)
-    shown = pixels_of(Path("predictions", "worst.png"))[::4, ::4][2:18, 2:26]
+    shown = pixels_of(Path("predictions", "worst.png"))[2:66:4, 2:98:4]
     expected = ImageDecoder((16, 24), "grayscale")(images / worst)[0].numpy()
     assert numpy.array_equal(shown, expected)
 
