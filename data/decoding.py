@@ -30,6 +30,7 @@ DECODER = 3
 MODES: dict[str, Literal["RGB", "L", "RGBA"]] = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
 """Pillow's mode of each colour mode."""
 TIFF = (".tif", ".tiff")
+SAMPLES_PER_PIXEL = 277
 DEPTHS: dict[Dtype, str] = {"uint8": "8 bits", "uint16": "16 bits", "float32": "32-bit floating point numbers"}
 
 
@@ -124,6 +125,7 @@ class ImageDecoder:
             ):
                 return self._fit(decoded)
             with Image.open(path) as opened:
+                require_all_channels(opened, self.color)
                 image: Image.Image = ImageOps.exif_transpose(opened)
                 return self.of(image, cover(image.size, self.image_size))
 
@@ -207,6 +209,17 @@ def cover(size: tuple[int, int], image_size: tuple[int, int]) -> Box:
         cut = (proportion * height, height) if width / height >= proportion else (width, width / proportion)
     left, upper = (width - cut[0]) * 0.5, (height - cut[1]) * 0.5
     return left, upper, left + cut[0], upper + cut[1]
+
+
+def require_all_channels(image: Image.Image, color: Color) -> None:
+    """Requires Pillow to have the fourth channel of an image that was just opened, if it is asked for.
+
+    Raises:
+        Unfit: the file has more channels than Pillow reads.
+    """
+    channels = getattr(image, "tag_v2", {}).get(SAMPLES_PER_PIXEL, 1)
+    if color == "rgba" and channels > len(image.getbands()):
+        raise Unfit(f"has {channels} channels, of which Pillow reads {len(image.getbands())}; expected color: rgb")
 
 
 def dtype_of(image: Image.Image) -> Dtype:

@@ -34,8 +34,6 @@ class FashionMini(PublishedImages):
     name = "fashion_mini"
     shape = (1, 28, 28)
     classes = FASHION_CLASSES
-    mean = (0.2869,)
-    std = (0.3538,)
     train_length = 6000
     test_length = 1000
 

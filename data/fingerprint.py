@@ -97,8 +97,7 @@ class Fingerprint:
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """SHA-256 of what each of ``names``, ``content``, ``transform``, ``skipped`` and ``moments`` stands for; None if
-        unknown."""
+        """SHA-256 of what ``names``, ``content``, ``transform``, ``skipped`` and ``moments`` stand for, or None."""
         parts = self.parts.items()
         content = {split: part.content for split, part in parts}
         return {

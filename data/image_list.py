@@ -83,8 +83,9 @@ def _below(root: Path) -> ImageList:
 
 
 def _of_table(table: Path, column: str) -> ImageList:
-    cells = read_table(table, {"column": [column]}, prefix="--").columns[column]
-    names = ["" if cell is None else str(cell).strip() for cell in cells]
+    read = read_table(table, {"column": [column]}, prefix="--")
+    read.refuse()
+    names = ["" if cell is None else str(cell).strip() for cell in read.columns[column]]
     warnings = []
     if double := len(names) - len(set(names)):
         warnings.append(f"{table} names {counted(double, 'image')} again, which are predicted again")

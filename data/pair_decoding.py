@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firebox.data.decoding import MODES, Box, ImageDecoder, Unfit, UnreadableFile, cover, reading
+from firebox.data.decoding import MODES, Box, ImageDecoder, Unfit, UnreadableFile, cover, reading, require_all_channels
 from firebox.data.jpeg import ORIENTATION, REDUCED
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ class _Opened:
         from PIL import Image
 
         with Image.open(path) as image:
+            if isinstance(decoder, ImageDecoder):
+                require_all_channels(image, decoder.color)
             self.size: Size = image.size
             self._scale, self._decoder = 1, decoder
             if image.format == "JPEG" and isinstance(decoder, ImageDecoder):

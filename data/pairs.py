@@ -93,14 +93,17 @@ def _places(root: Path, images: str, targets: str, splits: Splits) -> Places:
     inside = [(root / folder).is_dir() for folder in (images, targets)]
     if any(inside) and not all(inside):
         missing, key = (images, "images") if inside[1] else (targets, "targets")
-        raise DataError(f"there is no folder {root / missing}, which datamodule.{key} names{_has(root, missing)}")
+        raise DataError(
+            f"there is no folder {root / missing}, which datamodule.{key} names{_has(root, missing, images, targets)}"
+        )
     if all(inside):
         known = _folders(root / images)
     else:
         known = [name for name in _folders(root) if all((root / name / each).is_dir() for each in (images, targets))]
     if not known and not all(inside):
+        there = _has(root, images, images, targets)
         raise DataError(
-            f"{root} has no folders {images} and {targets}, nor folders that hold both{_has(root, images)}; "
+            f"{root} has no folders {images} and {targets}, nor folders that hold both{there}; "
             "datamodule.images and datamodule.targets name them"
         )
     none = f"; if none of them is a split: {setting('datamodule.splits', 'none')}" if all(inside) else ""
@@ -138,9 +141,10 @@ def _folders(place: Path) -> list[str]:
         raise DataError(f"{place} can't be read: {error.strerror}") from error
 
 
-def _has(root: Path, wanted: str) -> str:
+def _has(root: Path, wanted: str, *known: str) -> str:
+    """Says which folders there are, and which of those that are not known is perhaps the one that is wanted."""
     folders = _folders(root)
-    return f"; it has {named(folders)}{similar(wanted, folders)}" if folders else ""
+    return f"; it has {named(folders)}{similar(wanted, set(folders) - set(known))}" if folders else ""
 
 
 def _walked(tree: Tree, name: str) -> Folder:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
     from firebox.data.idx import Part
+    from firebox.data.moments import Moments
+    from firebox.data.reading import Reading
     from firebox.data.source import ResidentImages
 
 
@@ -33,9 +35,6 @@ class PublishedImages(DataModule):
     name: ClassVar[str]
     shape: ClassVar[tuple[int, int, int]]
     classes: ClassVar[tuple[str, ...]]
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
-    """Mean and standard deviation per channel over all pixels of the training part, in [0, 1]."""
     train_length: ClassVar[int]
     test_length: ClassVar[int]
 
@@ -43,10 +42,22 @@ class PublishedImages(DataModule):
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
         self._pixel_range: PixelRange = pixel_range
+        self._moments: Moments | None = None
 
     @property
     def specification(self) -> ImageSpecification:
-        return ImageSpecification(self.shape, self._pixel_range, self.classes, self.mean, self.std)
+        half = (0.5,) * self.shape[0]
+        return ImageSpecification(self.shape, self._pixel_range, self.classes, *(self._moments or (half, half)))
+
+    @property
+    def moments(self) -> Moments | None:
+        return self._moments
+
+    def prepare(self, reading: Reading) -> None:
+        from firebox.data.moments import moments_of
+
+        if self._pixel_range == "standardised":
+            self._moments = moments_of(self.read("train"), self.specification, reading)
 
     @property
     def split_lengths(self) -> dict[Split, int]:

@@ -37,10 +37,10 @@ class Table:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def fault(self, row: int, column: str, why: str) -> None:
-        """Notes what is wrong with a cell."""
+    def fault(self, row: int, column: str | None, why: str) -> None:
+        """Notes what is wrong with a cell; with the whole row if the column is None."""
         line = self.lines[row]
-        self._faults.append((line, f"{self.place} {line}, {column}: {why}"))
+        self._faults.append((line, f"{self.place} {line}{'' if column is None else f', {column}'}: {why}"))
 
     def refuse(self) -> None:
         """Refuses the table if something is wrong with it.
@@ -51,8 +51,8 @@ class Table:
         if self._faults:
             faults = [fault for _, fault in sorted(self._faults, key=lambda fault: fault[0])]
             more = f"; and {len(faults) - SHOWN:,} more" if len(faults) > SHOWN else ""
-            can = f"{counted(len(faults), 'cell')} can't be used"
-            raise DataError(printable(f"{self.path}: {can}: {'; '.join(faults[:SHOWN])}{more}"))
+            found = counted(len(faults), "fault")
+            raise DataError(printable(f"{self.path} has {found}: {'; '.join(faults[:SHOWN])}{more}"))
 
     def texts(self, column: str) -> list[str]:
         """Returns the cells of a column as texts; an empty cell is a fault, and an empty text."""
@@ -111,7 +111,6 @@ def read_table(path: Path, columns: Mapping[str, Sequence[str]], *, prefix: str 
         key = next(setting for setting, names in columns.items() if error.name in names)
         there = f"expected one of its columns: {listed(error.known, 12)}{similar(error.name, error.known)}"
         raise DataError(printable(f"{prefix}{key} is {error.name}, but {path} has no such column; {there}")) from None
-    table.refuse()
     if not len(table):
         raise DataError(f"{path} has no rows, expected one for each image")
     return table
@@ -146,7 +145,7 @@ def _csv(path: Path, wanted: Sequence[str]) -> Table:
     )
     for number, row in enumerate(rows):
         if len(row) != len(header):
-            table.fault(number, "all", f"{counted(len(row), 'value')}, expected {len(header)} as in the header")
+            table.fault(number, None, f"{counted(len(row), 'value')}, expected {len(header)} as in the header")
     return table
 
 
