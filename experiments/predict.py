@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from firebox.data.data_error import DataError
-from firebox.data.image_list import COLUMN, ImageList, list_images
+from firebox.data.image_list import COLUMN, list_images
 from firebox.data.listed_images import OnBadFile
 from firebox.engine.archives.arguments import archive_parser
 from firebox.engine.training.stopping import StopRequest
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             _predict(options, stop)
         except (Interrupted, Overdue):
-            console.messages.print(f"stopped; {options.output} was not made", markup=False)
+            console.messages.print(printable(f"stopped; {options.output} was not made"), markup=False)
             return stop.exit_code
         except (DataError, Refusal) as error:
             console.problems(error if isinstance(error, Refusal) else Refusal([Problem("", str(error))]))
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         except BaseException as error:
             console.problems(refusal_of(error))
             return REFUSED
-    sys.stdout.write(f"{options.output}\n")
+    sys.stdout.write(f"{printable(str(options.output))}\n")
     return COMPLETED
 
 
@@ -54,26 +54,24 @@ def _predict(options: argparse.Namespace, stop: StopRequest) -> None:
         logger.info("%s", note)
     for warning in images.warnings:
         logger.warning("%s", warning)
-    _require_apart(options.output, images, options)
+    _require_apart(options.output, images.origin, "the images")
     from firebox.engine.archives.loading import load_model
     from firebox.engine.archives.predicting import ABOUT, Wanted, predict
 
     archive = load_model(options.archive, options.root, trust_code=options.trust_code)
+    _require_apart(options.output, archive.path, "the archive")
     wanted = Wanted(images, options.on_bad_file, options.workers, options.reconstructions)
     with whole_folder(options.output, mark=ABOUT, overwrite=options.overwrite) as folder:
         about = predict(archive, wanted, folder, stop)
     logger.info("predicted %s", counted(about["predicted"], "image"))
 
 
-def _require_apart(output: Path, images: ImageList, options: argparse.Namespace) -> None:
-    """Refuses an output among the images, which would be read the next time, or in whose place they are."""
-    there, origin = output.expanduser().resolve(), images.origin.resolve()
-    if there.is_relative_to(origin) or origin.is_relative_to(there):
-        raise Refusal([Problem("", f"--output {output} and the images {images.origin} lie in each other")])
-    if there.is_relative_to(Path(options.archive).resolve()):
-        raise Refusal(
-            [Problem("", f"--output {output} lies in the archive, which is not changed; name another folder")]
-        )
+def _require_apart(output: Path, other: Path, what: str) -> None:
+    """Refuses an output below what is read, which would be read the next time or is never changed, or in its place."""
+    there, place = output.expanduser().resolve(), other.resolve()
+    if there.is_relative_to(place) or place.is_relative_to(there):
+        message = f"--output {output} and {what}, {other}, lie in each other; name another folder"
+        raise Refusal([Problem("", message)])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -34,6 +34,7 @@ def whole_folder(folder: Path, *, mark: str, overwrite: bool) -> Iterator[Path]:
             raise _refusal(f"{folder} is there already; name another folder by --output, or replace it by --overwrite")
         if not (folder / mark).is_file():
             raise _refusal(f"{folder} has no {mark}, and so is not overwritten; name another folder by --output")
+    above = [parent for parent in folder.parents if not parent.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     for stale in folder.parent.glob(f".{_escaped(folder.name)}.*.writing"):
         with suppress(OSError), _locked(stale):
@@ -59,6 +60,9 @@ def whole_folder(folder: Path, *, mark: str, overwrite: bool) -> Iterator[Path]:
             sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        for parent in above:
+            with suppress(OSError):  # it holds the folder, or what another process has put there
+                parent.rmdir()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -113,14 +113,15 @@ def predict(archive: Archive, wanted: Wanted, folder: Path, stop: StopRequest) -
             rows: Mapping[int, list[str]] = {}
             if readable:
                 seed_everything(mix(archive.run.configuration.seed, "predict", first))
-                with torch.inference_mode():
-                    output = archive.model(batch.images)
+                with torch.inference_mode(), _enough_memory(archive):
+                    output = _tensor(archive, "its model", archive.model(batch.images))
                     part = Part(
                         [places[first + k] for k in readable], batch.images, output, [sizes[k] for k in readable]
                     )
                     rows = dict(zip(readable, predictions.rows(part), strict=True))
                     if embeddings is not None:
-                        embeddings.add([names[k] for k in readable], embed(batch.images))  # type: ignore[misc]
+                        found = _tensor(archive, "its model's embed()", embed(batch.images))  # type: ignore[misc]
+                        embeddings.add([names[k] for k in readable], found)
             empty = [""] * len(predictions.columns)
             for k, name in enumerate(names):
                 table.writerow([name, *rows.get(k, empty), *([problems.get(k, "")] if skipping else [])])
@@ -145,6 +146,24 @@ def predict(archive: Archive, wanted: Wanted, folder: Path, stop: StopRequest) -
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return about
+
+
+def _tensor(archive: Archive, what: str, returned: Any) -> torch.Tensor:
+    """Returns what a model has returned, if it is a tensor."""
+    if isinstance(returned, torch.Tensor):
+        return returned
+    raise _refusal(f"{archive.path}: {what} returns {type(returned).__name__}, expected a tensor")
+
+
+@contextmanager
+def _enough_memory(archive: Archive) -> Iterator[None]:
+    """Refuses where the device has not enough memory for a batch, as it is trained and evaluated with."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        size = archive.run.configuration.data.loading.batch_size_of("test")
+        message = f"{archive.run.device} has not enough memory for {size} images, as the model was evaluated with"
+        raise _refusal(f"{message}; CUDA_VISIBLE_DEVICES= before the command computes on the CPU") from None
 
 
 def _batches(

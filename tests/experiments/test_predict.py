@@ -171,7 +171,7 @@ def test_a_table_names_images_beside_itself_and_its_rows_are_kept(
         ("pth\na.png\n", [], "did you mean pth?"),
         ("path\n", [], "has no rows"),
         ("", [], "has no such column"),
-        ("path,n\na,1,2\n", [], "line 2, all: 3 values, expected 2"),
+        ("path,n\na,1,2\n", [], "line 2: 3 values, expected 2 as in the header"),
         ("path\nnone.png\n", [], "none.png is not there"),
         ("path,n\n,1\n", [], "is not named"),
         ("path\n.\n", [], "is no file"),
@@ -215,9 +215,10 @@ def test_what_cannot_work_is_refused_and_leaves_nothing(
 
 
 def test_nothing_is_written_into_an_archive(classifier: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = classifier.parent.parent
     for place in (classifier / "predictions", classifier / "experiments" / "predictions"):
-        assert predict(classifier, images, "--output", place) == 2
-        assert "lies in the archive" in capsys.readouterr().err
+        assert predict(f"image_folder/{classifier.name}", images, "--root", root, "--output", place) == 2
+        assert "and the archive, " in capsys.readouterr().err
 
 
 def test_an_output_of_before_is_replaced_where_that_is_asked_for(classifier: Path, images: Path) -> None:
