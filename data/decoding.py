@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from firebox.data.data_error import DataError
-from firebox.data.jpeg import ORIENTATION, TURNS, WITH_SIMPLEJPEG, read_jpeg
+from firebox.data.jpeg import WITH_SIMPLEJPEG, read_jpeg
 from firebox.foundation.problems import in_one_line
 
 if TYPE_CHECKING:
@@ -273,31 +273,6 @@ def _to_convert(found: Dtype, wanted: Dtype) -> str:
     if "float32" in (found, wanted):
         return " as the declared dtype or the first image of the training split has"
     return f" as the first image of the training split has; dtype: {wanted} converts it"
-
-
-def described_decoder(described: Mapping[str, Any]) -> ImageDecoder:
-    """Returns the decoder that ``ImageDecoder.described`` told of, read back from JSON, whatever version that one had.
-
-    Raises:
-        ValueError, LookupError, TypeError: it is none.
-    """
-    given = {name: value for name, value in described.items() if name != "decoder"}
-    height, width = given.pop("image_size")
-    value_range = given.pop("value_range", None)
-    return ImageDecoder((int(height), int(width)), **given, value_range=value_range and tuple(value_range))
-
-
-def upright_size(path: Path) -> tuple[int, int]:
-    """Returns (H, W) of the image in a file, turned as the camera's notes say, without decoding it.
-
-    Raises:
-        UnreadableFile: it is no image.
-    """
-    from PIL import Image
-
-    with reading(path), Image.open(path) as opened:
-        turned, _ = TURNS.get(opened.getexif().get(ORIENTATION, 1), (False, ()))
-        return (opened.width, opened.height) if turned else (opened.height, opened.width)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

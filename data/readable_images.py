@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from firebox.data.decoding import ImageDecoder, UnreadableFile, upright_size
+from firebox.data.decoding import ImageDecoder, UnreadableFile, reading
 from firebox.data.image_list import ImageList
+from firebox.data.jpeg import ORIENTATION, TURNS
 from firebox.data.progress import Doing, note
 
 
@@ -63,3 +66,28 @@ class ReadableImages:
     def name_of(self, position: int) -> Path:
         """Returns what messages call a file."""
         return self._images.path_of(position)
+
+
+def described_decoder(described: Mapping[str, Any]) -> ImageDecoder:
+    """Returns the decoder that ``ImageDecoder.described`` told of, read back from JSON, whatever version that one had.
+
+    Raises:
+        ValueError, LookupError, TypeError: it is none.
+    """
+    given = {name: value for name, value in described.items() if name != "decoder"}
+    height, width = given.pop("image_size")
+    value_range = given.pop("value_range", None)
+    return ImageDecoder((int(height), int(width)), **given, value_range=value_range and tuple(value_range))
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Returns (H, W) of the image in a file, turned as the camera's notes say, without decoding it.
+
+    Raises:
+        UnreadableFile: it is no image.
+    """
+    from PIL import Image
+
+    with reading(path), Image.open(path) as opened:
+        turned, _ = TURNS.get(opened.getexif().get(ORIENTATION, 1), (False, ()))
+        return (opened.width, opened.height) if turned else (opened.height, opened.width)

@@ -17,10 +17,10 @@ import torch
 
 from firebox.data.batch import Batch
 from firebox.data.data_error import DataError
-from firebox.data.decoding import DECODER, DEPTHS, ImageDecoder, UnreadableFile, described_decoder
+from firebox.data.decoding import DECODER, DEPTHS, ImageDecoder, UnreadableFile
 from firebox.data.image_list import ImageList
 from firebox.data.listed_images import OnBadFile
-from firebox.data.readable_images import ReadableImages
+from firebox.data.readable_images import ReadableImages, described_decoder
 from firebox.data.stream import BatchStream
 from firebox.engine.archives.embeddings import EmbeddingFile
 from firebox.engine.archives.loading import Archive
