@@ -30,10 +30,11 @@ def whole_folder(folder: Path, *, mark: str, overwrite: bool) -> Iterator[Path]:
     """
     folder = folder.expanduser().resolve()
     if folder.exists():
-        if not overwrite:
-            raise _refusal(f"{folder} is there already; name another folder by --output, or replace it by --overwrite")
+        way_out = "name another folder by --output"
         if not (folder / mark).is_file():
-            raise _refusal(f"{folder} has no {mark}, and so is not overwritten; name another folder by --output")
+            raise _refusal(f"{folder} is there already, and has no {mark}; {way_out}")
+        if not overwrite:
+            raise _refusal(f"{folder} is there already; {way_out}, or replace it by --overwrite")
     above = [parent for parent in folder.parents if not parent.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     for stale in folder.parent.glob(f".{_escaped(folder.name)}.*.writing"):

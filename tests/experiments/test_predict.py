@@ -135,7 +135,7 @@ def test_nothing_is_made_where_no_file_can_be_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("torn.png").write_bytes(b"torn")
-    assert predict(autoencoder, "torn.png", "--on-bad-file", "skip") == 2
+    assert predict(autoencoder, "torn.png", "--on-bad-file", "skip", "--output", "new/folders/made") == 2
     assert "torn.png: none of 1 files can be read" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["torn.png"]
 
@@ -197,8 +197,9 @@ def test_a_table_that_names_no_images_is_refused_in_one_line(
         (["mine", "--column", "path"], "is for a table"),
         (["mine", "--output", "mine/predictions"], "lie in each other"),
         (["mine", "--output", "."], "lie in each other"),
-        (["mine/x", "--output", "there"], "is there already; name another folder by --output"),
-        (["mine/x", "--output", "there", "--overwrite"], "has no about.json, and so is not overwritten"),
+        (["mine/x", "--output", "there"], "is there already, and has no about.json; name another folder by --output"),
+        (["mine/x", "--output", "there", "--overwrite"], "is there already, and has no about.json"),
+        (["mine/x", "--output", "mine.csv", "--overwrite"], "is there already"),
         (["mine", "--reconstructions"], "reconstructs nothing"),
     ],
 )
@@ -208,6 +209,7 @@ def test_what_cannot_work_is_refused_and_leaves_nothing(
     Path("empty").mkdir()
     Path("there").mkdir()
     Path("there", "precious.txt").touch()
+    Path("mine.csv").touch()
     before = sorted(Path().rglob("*"))
     assert predict(classifier, *arguments) == 2
     assert message in capsys.readouterr().err
@@ -221,9 +223,12 @@ def test_nothing_is_written_into_an_archive(classifier: Path, images: Path, caps
         assert "and the archive, " in capsys.readouterr().err
 
 
-def test_an_output_of_before_is_replaced_where_that_is_asked_for(classifier: Path, images: Path) -> None:
+def test_an_output_of_before_is_replaced_where_that_is_asked_for(
+    classifier: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert predict(classifier, images) == 0
     assert predict(classifier, images) == 2
+    assert "or replace it by --overwrite" in capsys.readouterr().err
     (images / "x" / "000.png").unlink()
     assert predict(classifier, images, "--overwrite") == 0
     assert len(table_of(Path("predictions"))) == 10
