@@ -62,7 +62,7 @@ def grid(
         captions: lines to show below the images of each sample, equally many for each; None for none.
 
     Returns:
-        One image (1 or 3, height, width) uint8; 3 where captions have colours.
+        One image (1 or 3, height, width) uint8; in colour where a picture or a caption has colours.
     """
     # In NumPy from here on, whose threads do not compete with the training for the cores as torch's would.
     stacked = numpy.stack([as_bytes(picture).numpy() for picture in visible(pictures)], axis=2)

@@ -86,7 +86,8 @@ def listed(data: DataModule) -> None:
     held_out = " held out of train" * ("validation" not in listing.splits)
     present = [split for split in get_args(Split) if lengths.get(split)]
     splits = [f"{split} {lengths[split]:,}{held_out * (split == 'validation')}" for split in present]
-    logger.info("%s: images: %s; %s", printable(str(listing.root)), ", ".join(splits), _classes(listing))
+    what = _classes(listing) if listing.held is None else f"in {counted(len(listing), 'file')}"
+    logger.info("%s: images: %s; %s", printable(str(listing.root)), ", ".join(splits), what)
     for note in listing.notes:
         logger.info("%s", note)
     for warning in listing.warnings:
