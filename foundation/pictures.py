@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy
 import torch
 
-from firebox.foundation.channels import visible
 from firebox.foundation.fonts import dejavu_sans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageFont import FreeTypeFont
+
+from firebox.foundation.channels import visible
 
 BORDER = 2
 """Width in pixels of the border around the images of a grid."""

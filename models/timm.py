@@ -95,7 +95,8 @@ class Timm(nn.Module):
         if self.decoder is not None:
             coarsest: Tensor = self.network(images)[-1]
             return coarsest.mean((2, 3))
-        features: Tensor = self.network.forward_head(self.network.forward_features(images), pre_logits=True)
+        network: Any = self.network
+        features: Tensor = network.forward_head(network.forward_features(images), pre_logits=True)
         return features
 
     def forward(self, images: Tensor) -> Tensor:

@@ -67,8 +67,9 @@ class UNetBaseline(nn.Module):
             )
         if residual and num_classes != input_shape[0]:
             raise ValueError(
-                f"residual: got true for an output of {num_classes} channels, expected {input_shape[0]}, as many as "
-                "the input has, which is added; set it to false"
+                f"residual: got true, but the data's target takes an output of {num_classes} channels, expected "
+                f"{input_shape[0]}, as many as the input has, which is added; set it to false, or choose a data set "
+                "with such target images"
             )
         super().__init__()
         self.residual = residual

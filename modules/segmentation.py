@@ -17,6 +17,7 @@ from firebox.data.targets import Mask
 from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
 from firebox.engine.training.terms import RESERVED
 from firebox.engine.training.update import Update
+from firebox.foundation.channels import visible
 from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.metrics import loss_metric
 
@@ -113,8 +114,7 @@ class Segmentation(Module):
     def images(self, batch: Batch) -> Images:
         """Returns the images, beneath them their masks over them, and beneath both the predicted masks over them."""
         predicted = self.model(batch.images).argmax(1)
-        shown = self.specification.to_unit(batch.images)
-        shown = shown.expand(-1, 3, -1, -1) if shown.shape[1] == 1 else shown
+        shown = visible([self.specification.to_unit(batch.images)])[0].expand(-1, 3, -1, -1)
         return {"segmentation": (shown, self._over(shown, self._wanted(batch)), self._over(shown, predicted))}
 
     def evaluation_images(self, metrics: Mapping[str, Any]) -> dict[str, Picture]:

@@ -2,8 +2,8 @@
 
     python -m firebox.data.assets.make_pairs [FOLDER]
 
-FOLDER, by default datasets/fashion_mini_pairs, must not exist yet; it appears when all pairs are in it. They are the first
-300 training and 100 test images of each class, as PNG files: FOLDER/train/images/000123.png is to become
+FOLDER, by default datasets/fashion_mini_pairs, must not exist yet; it appears when all pairs are in it. They are the
+first 300 training and 100 test images of each class, as PNG files: FOLDER/train/images/000123.png is to become
 FOLDER/train/targets/000123.png. The same pixels are made wherever this is run.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PER_CLASS = {"train": 300, "test": 100}
 SEED = 7
-NOISE = 38.0
+NOISE = 64.0
 """Standard deviation of the noise, in steps of 1/255."""
 
 

@@ -120,8 +120,8 @@ def _consented(path_or_name: str | Path, root: str | Path, *, trust_code: bool) 
 def evaluation_only(configuration: Configuration, *, reads: bool = True) -> Configuration:
     """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has.
 
-    Settings that concern the first weights alone, which a model lists in ``only_initial``, are left at their defaults:
-    the weights come from a checkpoint or an archive, and the files that they began with need not be there any more.
+    What concerns the first weights alone, such as the settings that a model lists in ``only_initial``, is left out: the
+    weights come from a checkpoint or an archive, and the files that they began with need not be there any more.
 
     Args:
         configuration: the recorded configuration.
@@ -134,7 +134,11 @@ def evaluation_only(configuration: Configuration, *, reads: bool = True) -> Conf
     loading = configuration.data.loading.model_copy(update={"workers": 0, **without})
     data = replace(configuration.data, loading=loading)
     alone = replace(configuration, handlers=(), scheduler=None, scheduler_parts={}, weights=None)
-    return replace(alone, training=here, data=data)
+    model = configuration.model
+    initial = model.component.signature.attributes.get("only_initial", ())
+    begun = {name: model.default(name) for name in model.parameters if name in initial}
+    model = replace(model, parameters={**model.parameters, **begun})
+    return replace(alone, training=here, data=data, model=model)
 
 
 def signature(run: Run) -> dict[str, Any]:

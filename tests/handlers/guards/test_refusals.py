@@ -8,10 +8,53 @@ from firebox.engine.configuration import read
 from firebox.foundation.problems import Refusal
 from tests import ways_out
 
-CAE, VAE, CLASSIFIER = "cae_baseline", "vae_baseline", "classifier_baseline"
+CAE, VAE, CLASSIFIER, UNET = "cae_baseline", "vae_baseline", "classifier_baseline", "unet_baseline"
+RESTORATION = "restoration_baseline"
 NO_DATAMODULE = "datamodule=null"
 
 CASES = {
+    "segmentation_of_data_without_masks": (
+        UNET,
+        ["datagenerator.target=class"],
+        "module",
+        "needs data whose samples have a mask, got a class of 3",
+    ),
+    "classification_of_masks": (
+        CLASSIFIER,
+        [NO_DATAMODULE, "datagenerator={name: shapes, target: mask}"],
+        "module",
+        "needs data whose samples have a class, got a mask of 4 classes",
+    ),
+    "a_classifier_for_masks": (
+        UNET,
+        ["model={name: firebox.models.classifier_baseline:ClassifierBaseline}"],
+        "model.name",
+        "its output has shape (4,), expected (4, 32, 32): a logit for each class and pixel of shapes",
+    ),
+    "more_stages_than_a_unets_image_has_room_for": (
+        UNET,
+        ["model.channels=[8,8,8,8,8,8]"],
+        "model.channels",
+        "got 6 stages for 32x32 images, expected 1 to 5",
+    ),
+    "too_few_class_weights": (
+        UNET,
+        ["module.class_weights=[1,2]"],
+        "module.class_weights",
+        "got 2 weights, expected one for each of 4 classes: background, ellipse, rectangle, triangle",
+    ),
+    "a_residual_of_other_channels": (
+        RESTORATION,
+        ["datamodule={name: fashion_mini}"],
+        "model.residual",
+        "an output of 10 channels, expected 1",
+    ),
+    "pairs_that_nobody_has_made": (
+        RESTORATION,
+        [],
+        "datamodule.name",
+        "make it: python -m firebox.data.assets.make_pairs datasets/fashion_mini_pairs",
+    ),
     "drawn_samples_in_memory": (
         CAE,
         ["datamodule=null", "datagenerator={name: shapes, placement: memory}"],
@@ -465,6 +508,13 @@ def test_ways_out_are_read_from_messages_as_a_shell_reads_them():
         (CAE, []),
         (VAE, []),
         (CLASSIFIER, []),
+        (UNET, []),
+        (
+            UNET,
+            ["module={name: segmentation, loss: both, class_weights: [0.5, 1, 1, 1]}"],
+        ),
+        (UNET, ["datagenerator.image_size=[31, 45]", "datagenerator.color=rgb", "training.precision=bfloat16"]),
+        (CAE, [NO_DATAMODULE, "datagenerator={name: shapes, target: mask}"]),
         (CAE, ["module.loss=bce", "model.output_activation=linear"]),
         (CAE, ["model.output_activation=tanh", "datamodule.pixel_range=[-1, 1]"]),
         (CAE, ["model.output_activation=linear", "datamodule.pixel_range=standardised"]),
