@@ -86,19 +86,20 @@ class Table:
         return numbers
 
 
-def read_table(path: Path, columns: Mapping[str, Sequence[str]]) -> Table:
+def read_table(path: Path, columns: Mapping[str, Sequence[str]], *, prefix: str = "datamodule.") -> Table:
     """Reads columns of a CSV file (in UTF-8, with a header) or of a Parquet file.
 
     Args:
         path: the file.
         columns: columns to read, by the setting that names them.
+        prefix: what messages put before a setting.
 
     Raises:
         DataError: there is no such file or column, or it can't be read.
     """
     wanted = [name for names in columns.values() for name in names]
     if not path.is_file():
-        raise DataError(f"there is no file {path.absolute()}; datamodule.table names a CSV or Parquet file")
+        raise DataError(f"there is no file {path.absolute()}; {prefix}table names a CSV or Parquet file")
     try:
         parquet = path.suffix.lower() in PARQUET
         table = _parquet(path, wanted) if parquet else _csv(path, wanted)
@@ -109,9 +110,7 @@ def read_table(path: Path, columns: Mapping[str, Sequence[str]]) -> Table:
     except _NoColumn as error:
         key = next(setting for setting, names in columns.items() if error.name in names)
         there = f"expected one of its columns: {listed(error.known, 12)}{similar(error.name, error.known)}"
-        raise DataError(
-            printable(f"datamodule.{key} is {error.name}, but {path} has no such column; {there}")
-        ) from None
+        raise DataError(printable(f"{prefix}{key} is {error.name}, but {path} has no such column; {there}")) from None
     if not len(table):
         raise DataError(f"{path} has no rows, expected one for each image")
     return table
