@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_as_the_run_that_was_not(root, tmp_path, kind, sett
 
 
 @pytest.mark.parametrize("kind", ["arrays", "shards"])
-def test_files_that_are_replaced_between_stop_and_resume_are_named(root, tmp_path, kind):
+def test_files_that_are_replaced_between_stop_and_resume_are_named(tmp_path, kind):
     copy = tmp_path / "data"
     copy.mkdir()
     configuration = write(tmp_path, kind, copy)
@@ -107,7 +107,7 @@ def test_files_that_are_replaced_between_stop_and_resume_are_named(root, tmp_pat
     assert "Traceback" not in output(configuration)
 
 
-def test_files_that_were_only_touched_are_the_same(root, tmp_path):
+def test_files_that_were_only_touched_are_the_same(tmp_path):
     write_shards(tmp_path / "data" / "shards", count=COUNT, side=SIDE)
     configuration = write(tmp_path, "shards", tmp_path / "data")
     assert Forked(str(configuration), prepare=kill_at(3)).wait() == -signal.SIGKILL

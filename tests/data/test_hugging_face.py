@@ -1,6 +1,5 @@
 """Tables of the datasets library as a data set: kinds of files, columns and targets, and what is refused."""
 
-import os
 import pickle
 import sys
 
@@ -182,4 +181,4 @@ def test_code_of_a_data_set_is_never_run(tmp_path):
     (tmp_path / "set" / "set.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     with pytest.raises(DataError):
         _ = data(tmp_path / "set").specification
-    assert not os.path.exists(tmp_path / "ran")
+    assert not (tmp_path / "ran").exists()
