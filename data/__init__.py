@@ -10,6 +10,8 @@ DATAMODULES = {
     "mnist": "firebox.data.mnist:MNIST",
     "cifar10": "firebox.data.cifar10:CIFAR10",
     "image_folder": "firebox.data.image_folder:ImageFolder",
+    "image_pairs": "firebox.data.image_pairs:ImagePairs",
+    "image_table": "firebox.data.image_table:ImageTable",
     "arrays": "firebox.data.arrays:Arrays",
     "hugging_face": "firebox.data.hugging_face:HuggingFace",
     "shards": "firebox.data.shards:Shards",

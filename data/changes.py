@@ -35,7 +35,13 @@ class Changes:
         found = [*self._of_classes(), *(self._of_splits() if self._matched is None else self._of_files(self._matched))]
         if not found and before.digests["names"] != now.digests["names"]:
             found.append(f"the same {now.kind} in another order, or with other labels")
-        return [*found, *self._of_skipped(), *_of_transforms(before.transform, now.transform)]
+        found += [*self._of_skipped(), *_of_transforms(before.transform, now.transform)]
+        if None not in (before.moments, now.moments) and before.moments != now.moments:
+            found.append(
+                "pixel_range standardised: the mean and deviation of the training images were "
+                f"{shown(before.moments)}, now {shown(now.moments)}"
+            )
+        return found
 
     def trained_on(self) -> dict[str, int] | None:
         """Returns how many samples that were trained on are now in a split that evaluates; None if that isn't known."""
@@ -97,6 +103,10 @@ class Changes:
                 for i, j in matched.same
                 if matched.other_label(i, j)
             ],
+        )
+        yield from _listed(
+            "with another target",
+            [f"{now.names[j]}: {matched.target(i, j)}" for i, j in matched.pairs if matched.target(i, j)],
         )
         moved = [(i, j) for i, j in matched.pairs if before.splits[i] != now.splits[j]]
         yield from _listed(
@@ -193,6 +203,12 @@ class _Matched:
         """Whether a file has another label, beside another name of its class."""
         old = self.label(i)
         return (None if old is None else self.classes.get(old, old)) != self.label_now(j)
+
+    def target(self, i: int, j: int) -> str:
+        """Says how a sample's target differs, beside its label; an empty text if it does not."""
+        old = self.before.targets[i] if self.before.targets else "none"
+        new = self.now.targets[j] if self.now.targets else "none"
+        return "" if old == new else f"{old} -> {new}"
 
     def replaced(self, i: int, j: int) -> bool:
         """Whether a file has another content, as far as that is known."""

@@ -25,8 +25,6 @@ class CIFAR10(DownloadedImages):
     name = "cifar10"
     shape = (3, 32, 32)
     classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    mean = (0.4914, 0.4822, 0.4465)
-    std = (0.2470, 0.2435, 0.2616)
     train_length = 50000
     test_length = 10000
     files = (

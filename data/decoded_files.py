@@ -5,21 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import weakref
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
 import numpy
 import torch
 from crc32c import crc32c
-from torch.utils.data import Sampler
 
 from firebox.data.cache import write_at
 from firebox.data.data_error import DataError
 from firebox.data.decoding import UnreadableFile
 from firebox.data.image_files import ImageFiles
+from firebox.data.one_pass import one_pass
 from firebox.data.progress import Doing, note
-from firebox.data.read_ahead import ReadAhead
 from firebox.data.reading import Reading
 from firebox.data.sample_file import Layout, bytes_of
 from firebox.foundation.problems import Interrupted, TrainingFailure
@@ -80,15 +79,15 @@ class DecodedFiles:
             OSError: the sample can't be written.
         """
         note(Doing.SAMPLE, position)
-        image = self._files.image(position)
+        parts = self._files.record(position)
         if self._path is None:
             return 0
-        pixels = bytes_of(image.permute(1, 2, 0).contiguous())
+        record = b"".join(map(bytes_of, parts)) if len(parts) > 1 else bytes_of(parts[0])
         if self._opened is None:
             self._opened = os.open(self._path, os.O_WRONLY)
             weakref.finalize(self, os.close, self._opened)
-        write_at(self._opened, pixels, self._begin + position * self._record)
-        return crc32c(pixels)
+        write_at(self._opened, memoryview(record), self._begin + position * self._record)
+        return crc32c(record)
 
 
 class DecodingPass:
@@ -135,29 +134,13 @@ class DecodingPass:
                     raise Interrupted
         return {position: why for position in suspect if (why := self._why(position)) is not None}
 
-    def _results(self) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-        if not self.workers:
-            for indices in self._batches:
-                yield self._decoded.gather(indices)
-            return
-        reading, addresses = self._reading, _Addresses(self._batches)
+    def _results(self) -> Generator[tuple[torch.Tensor, torch.Tensor]]:
+        results = one_pass(self._decoded, self._batches, self.workers, self._reading)
         try:
-            ahead = ReadAhead(
-                self._decoded,
-                seed=0,
-                addresses=addresses,
-                workers=self.workers,
-                pin_memory=False,
-                timeout=reading.timeout,
-                stopping=reading.stopping,
-            )
-            try:
-                for _ in self._batches:
-                    checksums, states = next(ahead)
+            with closing(results):
+                for checksums, states in results:
                     assert states is not None
                     yield checksums, states
-            finally:
-                ahead.close()
         except TrainingFailure as failure:
             raise DataError(f"{failure}; with cache: off, files are decoded as they are needed") from None
 
@@ -168,11 +151,3 @@ class DecodingPass:
         except UnreadableFile as error:
             return error.why
         return None
-
-
-class _Addresses(Sampler[tuple[int, torch.Tensor]]):
-    def __init__(self, batches: Sequence[torch.Tensor]) -> None:
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[tuple[int, torch.Tensor]]:
-        return ((0, indices) for indices in self._batches)

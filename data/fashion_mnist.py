@@ -17,8 +17,6 @@ class FashionMNIST(IdxImages):
 
     name = "fashion_mnist"
     classes = FASHION_CLASSES
-    mean = (0.2860,)
-    std = (0.3530,)
     default_root = "datasets/fashion-mnist"
     package_root = "/usr/share/datasets/fashion-mnist"
     origin = "https://github.com/zalandoresearch/fashion-mnist (or install Debian's package dataset-fashion-mnist)"

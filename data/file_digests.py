@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import threading
@@ -10,12 +11,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firebox.data.data_error import DataError
+from firebox.data.listing import Listing
 from firebox.data.reading import Reading
 from firebox.foundation.files import digest
 from firebox.foundation.problems import Interrupted
 
 MOST_THREADS = 8
 POLL_SECONDS = 0.2
+
+
+def contents_of(listing: Listing, reading: Reading) -> list[str]:
+    """Returns the SHA-256 of the content of each sample's file; where its target is a file, too, that of both.
+
+    Raises:
+        DataError: a file can't be read, or none was for too long.
+        Interrupted: a stop was requested.
+    """
+    files = zip(*map(listing.files_of, range(len(listing))), strict=True)
+    digests = [digests_of(each, reading) for each in files]
+    if len(digests) == 1:
+        return digests[0]
+    return [hashlib.sha256("".join(own).encode()).hexdigest() for own in zip(*digests, strict=True)]
 
 
 def digests_of(files: Sequence[Path], reading: Reading) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firebox.data.datamodule import DataModule, Split
-from firebox.data.file_digests import digests_of
+from firebox.data.file_digests import contents_of
 from firebox.data.listing import Listing
 from firebox.data.reading import Reading
 from firebox.foundation.problems import Interrupted
@@ -19,6 +19,8 @@ from firebox.foundation.problems import Interrupted
 if TYPE_CHECKING:
     from firebox.data.stream import BatchStream
 
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of each channel."""
 LEFT_OUT = ""
 """The split of a file that is in none."""
 TOGETHER = 512
@@ -35,6 +37,8 @@ class Files:
         labels: label of each file's sample; empty if there are no classes.
         splits: split that each file's sample is in; several are joined by ``+``.
         sha256: SHA-256 of each file's content; None if it was not read.
+        targets: what each sample's target is, beside its label: the name and the size of its file, or its numbers;
+            empty if there is none.
         held: what is known of the samples that each file holds; None if each file is a sample.
         samples: number of samples in each split; None if each file is a sample.
     """
@@ -44,6 +48,7 @@ class Files:
     labels: Sequence[int]
     splits: Sequence[str]
     sha256: Sequence[str] | None = None
+    targets: Sequence[str] = ()
     held: Sequence[str] | None = None
     samples: Mapping[str, int] | None = None
 
@@ -83,6 +88,7 @@ class Fingerprint:
         transform: what becomes of a file on its way to a sample, as plain data.
         skipped: names of files that are left out because they can't be decoded; None if that is not known yet.
         files: the files; None if the data has no listing, or where a record of them is lost.
+        moments: mean and deviation of the training images, where they were measured; None otherwise.
     """
 
     kind: Literal["files", "samples"]
@@ -91,10 +97,11 @@ class Fingerprint:
     transform: Mapping[str, Any]
     skipped: tuple[str, ...] | None
     files: Files | None = field(default=None, compare=False)
+    moments: Moments | None = None
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """SHA-256 of what ``names``, ``content``, ``transform`` and ``skipped`` stand for; None if unknown."""
+        """SHA-256 of what ``names``, ``content``, ``transform``, ``skipped`` and ``moments`` stand for, or None."""
         parts = self.parts.items()
         content = {split: part.content for split, part in parts}
         return {
@@ -102,6 +109,7 @@ class Fingerprint:
             "content": None if None in content.values() else _sha256(content),
             "transform": _sha256(self.transform),
             "skipped": None if self.skipped is None else _sha256(self.skipped),
+            "moments": None if self.moments is None else _sha256(self.moments),
         }
 
     def plain(self) -> dict[str, Any]:
@@ -113,6 +121,7 @@ class Fingerprint:
             "splits": {split: self._described(part) for split, part in self.parts.items()},
             "transform": dict(self.transform),
             "skipped": None if self.skipped is None else list(self.skipped),
+            "moments": self.moments,
         }
 
     def _described(self, part: Part) -> dict[str, Any]:
@@ -142,7 +151,10 @@ class Fingerprint:
         }
         kind: Literal["files", "samples"] = "files" if content["kind"] == "files" else "samples"
         skipped = None if content["skipped"] is None else tuple(map(str, content["skipped"]))
-        found = cls(kind, classes, parts, dict(content["transform"]), skipped)
+        moments = content["moments"]
+        if moments is not None:
+            moments = tuple(map(float, moments[0])), tuple(map(float, moments[1]))
+        found = cls(kind, classes, parts, dict(content["transform"]), skipped, moments=moments)
         if found.digests != content["digests"]:
             raise ValueError("the digests are not those of what was recorded")
         if files is not None and _parts_of(files, classes) == parts:
@@ -195,16 +207,25 @@ def _files(data: DataModule, listing: Listing, reading: Reading, *, content: boo
     for split in get_args(Split):
         for position in data.assigned(split).tolist():
             splits[position] = f"{splits[position]}+{split}" if splits[position] else split
-    paths = [listing.root / name for name in listing.names] if content else []
     return Files(
         list(map(_normal, listing.names)),
         list(listing.sizes),
         list(listing.labels) if listing.classes else [],
         splits,
-        digests_of(paths, reading) if content else None,
+        contents_of(listing, reading) if content else None,
+        _targets(listing),
         None if listing.held is None else list(listing.held),
         None if listing.held is None else {split: n for split, n in data.split_lengths.items() if n},
     )
+
+
+def _targets(listing: Listing) -> list[str]:
+    """Returns what each sample's target is, beside its label."""
+    if listing.targets is not None:
+        return [
+            f"{_normal(name)} {size}" for name, size in zip(listing.targets.names, listing.targets.sizes, strict=True)
+        ]
+    return [" ".join(map(repr, values)) for values in listing.values]
 
 
 def _parts_of(files: Files, classes: Sequence[str]) -> dict[str, Part]:
@@ -213,8 +234,10 @@ def _parts_of(files: Files, classes: Sequence[str]) -> dict[str, Part]:
         if positions := files.of(split):
             labels = [files.labels[i] for i in positions] if files.labels else [-1] * len(positions)
             counts = Counter(labels)
+            own = [f"{files.targets[i]}\0" for i in positions] if files.targets else [""] * len(positions)
             names = "".join(
-                f"{files.names[i]}\0{files.sizes[i]}\0{label}\0" for i, label in zip(positions, labels, strict=True)
+                f"{files.names[i]}\0{files.sizes[i]}\0{label}\0{target}"
+                for i, label, target in zip(positions, labels, own, strict=True)
             )
             if files.held is not None:
                 names += "".join([f"{files.held[i]}\0" for i in positions])

@@ -38,7 +38,7 @@ def list_folder(root: Path, splits: Splits = "auto") -> Listing:
 
 
 def _list(root: Path, splits: Splits) -> Listing:
-    _require_folder(root)
+    require_folder(root)
     tree = Tree(root)
     if isinstance(splits, dict):
         places = _named(tree, splits)
@@ -83,7 +83,12 @@ def _list(root: Path, splits: Splits) -> Listing:
     )
 
 
-def _require_folder(root: Path) -> None:
+def require_folder(root: Path) -> None:
+    """Requires the root of a data set to be a folder.
+
+    Raises:
+        DataError: it is none.
+    """
     try:
         if root.is_dir():
             return

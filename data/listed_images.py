@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from firebox.data.data_error import DataError
-from firebox.data.datamodule import (
-    DataModule,
-    Samples,
-    Split,
-    held_out_length,
-    hold_out,
-    stratified_hold_out,
-    stratified_length,
-)
-from firebox.data.decoding import ImageDecoder
-from firebox.data.image_files import ImageFiles
+from firebox.data.datamodule import DataModule, Samples, Split
+from firebox.data.decoding import Dtype, ImageDecoder, first_dtype
+from firebox.data.hold_out import FoldSettings, folds_of, held_out_length, hold_out, require_folds, stratified_length
+from firebox.data.image_files import Decoder, ImageFiles
 from firebox.data.listing import Listing
+from firebox.data.pair_decoding import MaskDecoder, PairDecoder
+from firebox.data.specification import ImageSpecification, PixelRange
+from firebox.data.targets import Classes, Target
 
 if TYPE_CHECKING:
     import torch
 
+    from firebox.data.decoded_files import Unreadable
+    from firebox.data.moments import Moments
     from firebox.data.reading import Reading
     from firebox.data.sample_file import SampleFile
     from firebox.data.source import ImageSource
@@ -39,21 +39,40 @@ class ListedImages(DataModule):
     """A data set whose samples are image files.
 
     Without a validation split, a seeded, stratified fraction of the training images is held out: at least one image of
-    each class that has two or more, and never all of them.
+    each class that has two or more, and never all of them. With ``folds`` it is one of as many parts of equal size,
+    stratified likewise. Groups that the listing names are held out as a whole.
 
     Args:
         validation_fraction: fraction of the training images held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
         on_bad_file: "refuse" to train where a file can't be decoded, or "skip" such files: they are left out of every
             split after the draw, which they don't change.
+        pixel_range: range of the pixels that the model sees.
+        value_range: values of the files' pixels that become 0 and 1; None for those of their dtype.
+        folds: number of folds, and the one that is held out instead of a fraction; None for a fraction.
     """
 
     reads: ClassVar[Samples] = "fixed"
 
-    def __init__(self, *, validation_fraction: float, split_seed: int, on_bad_file: OnBadFile = "refuse") -> None:
+    def __init__(
+        self,
+        *,
+        validation_fraction: float,
+        split_seed: int,
+        on_bad_file: OnBadFile = "refuse",
+        pixel_range: PixelRange = "[0,1]",
+        value_range: tuple[float, float] | None = None,
+        folds: FoldSettings | None = None,
+    ) -> None:
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise ValueError(f"value_range: got {list(value_range)}, expected the smaller value first")
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
+        self._folds = folds_of(folds, validation_fraction)
         self._on_bad_file = on_bad_file
+        self._pixel_range: PixelRange = pixel_range
+        self._value_range = value_range
+        self._moments: Moments | None = None
         self._kept: SampleFile | None = None
         self._skipped: list[int] | None = None if on_bad_file == "skip" else []
 
@@ -67,8 +86,54 @@ class ListedImages(DataModule):
 
     @property
     @abstractmethod
-    def decoder(self) -> ImageDecoder:
-        """The way from a file to a sample."""
+    def decoder(self) -> Decoder:
+        """The way from the files of a sample to the sample."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images, known before any file is."""
+
+    def settled(self, decoder: ImageDecoder, dtype: Dtype | Literal["auto"], *, targets: bool = False) -> ImageDecoder:
+        """Returns a decoder that knows the dtype of its samples, which the first file for training has if it is auto.
+
+        Args:
+            decoder: the decoder.
+            dtype: dtype as the settings have it.
+            targets: whether it decodes the files of the targets, rather than those of the images.
+        """
+        if dtype != "auto":
+            return replace(decoder, dtype=dtype)
+        listing = self.listing
+        paths = (listing.files_of(position)[-1 if targets else 0] for position in listing.splits["train"])
+        return replace(decoder, dtype=first_dtype(paths), converts=False)
+
+    def paired(
+        self, image: ImageDecoder, target: ImageDecoder | MaskDecoder, dtype: Dtype | Literal["auto"]
+    ) -> PairDecoder:
+        """Returns the way from an image and its target's file to a sample, as ``settled`` does."""
+        if isinstance(target, ImageDecoder):
+            target = self.settled(target, dtype, targets=True)
+        return PairDecoder(self.settled(image, dtype), target)
+
+    @property
+    def target(self) -> Target | None:
+        """What a sample is to be predicted as; a class, unless the data says otherwise."""
+        return Classes(self.listing.classes) if self.listing.classes else None
+
+    @property
+    def specification(self) -> ImageSpecification:
+        """Shape, range and target. Standardised images have a mean and a deviation of 0.5 until ``prepare`` has
+        measured them."""
+        half = (0.5,) * self.shape[0]
+        mean, std = self._moments or (half, half)
+        return ImageSpecification(
+            self.shape, self._pixel_range, (), mean, std, value_range=self._value_range, target=self.target
+        )
+
+    @property
+    def moments(self) -> Moments | None:
+        return self._moments
 
     @cached_property
     def _listing(self) -> Listing:
@@ -93,6 +158,9 @@ class ListedImages(DataModule):
         if "validation" not in lengths:
             held_out = self._held_out_length()
             lengths["train"], lengths["validation"] = lengths["train"] - held_out, held_out
+        elif self._folds is not None:
+            way_out = "leave folds out, or name no folder or rows for validation"
+            raise DataError(f"folds: got {self._folds.shown}, but the data has a validation split; expected {way_out}")
         return {split: len(self.positions(split)) for split in lengths} if self._skipped else lengths
 
     def missing(self) -> str | None:
@@ -103,21 +171,39 @@ class ListedImages(DataModule):
         return None
 
     def prepare(self, reading: Reading) -> None:
-        from firebox.data.preparing import prepare, told
+        from firebox.data.preparing import prepare
 
         listing, skip = self.listing, self._on_bad_file == "skip"
         self._kept, unreadable = prepare(listing, self.decoder, reading, skip=skip)
-        if not unreadable:
-            self._skipped = []
-            return
+        self._skipped = []
+        if unreadable:
+            self._leave_out(unreadable)
+        if self._pixel_range == "standardised":
+            self._moments = self._measured(reading)
+
+    def _leave_out(self, unreadable: Unreadable) -> None:
+        """Leaves out files that can't be decoded, or refuses them."""
+        from firebox.data.preparing import told
+
+        listing = self.listing
         found = f"{len(unreadable):,} of {len(listing):,} files in {listing.root} can't be decoded"
         named = told(listing, unreadable)
-        if not skip:
+        if self._on_bad_file != "skip":
             way_out = "replace them, move them out of the folder, or leave them out by on_bad_file: skip"
             raise DataError(f"{found}: {named}; {way_out}")
         self._require_samples_beside(set(unreadable), f"{found}: {named}")
         self._skipped = sorted(unreadable)
         logger.warning("%s and are skipped: %s", found, named)
+
+    def _measured(self, reading: Reading) -> Moments:
+        from firebox.data.moments import kept_moments, moments_of
+
+        source, specification = self.read("train"), self.specification
+        if self._kept is None:
+            return moments_of(source, specification, reading)
+        positions = hashlib.sha256(self.positions("train").numpy().tobytes()).hexdigest()
+        key = f"{self._kept.layout.key} {positions}"
+        return kept_moments(source, specification, reading, samples=self._kept.path, key=key)
 
     def positions(self, split: Split) -> torch.Tensor:
         """Returns the positions of a split's samples in the listing, int64 of shape (n,), ascending."""
@@ -158,6 +244,8 @@ class ListedImages(DataModule):
 
     def _held_out_length(self) -> int:
         listing, train, fraction = self.listing, self.listing.splits["train"], self._validation_fraction
+        if listing.groups or self._folds is not None:
+            return len(self._divided[1])
         if not listing.classes:
             return held_out_length(len(train), fraction)
         return sum(stratified_length(length, fraction) for length in Counter(listing.labels_of(train)).values())
@@ -167,11 +255,20 @@ class ListedImages(DataModule):
         """The positions of the samples to train on and of those held out."""
         import torch
 
-        listing, fraction, split_seed = self.listing, self._validation_fraction, self._split_seed
+        listing, folds = self.listing, self._folds
         train = listing.splits["train"]
-        if listing.classes:
-            divided = stratified_hold_out(listing.labels_of(train), listing.classes, fraction, split_seed)
-        else:
-            divided = hold_out(len(train), fraction, split_seed)
+        labels = listing.labels_of(train) if listing.classes else None
+        groups = [listing.groups[position] for position in train] if listing.groups else None
+        if folds is not None:
+            require_folds(folds, len(train), labels=labels, classes=listing.classes, groups=groups)
+        kept, held_out = hold_out(
+            len(train),
+            self._validation_fraction,
+            self._split_seed,
+            labels=labels,
+            classes=listing.classes,
+            groups=groups,
+            folds=folds,
+        )
         positions = torch.tensor(train, dtype=torch.int64)
-        return positions[divided[0]], positions[divided[1]]
+        return positions[kept], positions[held_out]

@@ -11,6 +11,21 @@ Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True)
+class TargetFiles:
+    """The file of each sample's target.
+
+    Args:
+        names: path of each file below the data's folder, with forward slashes.
+        sizes: size of each file in bytes.
+        changed: time of the last change of each file, in nanoseconds since 1970.
+    """
+
+    names: Sequence[str]
+    sizes: Sequence[int]
+    changed: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """The files of a data set: one for each sample, in the order of the samples, or files that hold many each.
 
@@ -24,7 +39,10 @@ class Listing:
         splits: positions of the samples that the folder assigns to each split, ascending.
         notes: what was left out and why; a sentence each, printable.
         warnings: what may not be meant, such as a class without images in a split; a sentence each, printable.
+        values: numbers of each sample that are its target, such as values to regress; empty if there are none.
+        targets: file of each sample's target, such as a mask; None if there are none.
         held: what is known of the samples that each file holds, as a digest or a text; None if each file is a sample.
+        groups: name of the group that each sample belongs to, such as a patient; empty if there are none.
     """
 
     root: Path
@@ -36,10 +54,18 @@ class Listing:
     splits: Mapping[Split, Sequence[int]]
     notes: Sequence[str] = field(default=())
     warnings: Sequence[str] = field(default=())
+    values: Sequence[tuple[float, ...]] = field(default=())
+    targets: TargetFiles | None = None
     held: Sequence[str] | None = None
+    groups: Sequence[str] = field(default=())
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def files_of(self, position: int) -> tuple[Path, ...]:
+        """Returns the files of a sample: its image, and its target if that is a file."""
+        names = (self.names,) if self.targets is None else (self.names, self.targets.names)
+        return tuple(self.root / each[position] for each in names)
 
     def labels_of(self, positions: Sequence[int]) -> list[int]:
         """Returns the labels of some samples; an empty list if there are no classes."""

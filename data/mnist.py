@@ -13,8 +13,6 @@ class MNIST(IdxImages):
 
     name = "mnist"
     classes = tuple("0123456789")
-    mean = (0.1307,)
-    std = (0.3081,)
     default_root = "datasets/mnist"
     origin = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     torchvision_name = "MNIST"

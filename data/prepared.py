@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from firebox.data.batch import labels_of
 from firebox.data.filed import FiledImages
 from firebox.data.image_files import ImageFiles
-from firebox.data.sample_file import SampleFile, Unusable
+from firebox.data.sample_file import SampleFile, Unusable, bytes_of
 from firebox.data.source import as_images
 
 
@@ -29,13 +30,17 @@ class PreparedImages(FiledImages):
         self._kept: SampleFile | None = kept
         self._files = files
         self._positions = positions
-        self._labels = torch.tensor(files.targets, dtype=torch.int64)[positions] if files.targets else None
+        self._listed: torch.Tensor | None = None
+        if files.targets:
+            self._listed = torch.tensor(files.targets, dtype=torch.int64)[positions]
+        elif files.values:
+            self._listed = torch.tensor(files.values, dtype=torch.float32)[positions]
         self.path: Path = kept.path
 
     @property
     def labels(self) -> torch.Tensor | None:
         """All samples' labels, int64 of shape (N,); None if there are none."""
-        return self._labels
+        return labels_of(self._listed)
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -43,21 +48,28 @@ class PreparedImages(FiledImages):
     def gather(
         self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        return as_images(self._pixels(indices)), None if self._labels is None else self._labels[indices]
+        pixels, targets = self._read(indices)
+        if targets is None and self._listed is not None:
+            targets = self._listed[indices]
+        return as_images(pixels), targets
 
-    def _pixels(self, indices: torch.Tensor) -> torch.Tensor:
-        """Reads pixels, uint8 (n, H, W, C)."""
-        positions = self._positions[indices]
-        channels, height, width = self._files.decoder.shape
+    def _read(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Reads pixels (n, H, W, C), and targets (n, ...) if they were decoded from files, too."""
+        positions, columns = self._positions[indices], self._files.decoder.columns
         if self._kept is None:
-            records = torch.empty(len(indices), height * width * channels, dtype=torch.uint8)
+            records = torch.empty(len(indices), sum(column.nbytes for column in columns), dtype=torch.uint8)
             wrong = list(range(len(indices)))
         else:
             records, wrong = self._kept.read(positions)
-        pixels = records.view(len(indices), height, width, channels)
         for k in wrong:
-            pixels[k] = self._files.image(int(positions[k])).permute(1, 2, 0)
-        return pixels
+            content = b"".join(bytes_of(part) for part in self._files.record(int(positions[k])))
+            records[k] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        parts, begin = [], 0
+        for column in columns:
+            part = records[:, begin : begin + column.nbytes].contiguous()
+            parts.append(part.view(getattr(torch, column.dtype)).view(-1, *column.shape))
+            begin += column.nbytes
+        return parts[0], parts[1] if len(parts) > 1 else None
 
     def __getstate__(self) -> dict[str, Any]:
         key = None if self._kept is None else self._kept.layout.key

@@ -15,12 +15,12 @@ import numpy
 
 from firebox.data.cache import Cache, NoRoom, Writing
 from firebox.data.decoded_files import DecodedFiles, DecodingPass, Unreadable
-from firebox.data.decoding import ImageDecoder, UnreadableFile, versions
-from firebox.data.file_digests import digests_of
-from firebox.data.image_files import ImageFiles
+from firebox.data.decoding import UnreadableFile, versions
+from firebox.data.file_digests import contents_of
+from firebox.data.image_files import Decoder, ImageFiles
 from firebox.data.listing import Listing
 from firebox.data.reading import Reading
-from firebox.data.sample_file import Column, Layout, SampleFile
+from firebox.data.sample_file import Layout, SampleFile
 from firebox.foundation.console import size
 from firebox.foundation.problems import Interrupted
 
@@ -46,12 +46,12 @@ class NotKept(Exception):
     """Samples can't be kept; the message says why."""
 
 
-def prepare(listing: Listing, decoder: ImageDecoder, reading: Reading, *, skip: bool) -> Prepared:
+def prepare(listing: Listing, decoder: Decoder, reading: Reading, *, skip: bool) -> Prepared:
     """Finds the decoded samples of a data set in the cache, or decodes all files and keeps them there.
 
     Args:
         listing: the files.
-        decoder: the way from a file to a sample.
+        decoder: the way from the files of a sample to the sample.
         reading: how they may be read, and where samples may be kept.
         skip: whether files that can't be decoded are left out, so that all must be tried even if nothing is kept; if
             not, nothing is kept where there are any.
@@ -73,7 +73,7 @@ def prepare(listing: Listing, decoder: ImageDecoder, reading: Reading, *, skip: 
     return Prepared(None, verify_files(listing, decoder, reading) if skip else {})
 
 
-def verify_files(listing: Listing, decoder: ImageDecoder, reading: Reading) -> Unreadable:
+def verify_files(listing: Listing, decoder: Decoder, reading: Reading) -> Unreadable:
     """Decodes all files, keeps nothing, and returns what is wrong with those that can't be decoded.
 
     Args:
@@ -95,18 +95,22 @@ def told(listing: Listing, unreadable: Unreadable, most: int = 20) -> str:
     return ", ".join(names) + (f" and {more:,} more" if more else "")
 
 
-def key_of(listing: Listing, decoder: ImageDecoder, contents: Sequence[str] | None = None) -> str:
+def key_of(listing: Listing, decoder: Decoder, contents: Sequence[str] | None = None) -> str:
     """Returns the identity of all decoded samples of a listing, wherever its folder is.
 
     Args:
         listing: the files.
-        decoder: the way from a file to a sample.
-        contents: SHA-256 of each file; None to recognise them by size and time of change.
+        decoder: the way from the files of a sample to the sample.
+        contents: SHA-256 of the content of each sample's files; None to recognise them by size and time of change.
     """
     known = hashlib.sha256(json.dumps([decoder.described(), versions()], sort_keys=True).encode())
     for position, name in enumerate(listing.names):
         state = f"{listing.changed[position]}" if contents is None else contents[position]
         known.update(os.fsencode(f"{name}\0{listing.sizes[position]}\0{state}\n"))
+        if listing.targets is not None:
+            own = listing.targets
+            state = f"{own.changed[position]}" if contents is None else ""
+            known.update(os.fsencode(f"{own.names[position]}\0{own.sizes[position]}\0{state}\n"))
     return known.hexdigest()
 
 
@@ -114,10 +118,9 @@ class _Keeping:
     """The samples of a listing in a cache: found there, awaited from another process, or decoded."""
 
     def __init__(self, files: ImageFiles, listing: Listing, reading: Reading, cache: Cache, *, skip: bool) -> None:
-        contents = digests_of([listing.root / name for name in listing.names], reading) if reading.content else None
-        channels, height, width = files.decoder.shape
+        contents = contents_of(listing, reading) if reading.content else None
         key = key_of(listing, files.decoder, contents)
-        self._layout = Layout(key, len(listing), (Column("image", "uint8", (height, width, channels)),))
+        self._layout = Layout(key, len(listing), files.decoder.columns)
         self._files = files
         self._listing = listing
         self._reading = reading
@@ -149,7 +152,7 @@ class _Keeping:
         unreadable = {}
         for position in kept.unreadable:
             try:
-                self._files.image(position)
+                self._files.decoded(position)
             except UnreadableFile as error:
                 unreadable[position] = error.why
         if len(unreadable) == len(kept.unreadable):

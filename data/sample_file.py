@@ -43,7 +43,7 @@ class Column:
     Args:
         name: what it holds, such as "image".
         dtype: name of numpy's dtype.
-        shape: its shape in the record; an image is (H, W, C).
+        shape: its shape in the record: an image is (H, W, C), a mask (H, W), and a target image (C, H, W).
     """
 
     name: str
@@ -194,7 +194,7 @@ class SampleFile:
 
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
-    """Returns the memory of a contiguous uint8 tensor."""
+    """Returns the memory of a contiguous tensor."""
     return memoryview(tensor.numpy().data).cast("B")
 
 

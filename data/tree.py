@@ -12,23 +12,19 @@ from pathlib import Path
 from firebox.data.data_error import DataError
 from firebox.foundation.problems import counted, listed
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 OTHER_IMAGES = frozenset(
     {
         ".avif",
         ".dcm",
-        ".gif",
         ".heic",
         ".heif",
-        ".jfif",
         ".jp2",
         ".jpe",
         ".npy",
         ".pgm",
         ".ppm",
         ".svg",
-        ".tif",
-        ".tiff",
     }
 )
 """Suffixes of images, or of what is often one, that are not read."""

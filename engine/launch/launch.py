@@ -17,7 +17,7 @@ from firebox.engine.launch import messages
 from firebox.engine.launch.circumstances import other_circumstances
 from firebox.engine.launch.completion import completed, ended_early
 from firebox.engine.launch.processes import refuse_second_import, refuse_several
-from firebox.engine.launch.same_data import other_data, other_skipped, present_data
+from firebox.engine.launch.same_data import other_data, other_prepared, present_data
 from firebox.engine.records.claiming import claim, renew
 from firebox.engine.records.own_code import code_of, keep
 from firebox.engine.records.run_directory import RunDirectory, State, has_checkpoints
@@ -163,7 +163,7 @@ def train(
         identity = run.identity
         _ = identity.fingerprint
     if resumed is not None:
-        refuse(list(other_skipped(resumed, configuration, identity, allowed)))
+        refuse(list(other_prepared(resumed, configuration, identity, allowed)))
     require_workers(run, begin=resumed is None)
     if stop.requested:
         return stop.exit_code

@@ -72,14 +72,18 @@ def other_data(
     yield from _changes(known[0], configuration, identity, allowed)
 
 
-def other_skipped(
+def other_prepared(
     directory: RunDirectory, configuration: Configuration, identity: DataIdentity, allowed: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yields which files are skipped otherwise than when a run began, once the data is prepared; see ``other_data``."""
+    """Yields what is otherwise than when a run began of what is known once the data is prepared; see ``other_data``.
+
+    These are the files that are skipped, and the mean and deviation of the training images.
+    """
     from firebox.engine.records.data_record import known_data
 
+    now = identity.fingerprint.digests
     for known in known_data(directory)[:1]:
-        if known.digests.get("skipped") not in (None, identity.fingerprint.digests["skipped"]):
+        if any(known.digests.get(key) not in (None, now[key]) for key in ("skipped", "moments")):
             yield from _changes(known, configuration, identity, allowed)
 
 

@@ -38,13 +38,13 @@ class DataIdentity:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """What the data consists of; which files it skips is known once it is prepared.
+        """What the data consists of; which files it skips and what is measured is known once it is prepared.
 
         Raises:
             DataError: a file or sample can't be read.
             Interrupted: a stop was requested.
         """
-        return replace(self._found, skipped=skipped_in(self.data))
+        return replace(self._found, skipped=skipped_in(self.data), moments=self.data.moments)
 
     @cached_property
     def _found(self) -> Fingerprint:

@@ -11,7 +11,6 @@ CATALOGUE = {
     "pixel_range": "firebox.handlers.guards.pixel_range:PixelRange",
     "target_range": "firebox.handlers.guards.pixel_range:TargetRange",
     "output_shape": "firebox.handlers.guards.shapes:OutputShape",
-    "shown_channels": "firebox.handlers.guards.shapes:ShownChannels",
     "latent_dim": "firebox.handlers.guards.shapes:LatentDim",
     "steps": "firebox.handlers.guards.steps:Steps",
     "metrics": "firebox.handlers.guards.steps:Metrics",

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.engine.training.module import Module, OutputKind
-from firebox.foundation.problems import Problem, setting
-from firebox.handlers.image_dump import ImageDump
+from firebox.foundation.problems import Problem
 
 logger = logging.getLogger("firebox")
 
@@ -40,18 +39,6 @@ def _expected(kind: OutputKind, module: Module) -> tuple[tuple[int, ...], str]:
         return (outputs, *module.specification.shape[1:]), "a logit for each class and pixel"
     each = {"class_logits": "a logit for each class", "label_logits": "a logit for each label"}
     return (outputs,), each.get(kind, "a number for each value")
-
-
-class ShownChannels(Guard):
-    """Refuses images that can't be shown, where a handler is to show them."""
-
-    def check(self, preflight: Preflight) -> Iterator[Problem]:
-        channels = preflight.specification.shape[0]
-        if channels in (1, 3):
-            return
-        for attached in preflight.handlers_of(ImageDump):
-            message = f"can't write images of {channels} channels as PNG, expected 1 or 3; leave it out: "
-            yield preflight.problem(message + setting(".".join(attached.path), "false"), *attached.path)
 
 
 class LatentDim(Guard):

@@ -17,6 +17,7 @@ from firebox.data.datamodule import Split
 from firebox.data.fashion_mini import FOLDER, FashionMini
 from firebox.data.fashion_mnist import FashionMNIST
 from firebox.data.idx import FILES, read_idx
+from firebox.data.reading import Reading
 
 DEBIAN = Path(str(FashionMNIST.package_root))
 
@@ -36,11 +37,15 @@ def test_it_holds_600_training_and_100_test_images_of_each_class() -> None:
         assert torch.bincount(labels).tolist() == [count] * 10
 
 
-def test_declared_mean_and_std_are_those_of_its_training_pixels() -> None:
-    pixels = FashionMini(validation_fraction=0.0).read("train").images.double() / 255
+@pytest.mark.parametrize("validation_fraction", [0.0, 0.5])
+def test_standardised_means_the_mean_and_deviation_of_its_training_pixels(validation_fraction: float) -> None:
+    datamodule = FashionMini(validation_fraction=validation_fraction, pixel_range="standardised")
+    assert datamodule.specification.mean == (0.5,)
+    datamodule.prepare(Reading())
+    pixels = datamodule.read("train").images.double() / 255
 
-    assert pixels.mean().item() == pytest.approx(FashionMini.mean[0], abs=5e-5)
-    assert pixels.std(correction=0).item() == pytest.approx(FashionMini.std[0], abs=5e-5)
+    assert pixels.mean().item() == pytest.approx(datamodule.specification.mean[0], abs=1e-12)
+    assert pixels.std(correction=0).item() == pytest.approx(datamodule.specification.std[0], abs=1e-12)
 
 
 def test_loading_it_does_not_import_torchvision() -> None:

@@ -150,11 +150,14 @@ def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path) -> None:
     assert torch.equal(image, torch.from_numpy(pixels).permute(2, 0, 1))
 
 
-def test_16_bit_images_keep_their_brightness(tmp_path: Path) -> None:
-    Image.fromarray(numpy.full((8, 8), 128 * 256, numpy.uint16)).save(tmp_path / "deep.png")
-    image = ImageFolder(root=str(tmp_path), image_size=(8, 8)).read("train").gather(torch.tensor([0]))[0]
+def test_16_bit_images_are_kept_or_read_as_8_with_their_brightness(tmp_path: Path) -> None:
+    Image.fromarray(numpy.full((8, 8), 128 * 256 + 7, numpy.uint16)).save(tmp_path / "deep.png")
+    kept = ImageFolder(root=str(tmp_path), image_size=(8, 8)).read("train").gather(torch.tensor([0]))[0]
+    shallow = ImageFolder(root=str(tmp_path), image_size=(8, 8), dtype="uint8").read("train").gather(torch.tensor([0]))
 
-    assert (image == 128).all()
+    assert kept.dtype == torch.uint16
+    assert (kept.int() == 128 * 256 + 7).all()
+    assert (shallow[0] == 128).all()
 
 
 RED, CLEAR_BLUE, HALF_GREEN = (255, 0, 0, 255), (0, 0, 255, 0), (0, 255, 0, 128)
@@ -199,8 +202,9 @@ def test_a_transparent_shade_is_laid_over_the_background(
         image.putpixel((1, 0), clear)
         image.save(tmp_path / "a.png", transparency=255 if mode == "1" else clear)
     found = ImageFolder(root=str(tmp_path), image_size=(1, 2), color=color, background=background).read("train")
+    most = shade * 257 if mode == "I;16" else shade
 
-    assert found.gather(torch.tensor([0]))[0][0, 0, 0].tolist() == [0, shade]
+    assert found.gather(torch.tensor([0]))[0][0, 0, 0].tolist() == [0, most]
 
 
 def test_transparent_pixels_do_not_show_when_an_image_is_scaled(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_what_is_no_file_is_left_out_without_opening_it(tmp_path: Path) -> None:
 def test_other_kinds_hidden_ones_and_folders_of_the_system_are_told(tmp_path: Path) -> None:
     _images(tmp_path / "cat" / "0.png", tmp_path / "cat" / ".1.png", tmp_path / ".thumbnails" / "0.png")
     _images(tmp_path / "cat" / "@eaDir" / "0.png", tmp_path / "__MACOSX" / "cat" / "0.png")
-    _images(*(tmp_path / "cat" / name for name in ("1.TIF", "2.tif", "a.txt", "b.csv", "c.csv", "README")))
+    _images(*(tmp_path / "cat" / name for name in ("1.AVIF", "2.avif", "a.txt", "b.csv", "c.csv", "README")))
     listing = list_folder(tmp_path)
 
     assert list(listing.names) == ["cat/0.png"]
@@ -185,7 +185,7 @@ def test_other_kinds_hidden_ones_and_folders_of_the_system_are_told(tmp_path: Pa
         "left out folders of the system: __MACOSX, cat/@eaDir",
     ]
     assert listing.warnings == [
-        "left out 2 .tif: these kinds are not read (.png, .jpg, .jpeg, .bmp, .webp are)",
+        "left out 2 .avif: these kinds are not read (.png, .jpg, .jpeg, .jfif, .bmp, .gif, .tif, .tiff, .webp are)",
     ]
 
 
@@ -252,7 +252,7 @@ def test_what_can_not_be_read_is_refused_by_name(open_folder: Path) -> None:
 
 def test_names_that_a_terminal_would_act_on_are_escaped(tmp_path: Path) -> None:
     strange = os.fsdecode(b"caf\xe9\x1b[31m\n")
-    _images(tmp_path / strange / "a\r\udcff.PNG", tmp_path / "cat" / "0.png", tmp_path / "cat" / "x\x07.tif")
+    _images(tmp_path / strange / "a\r\udcff.PNG", tmp_path / "cat" / "0.png", tmp_path / "cat" / "x\x07.avif")
     (tmp_path / "cat" / "y\x1b").symlink_to("/nowhere")
     listing = list_folder(tmp_path)
 

@@ -70,28 +70,6 @@ def test_a_derived_evaluation_evaluates(tmp_path):
     assert problems(tmp_path, derived("evaluation", "Evaluation"), content + "  - own.py:Own\n") == []
 
 
-@pytest.mark.parametrize("channels", [1, 4])
-def test_a_derived_image_dump_can_not_show_images_of_four_channels(tmp_path, channels):
-    source = """
-    from firebox import DataModule, ImageSpecification
-    from firebox.handlers.image_dump import ImageDump
-    class Own(ImageDump):
-        ...
-    class Data(DataModule):
-        specification = ImageSpecification((CHANNELS, 28, 28))
-        split_lengths = {"train": 50}
-        def read(self, split):
-            raise AssertionError("the check reads no data")
-    """
-    content = """
-    datamodule: {name: 'own.py:Data', batch_size: 10}
-    handlers: [image_dump: false, 'own.py:Own']
-    """
-    lines = problems(tmp_path, source.replace("CHANNELS", str(channels)), content)
-    assert len(lines) == (channels == 4)
-    assert not lines or "handlers.own.py:Own: can't write images of 4 channels" in lines[0]
-
-
 def test_a_derived_watch_for_nan_is_one(tmp_path):
     content = "handlers:\n  - terminate_on_nan: false\n"
     unwatched = "nothing would say so"

@@ -132,11 +132,6 @@ class Own(DataModule):
         ("(1, 28, 28)", "{'train': -3}", "its train split has the length -3, expected a number of samples"),
         ("(1, 28, 28)", "{'train': None}", "has the length None"),
         ("(1, 28, 28)", "1 / 0", "x.yaml:1:20  datamodule: ZeroDivisionError"),
-        (
-            "(4, 28, 28)",
-            "{'train': 500}",
-            "handlers.image_dump: can't write images of 4 channels as PNG, expected 1 or 3",
-        ),
     ],
 )
 def test_data_that_can_not_be_trained_on_is_refused(tmp_path, shape, lengths, problem):
