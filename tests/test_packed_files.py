@@ -1,5 +1,6 @@
 """Runs over files that hold many samples each: killed and resumed, and over other files than before."""
 
+import json
 import os
 import signal
 
@@ -7,6 +8,7 @@ import numpy
 import pytest
 import yaml
 
+from firebox.data.hold_out import hold_out
 from tests.data.packed_files import arrays, write_shards
 from tests.exactness import Forked, differences, kill_at, only_run, output, resumed_to_the_end, write_configuration
 
@@ -80,6 +82,18 @@ def test_a_killed_run_goes_on_as_the_run_that_was_not(root, tmp_path, kind, sett
     assert Forked(str(whole)).wait() == 0, output(whole)
     assert Forked(str(killed), prepare=kill_at(7)).wait() == -signal.SIGKILL
     assert differences(only_run(whole.parent), resumed_to_the_end(killed)) == []
+
+
+@pytest.mark.parametrize("kind", ["arrays", "shards"])
+def test_pixels_are_standardised_by_what_is_measured(root, tmp_path, kind):
+    configuration = write(tmp_path, kind, root, pixel_range="standardised")
+    assert Forked(str(configuration), prepare=kill_at(3)).wait() == -signal.SIGKILL
+    (kept,) = (tmp_path / "cache").glob("*.moments.json")
+    found = json.loads(kept.read_text())
+    images = numpy.load(root / "x.npy")[hold_out(COUNT, 0.2, 0)[0].numpy()] / 255
+    assert numpy.allclose(found["mean"], images.mean((0, 1, 2)))
+    assert numpy.allclose(found["std"], images.std((0, 1, 2)))
+    resumed_to_the_end(configuration)
 
 
 @pytest.mark.parametrize("kind", ["arrays", "shards"])

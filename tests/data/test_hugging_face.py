@@ -86,7 +86,7 @@ def test_every_kind_of_file_gives_the_rows_that_are_in_it(root, name):
         assert read[1].tolist() == labels[:train].tolist()
         assert not list(faults_of_samples(*read, found.specification))
     assert source.labels.tolist() == labels[:train].tolist()
-    assert found.listing.names and found.positions("validation").tolist() == []
+    assert found.listing.names and found.assigned("validation").tolist() == []
 
 
 def test_a_folder_of_images_is_read_as_the_library_does(root):

@@ -81,8 +81,8 @@ def test_splits_are_patterns_or_held_out(tmp_path):
     assert len(both.flatten(1).unique(dim=0)) == 40
     listing = found.listing
     assert listing.names == [*(f"train/train-0{k}.tar" for k in range(3)), *(f"test/train-0{k}.tar" for k in range(3))]
-    assert found.positions("validation").tolist() == [0, 1, 2]
-    assert found.positions("test").tolist() == [3, 4, 5]
+    assert found.assigned("validation").tolist() == [0, 1, 2]
+    assert found.assigned("test").tolist() == [3, 4, 5]
 
 
 def test_an_index_is_made_once_for_the_same_shards_and_anew_for_others(tmp_path, monkeypatch, caplog):
