@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firebox.data.decoding import MODES, Box, ImageDecoder, Unfit, UnreadableFile, cover, reading, require_all_channels
+from firebox.data.encoded import Encoded
 from firebox.data.jpeg import ORIENTATION, REDUCED
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class PairDecoder:
         """Returns what decides which samples two files give, beside the version of Pillow, as plain data."""
         return {**self.image.described(), "target": asdict(self.target)}
 
-    def __call__(self, path: Path, target_path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, path: Path | Encoded, target_path: Path | Encoded) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the image (C, H, W) and the target: a mask (H, W), or an image (C, H, W).
 
         Raises:
@@ -148,7 +149,7 @@ class PairDecoder:
 class _Opened:
     """An image that is decoded, at a reduced scale where it is a JPEG file and the size allows, but not turned yet."""
 
-    def __init__(self, path: Path, decoder: ImageDecoder | MaskDecoder) -> None:
+    def __init__(self, path: Path | Encoded, decoder: ImageDecoder | MaskDecoder) -> None:
         from PIL import Image
 
         with Image.open(path) as image:
@@ -189,7 +190,7 @@ class _Opened:
 
 
 @contextmanager
-def _reading_target(path: Path, target_path: Path) -> Iterator[None]:
+def _reading_target(path: Path | Encoded, target_path: Path | Encoded) -> Iterator[None]:
     """Makes whatever is wrong with a target an UnreadableFile that names its image, too."""
     try:
         with reading(target_path):
