@@ -59,7 +59,9 @@ def firebox(job: Job) -> Callable[[], Batches]:
     from firebox.data.image_folder import ImageFolder
     from firebox.data.reading import Reading
     from firebox.data.stream import BatchStream
+    from firebox.engine.training.devices import set_up
 
+    set_up(torch.device("cpu"))
     if job.budget is not None:
         placement.MEMORY_BUDGET = job.budget
     data = ImageFolder(root=str(job.place / "folders"), image_size=(job.size, job.size), validation_fraction=0.0)

@@ -12,6 +12,9 @@ DATAMODULES = {
     "image_folder": "firebox.data.image_folder:ImageFolder",
     "image_pairs": "firebox.data.image_pairs:ImagePairs",
     "image_table": "firebox.data.image_table:ImageTable",
+    "arrays": "firebox.data.arrays:Arrays",
+    "hugging_face": "firebox.data.hugging_face:HuggingFace",
+    "shards": "firebox.data.shards:Shards",
 }
 DATAGENERATORS = {
     "shapes": "firebox.data.shapes:Shapes",

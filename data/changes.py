@@ -46,7 +46,7 @@ class Changes:
     def trained_on(self) -> dict[str, int] | None:
         """Returns how many samples that were trained on are now in a split that evaluates; None if that isn't known."""
         matched = self._matched
-        if matched is None:
+        if matched is None or matched.before.held is not None or matched.now.held is not None:
             return None
         pairs = [(i, j) for i, j in matched.pairs if not matched.replaced(i, j)]
         moved = Counter(matched.now.splits[j] for i, j in pairs if "train" in matched.before.splits[i])
@@ -214,6 +214,8 @@ class _Matched:
         """Whether a file has another content, as far as that is known."""
         before, now = self.before, self.now
         if before.sizes[i] != now.sizes[j]:
+            return True
+        if before.held is not None and now.held is not None and before.held[i] != now.held[j]:
             return True
         return before.sha256 is not None and now.sha256 is not None and before.sha256[i] != now.sha256[j]
 

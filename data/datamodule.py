@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from firebox.data.data_error import DataError as DataError
+from firebox.data.hold_out import held_out_length as held_out_length
+from firebox.data.hold_out import hold_out as hold_out
 from firebox.data.listing import Listing
 from firebox.data.listing import Split as Split
+from firebox.data.reading import Reading
 from firebox.data.specification import ImageSpecification
 
 if TYPE_CHECKING:
     import torch
 
     from firebox.data.moments import Moments
-    from firebox.data.reading import Reading
     from firebox.data.source import ImageSource
 
 Samples = Literal["resident", "prepared", "fixed", "changing"]
@@ -33,6 +35,8 @@ class DataModule(ABC):
 
     reads: ClassVar[Samples] = "fixed"
     """The kind of samples that ``read`` returns; the memory of a run is estimated from it before anything is read."""
+    reading: Reading = Reading()
+    """How files may be read, and where what they hold may be kept, before ``prepare``; the run sets it."""
 
     @property
     @abstractmethod
@@ -94,68 +98,6 @@ class DataModule(ABC):
             DataError: the data can't be used.
             Interrupted: a stop was requested.
         """
-
-
-def hold_out(length: int, fraction: float, split_seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Divides training samples into those to train on and those held out, by a fixed, seeded draw.
-
-    Args:
-        length: number of training samples.
-        fraction: fraction of the samples to hold out, in [0, 1).
-        split_seed: seed of the draw. It is a property of the data set: every run holds out the same samples.
-
-    Returns:
-        Indices to train on and indices held out for validation, int64, each sorted.
-    """
-    import torch
-
-    from firebox.foundation.randomness import generator
-
-    order = torch.randperm(length, generator=generator(split_seed, "hold_out", length))
-    held_out = held_out_length(length, fraction)
-    return order[held_out:].sort().values, order[:held_out].sort().values
-
-
-def stratified_hold_out(
-    labels: Sequence[int], classes: Sequence[str], fraction: float, split_seed: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Divides labelled training samples by a stratified draw: each class by a fixed, seeded draw of its own.
-
-    Args:
-        labels: the label of each sample, in [0, len(classes)).
-        classes: names of the classes. The name seeds the class's draw, so adding a class does not affect the others.
-        fraction: fraction of each class to hold out, in [0, 1); see ``stratified_length``.
-        split_seed: seed of the draws; a property of the data set, not of the run.
-
-    Returns:
-        Indices to train on and indices held out for validation, int64, each sorted.
-    """
-    import torch
-
-    from firebox.foundation.randomness import generator
-
-    known = torch.tensor(labels, dtype=torch.int64)
-    kept, held_out = [], []
-    by_class = known.argsort(stable=True).split(known.bincount(minlength=len(classes)).tolist())
-    for own, name in zip(by_class, classes, strict=True):
-        order = torch.randperm(len(own), generator=generator(split_seed, "hold_out", name, len(own)))
-        length = stratified_length(len(own), fraction)
-        held_out.append(own[order[:length]])
-        kept.append(own[order[length:]])
-    return torch.cat(kept).sort().values, torch.cat(held_out).sort().values
-
-
-def stratified_length(length: int, fraction: float) -> int:
-    """Returns the number of samples that ``stratified_hold_out`` holds out of a class of ``length`` samples.
-
-    If the class has at least two samples, at least one is held out and at least one remains to train on.
-    """
-    return min(max(round(length * fraction), 1), max(length - 1, 0)) if fraction else 0
-
-
-def held_out_length(length: int, fraction: float) -> int:
-    """Returns the number of samples that ``hold_out`` holds out of ``length``; at least one remains to train on."""
-    return min(round(length * fraction), max(length - 1, 0))
 
 
 EMBEDDED = "The data set fashion_mini is embedded and needs no files: --set 'datamodule={name: fashion_mini}'"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from firebox.data.data_error import DataError
+from firebox.data.encoded import Encoded
 from firebox.data.jpeg import WITH_SIMPLEJPEG, read_jpeg
 from firebox.foundation.problems import in_one_line
 
@@ -43,7 +44,7 @@ class UnreadableFile(DataError):
         way_out: what can be done.
     """
 
-    def __init__(self, path: Path, why: str, way_out: str) -> None:
+    def __init__(self, path: Path | Encoded, why: str, way_out: str) -> None:
         super().__init__(f"{path} {why}; {way_out}")
         self.why = why
 
@@ -108,7 +109,7 @@ class ImageDecoder:
         """Returns what decides which pixels a file gives, beside the version of Pillow, as plain data."""
         return {"decoder": DECODER, **asdict(self)}
 
-    def __call__(self, path: Path) -> torch.Tensor:
+    def __call__(self, path: Path | Encoded) -> torch.Tensor:
         """Returns the image, (C, H, W) in the decoder's dtype.
 
         Raises:
@@ -247,7 +248,7 @@ def first_dtype(paths: Iterator[Path]) -> Dtype:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path | Encoded) -> Iterator[None]:
     """Makes whatever is wrong with a file an UnreadableFile."""
     from PIL import Image, UnidentifiedImageError
 

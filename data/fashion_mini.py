@@ -9,6 +9,7 @@ from pydantic import Field
 
 from firebox.data.data_error import DataError
 from firebox.data.fashion_mnist import FASHION_CLASSES
+from firebox.data.hold_out import FoldSettings
 from firebox.data.published import PublishedImages
 from firebox.data.specification import PixelRange
 
@@ -28,6 +29,8 @@ class FashionMini(PublishedImages):
     Args:
         validation_fraction: fraction of the training images held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of stratified folds of the training images; that fold is held out instead of a
+            fraction. null for a fraction.
         pixel_range: range of the pixels that the model sees.
     """
 
@@ -42,9 +45,12 @@ class FashionMini(PublishedImages):
         *,
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
+        super().__init__(
+            validation_fraction=validation_fraction, split_seed=split_seed, folds=folds, pixel_range=pixel_range
+        )
 
     def missing(self) -> str | None:
         from firebox.data.idx import FILES

@@ -29,7 +29,7 @@ TOGETHER = 512
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files of a data set, in the order of its samples, wherever the folder that holds them lies.
+    """The files of a data set, each a sample or many, wherever the folder that holds them lies.
 
     Args:
         names: path of each file below the data's folder, with forward slashes, in Unicode's normal form C.
@@ -39,6 +39,8 @@ class Files:
         sha256: SHA-256 of each file's content; None if it was not read.
         targets: what each sample's target is, beside its label: the name and the size of its file, or its numbers;
             empty if there is none.
+        held: what is known of the samples that each file holds; None if each file is a sample.
+        samples: number of samples in each split; None if each file is a sample.
     """
 
     names: Sequence[str]
@@ -47,6 +49,8 @@ class Files:
     splits: Sequence[str]
     sha256: Sequence[str] | None = None
     targets: Sequence[str] = ()
+    held: Sequence[str] | None = None
+    samples: Mapping[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -210,6 +214,8 @@ def _files(data: DataModule, listing: Listing, reading: Reading, *, content: boo
         splits,
         contents_of(listing, reading) if content else None,
         _targets(listing),
+        None if listing.held is None else list(listing.held),
+        None if listing.held is None else {split: n for split, n in data.split_lengths.items() if n},
     )
 
 
@@ -233,9 +239,11 @@ def _parts_of(files: Files, classes: Sequence[str]) -> dict[str, Part]:
                 f"{files.names[i]}\0{files.sizes[i]}\0{label}\0{target}"
                 for i, label, target in zip(positions, labels, own, strict=True)
             )
+            if files.held is not None:
+                names += "".join([f"{files.held[i]}\0" for i in positions])
             content = None if files.sha256 is None else "".join([files.sha256[i] for i in positions])
             parts[split] = Part(
-                len(positions),
+                len(positions) if files.samples is None else files.samples[split],
                 tuple(counts[label] for label in range(len(classes))) if files.labels else (),
                 hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest(),
                 None if content is None else hashlib.sha256(content.encode()).hexdigest(),

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 
 from firebox.data.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.folders import Splits, list_folder
+from firebox.data.hold_out import FoldSettings
 from firebox.data.listed_images import ListedImages, OnBadFile
 from firebox.data.listing import Listing
 from firebox.data.specification import PixelRange
@@ -51,6 +52,8 @@ class ImageFolder(ListedImages):
         background: colour that transparent pixels are laid over.
         validation_fraction: fraction of the training images held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of stratified folds of the training images; that fold is held out instead of a
+            fraction. null for a fraction.
         on_bad_file: what to do about files that can't be decoded. refuse to train, or skip them: they are counted and
             named, and the others stay in the splits where they are.
         pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
@@ -69,6 +72,7 @@ class ImageFolder(ListedImages):
         background: Background = "white",
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         on_bad_file: OnBadFile = "refuse",
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
@@ -78,6 +82,7 @@ class ImageFolder(ListedImages):
             on_bad_file=on_bad_file,
             pixel_range=pixel_range,
             value_range=value_range,
+            folds=folds,
         )
         if isinstance(splits, dict) and "train" not in splits:
             raise ValueError(f"splits: got {shown(splits)}, expected a folder for train")

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 from firebox.data.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.file_targets import MaskClasses, image_target, mask_target
 from firebox.data.folders import Splits
+from firebox.data.hold_out import FoldSettings
 from firebox.data.listed_images import ListedImages, OnBadFile
 from firebox.data.listing import Listing
 from firebox.data.pair_decoding import PairDecoder
@@ -50,6 +51,8 @@ class ImagePairs(ListedImages):
         background: colour that transparent pixels are laid over.
         validation_fraction: fraction of the training pairs held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of folds of the training pairs; that fold is held out instead of a
+            fraction. null for a fraction.
         on_bad_file: what to do about pairs that can't be decoded or don't fit. refuse to train, or skip them.
         pixel_range: range of the pixels that the model sees. standardised concerns the images alone: target images are
             then in [0,1].
@@ -74,6 +77,7 @@ class ImagePairs(ListedImages):
         background: Background = "white",
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         on_bad_file: OnBadFile = "refuse",
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
@@ -83,6 +87,7 @@ class ImagePairs(ListedImages):
             on_bad_file=on_bad_file,
             pixel_range=pixel_range,
             value_range=value_range,
+            folds=folds,
         )
         if images == targets:
             raise ValueError(f"targets: got {shown(targets)}, the folder of the images, expected another")

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 
 from firebox.data.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.file_targets import MaskClasses, image_target, mask_target
+from firebox.data.hold_out import FoldSettings
 from firebox.data.image_files import Decoder
 from firebox.data.listed_images import ListedImages, OnBadFile
 from firebox.data.listing import Listing
@@ -42,6 +43,8 @@ class ImageTable(ListedImages):
         image_column: column of the paths of target images.
         split_column: column of the splits: train, validation (or val, valid) or test, in any case; null if all rows are
             for training.
+        group_column: column of the group of each image, such as its patient; null for none. No group may be in two
+            splits, and none is divided when images are held out.
         classes: of masks: the names of the classes, pixel value k being the k-th name; or a map from the names to pixel
             values.
         ignored: of masks: the pixel value that belongs to no class and is left out of losses and metrics.
@@ -54,6 +57,8 @@ class ImageTable(ListedImages):
         background: colour that transparent pixels are laid over.
         validation_fraction: fraction of the training images held out for validation, in [0, 1), if no row is for it.
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of stratified folds of the training images; that fold is held out instead of a
+            fraction. null for a fraction.
         on_bad_file: what to do about files that can't be decoded or don't fit. refuse to train, or skip them.
         pixel_range: range of the pixels that the model sees. standardised concerns the images alone: target images are
             then in [0,1].
@@ -71,6 +76,7 @@ class ImageTable(ListedImages):
         mask_column: str | None = None,
         image_column: str | None = None,
         split_column: str | None = None,
+        group_column: str | None = None,
         classes: MaskClasses | None = None,
         ignored: Annotated[int, Field(ge=0, le=255)] | None = None,
         target_color: Color | None = None,
@@ -82,6 +88,7 @@ class ImageTable(ListedImages):
         background: Background = "white",
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         on_bad_file: OnBadFile = "refuse",
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
@@ -91,6 +98,7 @@ class ImageTable(ListedImages):
             on_bad_file=on_bad_file,
             pixel_range=pixel_range,
             value_range=value_range,
+            folds=folds,
         )
         self._table = Path(table).expanduser()
         self._root = self._table.parent if root is None else Path(root).expanduser()
@@ -111,6 +119,7 @@ class ImageTable(ListedImages):
             numbers=tuple(labels_columns or value_columns or ()),
             target=mask_column or image_column,
             binary=bool(labels_columns),
+            group=group_column,
         )
         self._dtype: Dtype | Literal["auto"] = dtype
         self._image = ImageDecoder(image_size, color, background, value_range=value_range)

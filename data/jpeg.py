@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firebox.data.encoded import Encoded
+
 if TYPE_CHECKING:
     import numpy
     import torch
@@ -35,7 +37,7 @@ WITH_SIMPLEJPEG = find_spec("simplejpeg") is not None
 """Whether files are decoded by simplejpeg, to the same pixels as by Pillow, but sooner."""
 
 
-def read_jpeg(path: Path, image_size: tuple[int, int], mode: str) -> torch.Tensor | None:
+def read_jpeg(path: Path | Encoded, image_size: tuple[int, int], mode: str) -> torch.Tensor | None:
     """Decodes a JPEG file, scales the image to just cover a size, and crops it to that size at the center.
 
     An image that is at least four times as large is decoded at a half, a quarter or an eighth of its scale and stays at

@@ -12,16 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from firebox.data.data_error import DataError
-from firebox.data.datamodule import (
-    DataModule,
-    Samples,
-    Split,
-    held_out_length,
-    hold_out,
-    stratified_hold_out,
-    stratified_length,
-)
+from firebox.data.datamodule import DataModule, Samples, Split
 from firebox.data.decoding import Dtype, ImageDecoder, first_dtype
+from firebox.data.hold_out import FoldSettings, folds_of, held_out_length, hold_out, require_folds, stratified_length
 from firebox.data.image_files import Decoder, ImageFiles
 from firebox.data.listing import Listing
 from firebox.data.pair_decoding import MaskDecoder, PairDecoder
@@ -46,7 +39,8 @@ class ListedImages(DataModule):
     """A data set whose samples are image files.
 
     Without a validation split, a seeded, stratified fraction of the training images is held out: at least one image of
-    each class that has two or more, and never all of them.
+    each class that has two or more, and never all of them. With ``folds`` it is one of as many parts of equal size,
+    stratified likewise. Groups that the listing names are held out as a whole.
 
     Args:
         validation_fraction: fraction of the training images held out for validation, in [0, 1).
@@ -55,6 +49,7 @@ class ListedImages(DataModule):
             split after the draw, which they don't change.
         pixel_range: range of the pixels that the model sees.
         value_range: values of the files' pixels that become 0 and 1; None for those of their dtype.
+        folds: number of folds, and the one that is held out instead of a fraction; None for a fraction.
     """
 
     reads: ClassVar[Samples] = "fixed"
@@ -67,11 +62,13 @@ class ListedImages(DataModule):
         on_bad_file: OnBadFile = "refuse",
         pixel_range: PixelRange = "[0,1]",
         value_range: tuple[float, float] | None = None,
+        folds: FoldSettings | None = None,
     ) -> None:
         if value_range is not None and not value_range[0] < value_range[1]:
             raise ValueError(f"value_range: got {list(value_range)}, expected the smaller value first")
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
+        self._folds = folds_of(folds, validation_fraction)
         self._on_bad_file = on_bad_file
         self._pixel_range: PixelRange = pixel_range
         self._value_range = value_range
@@ -161,6 +158,9 @@ class ListedImages(DataModule):
         if "validation" not in lengths:
             held_out = self._held_out_length()
             lengths["train"], lengths["validation"] = lengths["train"] - held_out, held_out
+        elif self._folds is not None:
+            way_out = "leave folds out, or name no folder or rows for validation"
+            raise DataError(f"folds: got {self._folds.shown}, but the data has a validation split; expected {way_out}")
         return {split: len(self.positions(split)) for split in lengths} if self._skipped else lengths
 
     def missing(self) -> str | None:
@@ -244,6 +244,8 @@ class ListedImages(DataModule):
 
     def _held_out_length(self) -> int:
         listing, train, fraction = self.listing, self.listing.splits["train"], self._validation_fraction
+        if listing.groups or self._folds is not None:
+            return len(self._divided[1])
         if not listing.classes:
             return held_out_length(len(train), fraction)
         return sum(stratified_length(length, fraction) for length in Counter(listing.labels_of(train)).values())
@@ -253,11 +255,20 @@ class ListedImages(DataModule):
         """The positions of the samples to train on and of those held out."""
         import torch
 
-        listing, fraction, split_seed = self.listing, self._validation_fraction, self._split_seed
+        listing, folds = self.listing, self._folds
         train = listing.splits["train"]
-        if listing.classes:
-            divided = stratified_hold_out(listing.labels_of(train), listing.classes, fraction, split_seed)
-        else:
-            divided = hold_out(len(train), fraction, split_seed)
+        labels = listing.labels_of(train) if listing.classes else None
+        groups = [listing.groups[position] for position in train] if listing.groups else None
+        if folds is not None:
+            require_folds(folds, len(train), labels=labels, classes=listing.classes, groups=groups)
+        kept, held_out = hold_out(
+            len(train),
+            self._validation_fraction,
+            self._split_seed,
+            labels=labels,
+            classes=listing.classes,
+            groups=groups,
+            folds=folds,
+        )
         positions = torch.tensor(train, dtype=torch.int64)
-        return positions[divided[0]], positions[divided[1]]
+        return positions[kept], positions[held_out]

@@ -27,7 +27,7 @@ class TargetFiles:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a data set's samples, in the order of the samples.
+    """The files of a data set: one for each sample, in the order of the samples, or files that hold many each.
 
     Args:
         root: folder that the files are below.
@@ -41,6 +41,8 @@ class Listing:
         warnings: what may not be meant, such as a class without images in a split; a sentence each, printable.
         values: numbers of each sample that are its target, such as values to regress; empty if there are none.
         targets: file of each sample's target, such as a mask; None if there are none.
+        held: what is known of the samples that each file holds, as a digest or a text; None if each file is a sample.
+        groups: name of the group that each sample belongs to, such as a patient; empty if there are none.
     """
 
     root: Path
@@ -54,6 +56,8 @@ class Listing:
     warnings: Sequence[str] = field(default=())
     values: Sequence[tuple[float, ...]] = field(default=())
     targets: TargetFiles | None = None
+    held: Sequence[str] | None = None
+    groups: Sequence[str] = field(default=())
 
     def __len__(self) -> int:
         return len(self.names)

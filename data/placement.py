@@ -9,7 +9,7 @@ import torch
 
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import Samples
-from firebox.data.prepared import PreparedImages
+from firebox.data.filed import FiledImages
 from firebox.data.source import DatasetImages, ImageSource, RememberedImages, ResidentImages
 
 Placement = Literal["auto", "device", "memory", "stream"]
@@ -66,7 +66,7 @@ def samples_of(source: ImageSource) -> Samples:
     """Returns the kind of samples that a source holds."""
     if isinstance(source, ResidentImages):
         return "resident"
-    if isinstance(source, PreparedImages):
+    if isinstance(source, FiledImages):
         return "prepared"
     return "fixed" if isinstance(source, DatasetImages) and source.fixed else "changing"
 
@@ -89,7 +89,7 @@ def hold(source: ImageSource, placement: Placement, device: torch.device, *, at_
     """
     if placement == "stream":
         return source
-    if isinstance(source, PreparedImages):
+    if isinstance(source, FiledImages):
         if placement == "memory" and not at_once:
             return source
         source = source.all()

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from firebox.data.batch import labels_of
+from firebox.data.filed import FiledImages
 from firebox.data.image_files import ImageFiles
 from firebox.data.sample_file import SampleFile, Unusable, bytes_of
-from firebox.data.source import TOGETHER, ResidentImages, as_images
+from firebox.data.source import as_images
 
 
-class PreparedImages:
+class PreparedImages(FiledImages):
     """The samples of a split, read from a file of samples that were decoded beforehand.
 
     A sample whose record is damaged is decoded from its own file.
@@ -51,23 +52,6 @@ class PreparedImages:
         if targets is None and self._listed is not None:
             targets = self._listed[indices]
         return as_images(pixels), targets
-
-    def all(self) -> ResidentImages:
-        """Reads all samples into memory."""
-        count, held = len(self), None
-        for indices in torch.arange(count).split(TOGETHER):
-            pixels, targets = self._read(indices)
-            if held is None:
-                held = (
-                    pixels.new_empty(count, *pixels.shape[1:]),
-                    (None if targets is None else targets.new_empty(count, *targets.shape[1:])),
-                )
-            part = slice(int(indices[0]), int(indices[-1]) + 1)
-            held[0][part] = pixels
-            if held[1] is not None and targets is not None:
-                held[1][part] = targets
-        assert held is not None, "a split that is read has samples"
-        return ResidentImages(held[0].permute(0, 3, 1, 2), self._listed if held[1] is None else held[1])
 
     def _read(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Reads pixels (n, H, W, C), and targets (n, ...) if they were decoded from files, too."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from firebox.data.data_error import DataError
-from firebox.data.datamodule import DataModule, Samples, Split, held_out_length, hold_out, require_files
+from firebox.data.datamodule import DataModule, Samples, Split, require_files
+from firebox.data.hold_out import FoldSettings, folds_of, held_out_length, hold_out, require_folds
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.foundation.paths import FilePath
 
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
 
 class PublishedImages(DataModule):
-    """A published training and test part; a seeded fraction of the training part is held out for validation.
+    """A published training and test part; a seeded fraction or fold of the training part is held out for validation.
 
     Args:
         validation_fraction: fraction of the training images held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of stratified folds of the training images; that fold is held out instead of a
+            fraction. null for a fraction.
         pixel_range: range of the pixels that the model sees.
     """
 
@@ -38,9 +41,17 @@ class PublishedImages(DataModule):
     train_length: ClassVar[int]
     test_length: ClassVar[int]
 
-    def __init__(self, *, validation_fraction: float, split_seed: int, pixel_range: PixelRange) -> None:
+    def __init__(
+        self,
+        *,
+        validation_fraction: float,
+        split_seed: int,
+        folds: FoldSettings | None = None,
+        pixel_range: PixelRange,
+    ) -> None:
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
+        self._folds = folds_of(folds, validation_fraction)
         self._pixel_range: PixelRange = pixel_range
         self._moments: Moments | None = None
 
@@ -62,6 +73,9 @@ class PublishedImages(DataModule):
     @property
     def split_lengths(self) -> dict[Split, int]:
         held_out = held_out_length(self.train_length, self._validation_fraction)
+        if self._folds is not None:
+            require_folds(self._folds, self.train_length)
+            held_out = self._folds.length(self.train_length)
         return {"train": self.train_length - held_out, "validation": held_out, "test": self.test_length}
 
     def read(self, split: Split) -> ResidentImages:
@@ -81,7 +95,14 @@ class PublishedImages(DataModule):
         source = ResidentImages(images, labels)
         if part == "test":
             return source
-        kept, held_out = hold_out(len(source), self._validation_fraction, self._split_seed)
+        if self._folds is None:
+            kept, held_out = hold_out(len(source), self._validation_fraction, self._split_seed)
+        else:
+            known = labels.tolist()
+            require_folds(self._folds, len(source), labels=known, classes=self.classes)
+            kept, held_out = hold_out(
+                len(source), 0, self._split_seed, labels=known, classes=self.classes, folds=self._folds
+            )
         return source.subset(kept if split == "train" else held_out)
 
     @abstractmethod
@@ -97,6 +118,8 @@ class DownloadedImages(PublishedImages):
         download: whether to download missing files when training starts.
         validation_fraction: fraction of the training images held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of stratified folds of the training images; that fold is held out instead of a
+            fraction. null for a fraction.
         pixel_range: range of the pixels that the model sees.
     """
 
@@ -116,9 +139,12 @@ class DownloadedImages(PublishedImages):
         download: bool = False,
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
+        super().__init__(
+            validation_fraction=validation_fraction, split_seed=split_seed, folds=folds, pixel_range=pixel_range
+        )
         self._root = Path(root or self.default_root).expanduser()
         self._package_root = Path(self.package_root) if self.package_root and root is None else None
         self._download = download

@@ -10,10 +10,8 @@ import fcntl
 import json
 import logging
 import math
-import mmap
 import os
 import struct
-import warnings
 import weakref
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,16 +22,14 @@ import numpy
 import torch
 from crc32c import crc32c
 
+from firebox.data.mapped_records import RESIDENT, CutOff, MappedRecords
+
 logger = logging.getLogger("firebox")
 
 MAGIC = b"firebox\n"
 FORMAT = 1
 """Version of the file's format."""
 PAGE = 4096
-WINDOW = 1 << 16
-"""Bytes around a touched one that the system may make resident with it."""
-RESIDENT = 256 << 20
-"""Bytes of a file that stay resident in a process at most; more stay in the system's cache."""
 
 
 class Unusable(ValueError):
@@ -139,17 +135,10 @@ class SampleFile:
         self._checksums: list[int] = checksums.tolist()
         self.unreadable: list[int] = unreadable.nonzero()[0].tolist()
         """Positions of the samples whose files can't be read."""
-        self._map = mmap.mmap(self._descriptor, 0, prot=mmap.PROT_READ)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nothing writes to the tensor
-            records = torch.frombuffer(
-                self._map, dtype=torch.uint8, offset=layout.offset(0), count=layout.count * layout.record
-            )
-        self._records = records.view(layout.count, layout.record)
-        self._windows = (layout.record // WINDOW + 2) * WINDOW
-        self._resident = resident
+        self._records = MappedRecords(
+            self._descriptor, layout.offset(0), layout.count, layout.record, size=size, resident=resident
+        )
         self._trusted = True
-        self._touched = 0
 
     @property
     def layout(self) -> Layout:
@@ -168,11 +157,11 @@ class SampleFile:
             Records, uint8 (n, record), and which of them, in 0..n-1, are not as they were written.
         """
         count, record = len(positions), self._layout.record
-        if os.fstat(self._descriptor).st_size != self._layout.size:
-            # Touching what was cut off would end the process.
+        try:
+            records = self._records.take(positions)
+        except CutOff:
             self._distrust()
             return torch.empty(count, record, dtype=torch.uint8), list(range(count))
-        records = self._records.index_select(0, positions)
         content = bytes_of(records)
         wrong = [
             k
@@ -181,10 +170,6 @@ class SampleFile:
         ]
         if wrong:
             self._distrust()
-        self._touched += count * self._windows
-        if self._touched > self._resident:
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._touched = 0
         return records, wrong
 
     def _distrust(self) -> None:

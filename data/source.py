@@ -24,6 +24,16 @@ TOGETHER = 256
 """Number of samples read at a time when all of them are read."""
 
 
+class Selection(Protocol):
+    """Some samples of many, such as a tensor, int64 (n,), or what computes them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: torch.Tensor, /) -> torch.Tensor:
+        """Returns the samples at indices, int64 (k,), of the selection, int64 (k,)."""
+        ...
+
+
 @runtime_checkable
 class ImageSource(Protocol):
     """The samples of a split. A source must be picklable, so that worker processes can read from it."""
@@ -126,11 +136,11 @@ class DatasetImages:
             integer, or whatever else makes a tensor. If it has all labels in an attribute ``targets``, as torchvision's
             data sets do, pictures show all classes. If it has a method ``file_of``, which gives the file of sample k,
             messages about the sample name the file.
-        indices: samples of the data set to use, int64 of shape (n,); None for all of them.
+        indices: samples of the data set to use, such as int64 of shape (n,); None for all of them.
         fixed: whether sample k is the same image whenever it is read, and so need not be read twice.
     """
 
-    def __init__(self, dataset: Any, indices: torch.Tensor | None = None, *, fixed: bool = False) -> None:
+    def __init__(self, dataset: Any, indices: Selection | None = None, *, fixed: bool = False) -> None:
         self._dataset = dataset
         self._indices = indices
         self.fixed = fixed
@@ -141,7 +151,7 @@ class DatasetImages:
     def labels(self) -> torch.Tensor | None:
         """All samples' labels, int64 of shape (N,), read without the images; None if they are not at hand."""
         labels = integers(getattr(self._dataset, "targets", None), len(self._dataset))
-        return labels if labels is None or self._indices is None else labels[self._indices]
+        return labels if labels is None or self._indices is None else labels[self._indices[torch.arange(len(self))]]
 
     def __len__(self) -> int:
         return len(self._dataset) if self._indices is None else len(self._indices)

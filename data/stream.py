@@ -10,9 +10,9 @@ from torch.utils.data import Sampler
 from firebox.data.batch import Batch
 from firebox.data.epoch import batches_in_epoch
 from firebox.data.examples import balanced
+from firebox.data.filed import FiledImages
 from firebox.data.handover import require_handover
 from firebox.data.placement import Placement, choose_placement, hold, samples_of
-from firebox.data.prepared import PreparedImages
 from firebox.data.read_ahead import ReadAhead
 from firebox.data.source import ImageSource, ResidentImages
 from firebox.foundation.randomness import EpochOrder
@@ -74,7 +74,7 @@ class BatchStream:
         self._seed = seed
         self._order = EpochOrder(len(source), seed, shuffle=shuffle)
         self._length = batches_in_epoch(len(source), batch_size, drop_last=drop_last)
-        unaided = placement == "auto" and isinstance(source, PreparedImages)
+        unaided = placement == "auto" and isinstance(source, FiledImages)
         self._workers = workers if self.placement == "stream" and not unaided else 0
         self._pin = device.type == "cuda"
         self._position = 0

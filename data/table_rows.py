@@ -26,6 +26,7 @@ class Columns:
         numbers: numbers that are the target.
         target: paths of the targets; None if they are no files.
         binary: whether all numbers must be 0 or 1.
+        group: groups of which none may be in two splits; None if there are none.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Columns:
     numbers: tuple[str, ...] = ()
     target: str | None = None
     binary: bool = False
+    group: str | None = None
 
     def by_setting(self) -> dict[str, list[str]]:
         """Returns the columns by the settings that name them."""
@@ -43,6 +45,7 @@ class Columns:
             "label_column": [self.label],
             "labels_columns" if self.binary else "value_columns": [*self.numbers],
             "mask_column or image_column": [self.target],
+            "group_column": [self.group],
         }
         return {key: [name for name in names if name is not None] for key, names in named.items()}
 
@@ -63,7 +66,10 @@ def list_table(path: Path, root: Path, columns: Columns) -> Listing:
     images = files.of(columns.path)
     targets = None if columns.target is None else files.of(columns.target)
     splits = _splits(table, columns.split)
-    _require_apart(table, columns, images, splits)
+    _require_apart(table, columns.path, images.names, splits)
+    groups = [] if columns.group is None else table.texts(columns.group)
+    if columns.group is not None:
+        _require_apart(table, columns.group, groups, splits, "the group ")
     names = None if columns.label is None else table.texts(columns.label)
     allowed = (0.0, 1.0) if columns.binary else ()
     numbers = [table.numbers(column, allowed) for column in columns.numbers]
@@ -88,6 +94,7 @@ def list_table(path: Path, root: Path, columns: Columns) -> Listing:
         warnings=warnings,
         values=list(zip(*numbers, strict=True)),
         targets=targets,
+        groups=groups,
     )
 
 
@@ -138,14 +145,16 @@ def _splits(table: Table, column: str | None) -> list[Split | None]:
     return splits
 
 
-def _require_apart(table: Table, columns: Columns, images: TargetFiles, splits: Sequence[Split | None]) -> None:
-    """Notes images that would be samples of two splits."""
+def _require_apart(
+    table: Table, column: str, names: Sequence[str], splits: Sequence[Split | None], what: str = ""
+) -> None:
+    """Notes names in a column, such as images, that would be in two splits."""
     first: dict[str, int] = {}
-    for row, name in enumerate(images.names):
+    for row, name in enumerate(names):
         other = first.setdefault(name, row)
         if name and splits[other] != splits[row] and None not in (splits[other], splits[row]):
             line = f"{table.place} {table.lines[other]}"
-            table.fault(row, columns.path, f"{name} is for {splits[row]}, and in {line} for {splits[other]}")
+            table.fault(row, column, f"{what}{name} is for {splits[row]}, and in {line} for {splits[other]}")
 
 
 def _classes(table: Table, columns: Columns, names: Sequence[str] | None, splits: Sequence[Split | None]) -> list[str]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.ticker import LogLocator, NullLocator
 
-WIDTH, HEIGHT, MARGIN, LEFT = 1240, 620, 24, 520
+WIDTH, HEIGHT, MARGIN, LEFT = 1240, 780, 24, 520
 """In pixels; the folder is left of LEFT, losses and images are right of it."""
 INK, PALE, GRID = "#1f2328", "#6e7781", "#e4e8ec"
 COLOURS = {"train": "#c2410c", "validation": "#1d4ed8"}

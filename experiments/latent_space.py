@@ -31,7 +31,8 @@ def show_latent_space(subject: Subject) -> Findings:
         "points": [[round(x, 5), round(y, 5)] for x, y in points.tolist()],
         "labels": None if labels is None else labels.tolist(),
     }
-    return Findings(numbers, draw_scatter(points, labels, classes, axes))
+    title = f"{len(points):,} {subject.split} images, {latents.shape[1]} latent entries"
+    return Findings(numbers, draw_scatter(points, labels, classes, axes, title))
 
 
 def project(latents: torch.Tensor) -> tuple[torch.Tensor, tuple[str, str], dict[str, Any]]:

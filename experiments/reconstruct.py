@@ -6,17 +6,18 @@ from firebox.engine.archives.experiment import Experiment, Findings, Subject
 
 
 def reconstruct(subject: Subject) -> Findings:
-    """Draws a grid with the reconstruction below each test image."""
+    """Draws a grid with the reconstruction below each test image, and its class below both."""
     import torch
 
-    from firebox.foundation.pictures import grid
+    from firebox.engine.training.showing import Shown, draw
 
     assert subject.count is not None
     batch = subject.first(subject.count)
     with torch.inference_mode():
         output = subject.archive.model(batch.images)
         errors = (subject.pixels(output) - batch.images).square().flatten(1).mean(1)
-    images = subject.archive.specification.to_unit(batch.images)
+    specification = subject.archive.specification
+    pictures = Shown(specification.to_unit(batch.images), subject.shown(output), given=batch.labels)
     numbers = {
         "split": subject.split,
         "images": len(batch),
@@ -24,7 +25,7 @@ def reconstruct(subject: Subject) -> Findings:
         "labels": None if batch.labels is None else batch.labels.tolist(),
         "mse": errors.tolist(),
     }
-    return Findings(numbers, grid((images, subject.shown(output))))
+    return Findings(numbers, draw(pictures, specification.classes))
 
 
 EXPERIMENT = Experiment(

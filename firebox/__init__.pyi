@@ -32,6 +32,7 @@ from .engine.training.module import OutputKind as OutputKind
 from .engine.training.phases import Phase as Phase
 from .engine.training.pixel_loss import PixelLoss as PixelLoss
 from .engine.training.run import Run as Run
+from .engine.training.showing import Shown as Shown
 from .engine.training.update import Update as Update
 from .foundation.intervals import Interval as Interval
 from .foundation.paths import FilePath as FilePath

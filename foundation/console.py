@@ -6,8 +6,9 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -145,6 +146,13 @@ def tabulate(table: Table) -> None:
     if not results.is_terminal:
         results.width = max(results.width, Measurement.get(results, results.options.update(width=1000), table).maximum)
     results.print(table)
+
+
+def as_text(table: Table) -> str:
+    """Returns a table as plain text that is never wider than 80 columns, for log.txt."""
+    lines = _AsWritten(file=StringIO(), width=80, highlight=False, color_system=None)
+    lines.print(table)
+    return cast(StringIO, lines.file).getvalue().rstrip()
 
 
 def problems(refusal: Refusal) -> None:

@@ -11,11 +11,14 @@ CATALOGUE = {
     "evaluation": "firebox.handlers.evaluation:Evaluation",
     "image_dump": "firebox.handlers.image_dump:ImageDump",
     "loss_log": "firebox.handlers.loss_log:LossLog",
+    "loss_plot": "firebox.handlers.loss_plot:LossPlot",
     "model_summary": "firebox.handlers.model_summary:ModelSummary",
     "progress": "firebox.handlers.progress:Progress",
     "terminate_on_nan": "firebox.handlers.terminate_on_nan:TerminateOnNaN",
     "tracker": "firebox.handlers.tracker:Tracker",
 }
 
-DEFAULTS = ("evaluation", "terminate_on_nan", "loss_log", "progress", "model_summary", "image_dump", "checkpoint")
+DEFAULTS = (
+    "evaluation", "terminate_on_nan", "loss_log", "progress", "model_summary", "image_dump", "loss_plot", "checkpoint",
+)  # fmt: skip
 """The handlers attached to every run with their default settings unless the configuration says otherwise."""

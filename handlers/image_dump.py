@@ -11,13 +11,15 @@ from pydantic import PositiveInt
 
 from firebox.data.batch import Batch
 from firebox.data.datamodule import Split
+from firebox.engine.records.tags import tag_of_picture
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.module import Picture
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.showing import draw
 from firebox.foundation.files import write_whole
 from firebox.foundation.intervals import Interval
-from firebox.foundation.pictures import encode, grid
+from firebox.foundation.pictures import encode
 from firebox.foundation.randomness import mix, seed_everything
 from firebox.handlers.loss_log import metrics_of
 
@@ -91,14 +93,14 @@ class ImageDump(Handler):
         return self._batches[split]
 
     def _write_grid(self, iteration: int, split: Split, name: str, pictures: tuple[torch.Tensor, ...]) -> None:
-        self._write(iteration, split, name, grid(pictures))
+        self._write(iteration, split, name, draw(pictures, self._run.data.specification.classes))
 
     def _write(self, iteration: int, split: Split, name: str, picture: Picture) -> None:
         picture = picture if isinstance(picture, torch.Tensor) else picture()
         png = encode(picture)
         write_whole(self._run.directory.images / split / f"iteration_{iteration:08d}_{name}.png", png)
         channels, height, width = picture.shape
-        self._writer.add_png(f"{split}/{name}", png, (channels, height, width), iteration)
+        self._writer.add_png(tag_of_picture(split, name), png, (channels, height, width), iteration)
 
 
 def remove_after(folder: Path, iteration: int) -> None:

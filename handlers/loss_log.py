@@ -1,4 +1,4 @@
-"""The losses of every iteration, in losses.jsonl and in TensorBoard."""
+"""The losses of every iteration and the metrics of every evaluation, in losses.jsonl and in TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import IO, Any
 
 from ignite.engine import Events
 
-from firebox.engine.configuration import plain
+from firebox.engine.records.hyper_parameters import chosen, settings_table
 from firebox.engine.records.loss_rows import truncate, whole_rows
+from firebox.engine.records.results import as_markdown, results_table
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.records.tags import OPTIMIZATION, SPEED, tag_of
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.files import naming
-from firebox.foundation.intervals import Interval
+from firebox.foundation.intervals import Interval, iterations
 
 WRITE_SECONDS = 0.2
 """Seconds between writes at least; until then rows are collected, because waking the writing thread costs a small model
@@ -69,17 +71,21 @@ class LossLog(Handler):
         self._file = self._path.open("ab")
         self._writer = run.tensorboard
         self._pointed = run.iteration
+        if run.iteration and not self._writer.continues:
+            run.background.submit(self._repeat, iterations(self.every, run.epoch_length))
+        run.background.submit(self._describe, run.iteration)
 
     def finish(self) -> None:
-        """Logs the test metrics, and the hyperparameters together with all metrics."""
+        """Logs the test metrics, and a table of all metrics."""
         self._log_stretch()
         self._write_out()
         run = self._run
         test = metrics_of(run.metrics, "test")
         if test:
             run.background.submit(self._write_metrics, "test", test, run.iteration, run.epoch)
-        parameters = dict(flattened(plain(run.configuration)))
-        run.background.submit(self._writer.add_hyper_parameters, parameters, list(run.metrics))
+        run.background.submit(
+            self._writer.add_markdown, "results", as_markdown(results_table(run.metrics)), run.iteration
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"logged_evaluation": self._logged_evaluation, "evaluations": self._evaluations}
@@ -127,9 +133,9 @@ class LossLog(Handler):
             return
         now = time.perf_counter()
         images = (last.iteration - self._pointed) * self._batch_size
-        point = {f"train/{name}": value for name, value in last.losses.items()}
-        point |= {f"train/{name}": rate for name, rate in last.learning_rates.items()}
-        point["train/images_per_second"] = images / max(now - self._since, 1e-9)
+        point = {tag_of("train", name): value for name, value in last.losses.items()}
+        point |= {f"{OPTIMIZATION}/{name}": rate for name, rate in last.learning_rates.items()}
+        point[SPEED] = images / max(now - self._since, 1e-9)
         self._since, self._pointed = now, last.iteration
         self._points.append((point, last.iteration))
         if now - self._written >= WRITE_SECONDS:
@@ -174,8 +180,24 @@ class LossLog(Handler):
         with naming(self._path):
             self._file.write(line(iteration, epoch, split, metrics).encode())
             self._file.flush()
-        self._writer.add_values({f"{split}/{name}": value for name, value in metrics.items()}, iteration)
+        self._writer.add_values({tag_of(split, name): value for name, value in metrics.items()}, iteration)
         self._writer.show()
+
+    def _describe(self, iteration: int) -> None:
+        configuration = self._run.configuration
+        self._writer.add_hyper_parameters(chosen(configuration))
+        self._writer.add_markdown("settings", as_markdown(settings_table(configuration)), iteration)
+
+    def _repeat(self, every: int) -> None:
+        """Adds what losses.jsonl has to TensorBoard, for a run that has no event files of its own."""
+        with self._path.open(encoding="utf-8") as file:
+            for text in file:
+                row = json.loads(text)
+                iteration, _, split = (row.pop(key) for key in ("iteration", "epoch", "split"))
+                if split != "train" or iteration % every == 0:
+                    tags = {name: _tag(split, name) for name in row}
+                    point = {tags[name]: value for name, value in row.items() if value is not None}
+                    self._writer.add_values(point, iteration)
 
     def _sync(self) -> None:
         assert self._file is not None
@@ -213,11 +235,7 @@ def metrics_of(metrics: Mapping[str, float], split: str) -> dict[str, float]:
     return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
 
 
-def flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:
-    """Returns the leaves of nested maps and lists by dotted key; anything but a number, text or boolean as text."""
-    if isinstance(value, dict):
-        prefix = f"{key}." if key else ""
-        return [leaf for name, child in value.items() for leaf in flattened(child, f"{prefix}{name}")]
-    if isinstance(value, list) and value and all(isinstance(child, dict) for child in value):
-        return [leaf for child in value for leaf in flattened(child, key)]
-    return [(key, value if isinstance(value, int | float | str | bool) else str(value))]
+def _tag(split: str, name: str) -> str:
+    """Returns the tag of a column of losses.jsonl."""
+    rate = name.partition("/")[0] == "learning_rate"
+    return f"{OPTIMIZATION}/{name}" if rate else tag_of(split, name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from datetime import timedelta
 from typing import Any
 
 from ignite.engine import Events
@@ -23,6 +22,9 @@ logger = logging.getLogger("firebox")
 
 SPEED_WINDOW = 50
 """Number of redraws over which the displayed speed is averaged."""
+SHORTEST_BAR = 5
+"""Number of characters. Where there is no room for it, the speed is left out, then the loss."""
+LOSS_WIDTH, SPEED_WIDTH = 10, 9
 
 
 class Progress(Handler):
@@ -109,11 +111,15 @@ class Progress(Handler):
         if not self._draws or self._draws[-1][1] != iteration:
             # During an evaluation the speed before it is shown.
             self._draws.append(now)
-        epoch = f"epoch {min(iteration // run.epoch_length + 1, epochs)}/{epochs} "
-        loss = "" if self._last is None else f"  loss {self._last.losses['loss']:.4g}"
-        speed = f"  {self._images_per_second(self._draws[0], self._draws[-1]):,.0f} images/s"
-        rest = f" {100 * iteration // total:3d} %{loss}{speed}  {self._left(now)} left"
-        return console.bar(epoch, iteration, total, rest)
+        # Every column has a width of its own, so that none moves when another changes.
+        epoch = f"epoch {min(iteration // run.epoch_length + 1, epochs):{len(str(epochs))}}/{epochs} "
+        done, left = f" {100 * iteration // total:3d} %", f"  {self._left(now):>8} left"
+        value = "" if self._last is None else f"{self._last.losses['loss']:.4g}"
+        loss = f"  loss {value:{LOSS_WIDTH}}"
+        speed = f"  {self._images_per_second(self._draws[0], self._draws[-1]):{SPEED_WIDTH},.0f} images/s"
+        room = console.messages.width - 1 - len(epoch + done + left)
+        middle = next((text for text in (loss + speed, loss) if len(text) + SHORTEST_BAR <= room), "")
+        return console.bar(epoch, iteration, total, f"{done}{middle}{left}")
 
     def _images_per_second(self, start: tuple[float, int], now: tuple[float, int]) -> float:
         return (now[1] - start[1]) * self._batch_size / max(now[0] - start[0], 1e-9)
@@ -125,4 +131,5 @@ class Progress(Handler):
         if not made:
             return "?"
         seconds = (now[0] - self._began[0]) / made * (self._run.total_iterations - now[1])
-        return str(timedelta(seconds=round(seconds)))
+        minutes, seconds = divmod(round(seconds), 60)
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

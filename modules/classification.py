@@ -14,12 +14,10 @@ from torch.nn import functional
 from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
 from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
+from firebox.engine.training.showing import Shown
 from firebox.engine.training.update import Update
 from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.metrics import loss_metric
-
-FRAME = 2
-"""Width in pixels of the frame around each image: green if the prediction is correct, red if it is wrong."""
 
 
 class Classification(Module):
@@ -80,13 +78,9 @@ class Classification(Module):
         }
 
     def images(self, batch: Batch) -> Images:
-        """Returns the images, framed in green if the prediction is correct and in red if it is wrong."""
-        right = self.model(batch.images).argmax(1) == batch.targets
-        colours = batch.images.new_tensor([[0.85, 0.1, 0.1], [0.1, 0.65, 0.2]])[right.long()]
-        _, height, width = self.specification.shape
-        framed = colours[:, :, None, None].repeat(1, 1, height + 2 * FRAME, width + 2 * FRAME)
-        framed[:, :, FRAME:-FRAME, FRAME:-FRAME] = self.specification.to_unit(batch.images)
-        return {"classified": (framed,)}
+        """Returns the images with their given and their predicted classes."""
+        predicted = self.model(batch.images).argmax(1)
+        return {"classified": Shown(self.specification.to_unit(batch.images), given=batch.targets, predicted=predicted)}
 
     def evaluation_images(self, metrics: Mapping[str, Any]) -> dict[str, Picture]:
         counts = metrics.get("confusion_matrix")

@@ -13,6 +13,7 @@ from firebox.data.target_image import TargetImage
 from firebox.engine.components.part import Part
 from firebox.engine.training.module import Evaluated, Images, Module
 from firebox.engine.training.pixel_loss import PixelLoss
+from firebox.engine.training.showing import Shown
 from firebox.engine.training.update import Update
 from firebox.modules.metrics import loss_metric, reconstruction_metrics
 
@@ -56,9 +57,11 @@ class Reconstruction(Module):
 
     def images(self, batch: Batch) -> Images:
         """Returns the input and the output beneath it, and the target image beneath both if there is one."""
-        shown = self.specification.to_unit(batch.images), self._shown(self.model(batch.images))
+        shown = [self.specification.to_unit(batch.images), self._shown(self.model(batch.images))]
         wanted = self._wanted(batch)
-        return {"reconstruction": shown if wanted is batch.images else (*shown, self.goal.to_unit(wanted))}
+        if wanted is not batch.images:
+            shown.append(self.goal.to_unit(wanted))
+        return {"reconstruction": Shown(*shown, given=batch.labels)}
 
     def _wanted(self, batch: Batch) -> torch.Tensor:
         """Returns the images that the output is compared with."""

@@ -15,6 +15,7 @@ from firebox.data.specification import ImageSpecification
 from firebox.engine.components.part import Part
 from firebox.engine.training.module import Evaluated, Images, Module
 from firebox.engine.training.pixel_loss import PixelLoss
+from firebox.engine.training.showing import Shown
 from firebox.engine.training.update import Update
 from firebox.modules.metrics import ActiveUnits, loss_metric, reconstruction_metrics
 
@@ -169,8 +170,9 @@ class Variational(Module):
         model = self.autoencoder
         mean, _ = model.encode(batch.images)
         prior = torch.randn_like(mean)
+        images, reconstruction = self.specification.to_unit(batch.images), self._shown(model.decode(mean))
         return {
-            "reconstruction": (self.specification.to_unit(batch.images), self._shown(model.decode(mean))),
+            "reconstruction": Shown(images, reconstruction, given=batch.labels),
             "prior": (self._shown(model.decode(prior)),),
         }
 

@@ -74,7 +74,7 @@ def differences(reference: Path, other: Path) -> list[str]:
     names = ("losses.jsonl", "status.json", "config.yaml")
     found = [name for name in names if _comparable(reference / name) != _comparable(other / name)]
     pictures, others = _pictures(reference), _pictures(other)
-    found += [f"images/{name}" for name in pictures.keys() | others.keys() if pictures.get(name) != others.get(name)]
+    found += [name for name in pictures.keys() | others.keys() if pictures.get(name) != others.get(name)]
     final = checkpoints.iterations_in(reference / "checkpoints")
     resumed = checkpoints.iterations_in(other / "checkpoints")
     if not set(final) <= set(resumed):
@@ -117,11 +117,8 @@ def _comparable(path: Path) -> object:
 
 
 def _pictures(run: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(run / "images")): path.read_bytes()
-        for path in (run / "images").rglob("*")
-        if path.is_file()
-    }
+    files = [run / "losses.png", *(run / "images").rglob("*")]
+    return {str(path.relative_to(run)): path.read_bytes() for path in files if path.is_file()}
 
 
 def run_script(*arguments):

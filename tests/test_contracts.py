@@ -54,10 +54,11 @@ def test_the_last_line_is_the_run_directory_and_a_table_of_results_comes_before(
 def test_a_run_leaves_every_file_of_the_contract(finished):
     _, directory = finished
     expected = {
-        "config.yaml", "environment.json", "model_summary.txt", "losses.jsonl", "images", "tensorboard", "checkpoints",
+        "config.yaml", "environment.json", "model_summary.txt", "losses.jsonl", "images", "checkpoints",
         "status.json", "log.txt",
     }  # fmt: skip
     assert expected <= {path.name for path in directory.iterdir()}
+    assert list(directory.glob("events.out.tfevents.*"))
     assert {path.name for path in (directory / "images").iterdir()} >= {"train", "validation"}
     assert all(path.suffix == ".png" for path in (directory / "images" / "validation").iterdir())
 

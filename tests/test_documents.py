@@ -31,7 +31,7 @@ def test_the_documented_handler_runs_from_a_users_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     run = tmp_path / done.stdout.splitlines()[-1]
     assert run == tmp_path / "runs/fashion_mini/cae_baseline/version_0"
-    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"histograms": 0})
+    events = EventAccumulator(str(run), size_guidance={"histograms": 0})
     events.Reload()
     names = events.Tags()["histograms"]
     assert names

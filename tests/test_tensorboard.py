@@ -16,8 +16,8 @@ from PIL import Image
 
 from tests.exactness import ITERATIONS, Forked, kill_at, resumed_to_the_end, write_configuration
 
-CURVE = (255, 112, 67)
-"""The colour of TensorBoard's first curve."""
+CURVES = (255, 112, 67), (0, 119, 187)
+"""The colours of TensorBoard's first two curves; equal ones lie on top of each other."""
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +79,16 @@ def curve(server, run, tag):
 
 def test_scalars_are_there(server):
     run, names = tags(server, "scalars")["whole"]
-    expected = {"train/loss", "train/learning_rate", "train/images_per_second"}
+    expected = {"loss/train", "optimization/learning_rate", "optimization/images_per_second"}
     assert expected <= names
-    assert {f"{split}/{metric}" for split in ("validation", "test") for metric in ("loss", "psnr", "ssim")} <= names
-    assert [step for _, step, _ in curve(server, run, "validation/loss")] == [19, 38, 57]
+    assert min(names) == "loss/train", "TensorBoard sorts by name"
+    assert {"loss/validation", "metrics/psnr/validation", "metrics/ssim/validation", "test/loss", "test/psnr"} <= names
+    assert [step for _, step, _ in curve(server, run, "loss/validation")] == [19, 38, 57]
 
 
 def test_a_resumed_run_is_one_clean_curve(server):
     runs = tags(server, "scalars")
-    for tag in ("train/loss", "train/learning_rate", "validation/loss", "validation/ssim"):
+    for tag in ("loss/train", "optimization/learning_rate", "loss/validation", "metrics/ssim/validation"):
         whole = [(step, value) for _, step, value in curve(server, runs["whole"][0], tag)]
         resumed = [(step, value) for _, step, value in curve(server, runs["resumed"][0], tag)]
         # Where the run was killed the stretches between two readings may be cut elsewhere; values never differ.
@@ -100,14 +101,14 @@ def test_the_curve_is_what_losses_jsonl_has(server, reference):
     rows = [json.loads(line) for line in (reference / "losses.jsonl").read_text().splitlines()]
     recorded = {row["iteration"]: row["loss"] for row in rows if row["split"] == "train"}
     assert set(recorded) == set(range(1, ITERATIONS + 1))
-    for _, step, value in curve(server, tags(server, "scalars")["whole"][0], "train/loss"):
+    for _, step, value in curve(server, tags(server, "scalars")["whole"][0], "loss/train"):
         assert value == pytest.approx(recorded[step], rel=1e-6)
 
 
 def test_images_are_there(server):
     run, names = tags(server, "images")["whole"]
-    assert {"train/reconstruction", "validation/reconstruction"} <= names
-    (newest, *_) = json.loads(ask(server, "images/images", run=run, tag="validation/reconstruction"))
+    assert {"pictures/reconstruction/train", "pictures/reconstruction/validation"} <= names
+    (newest, *_) = json.loads(ask(server, "images/images", run=run, tag="pictures/reconstruction/validation"))
     picture = ask(server, f"images/individualImage?{newest['query']}")
     assert picture.startswith(b"\x89PNG")
 
@@ -136,5 +137,5 @@ def test_a_browser_shows_the_scalars_page(server, tmp_path):
     colours = {colour: count for count, colour in pixels.getcolors(1 << 24)}
     header = colours.get((245, 124, 0), 0)
     assert header > 10_000, "TensorBoard's header is not on the page"
-    assert colours.get(CURVE, 0) > 300, "no curve is on the page"
+    assert sum(colours.get(curve, 0) for curve in CURVES) > 300, "no curve is on the page"
     assert Path(shot).stat().st_size > 20_000

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from firebox.data.batch import Batch
     from firebox.data.datamodule import Split
 
-WIDTH = 900
-"""Size in pixels up to which a picture is enlarged, by a whole factor, because small images are hard to see."""
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -177,9 +174,7 @@ class Experiment:
         write_whole(files[0], json.dumps(content, indent=1) + "\n")
         if findings.picture is not None:
             files.append(folder / f"{self.name}.png")
-            factor = max(1, WIDTH // findings.picture.shape[2])
-            enlarged = findings.picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-            write_whole(files[1], encode(enlarged))
+            write_whole(files[1], encode(findings.picture))
         return files
 
 

@@ -38,8 +38,9 @@ from firebox.engine.training.construction import blamed
 from firebox.engine.training.factory import build
 from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
+from firebox.engine.training.showing import draw
 from firebox.foundation.files import digest, sync_folder, write_whole
-from firebox.foundation.pictures import encode, grid
+from firebox.foundation.pictures import encode
 from firebox.foundation.problems import Problem, Refusal
 from firebox.foundation.randomness import mix, seed_everything
 
@@ -225,7 +226,7 @@ def _write(
     seed_everything(mix(run.configuration.seed, "archive"))
     with torch.inference_mode():
         for name, rows in run.module.images(batch).items():
-            write_whole(folder / "samples" / f"{name}.png", encode(grid(rows)))
+            write_whole(folder / "samples" / f"{name}.png", encode(draw(rows, run.data.specification.classes)))
     (folder / EXPERIMENTS).mkdir()
 
 

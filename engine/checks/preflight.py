@@ -126,9 +126,12 @@ class Preflight:
         if self._data is not None:
             return self._data
         from firebox.engine.training.families import made
+        from firebox.engine.training.stopping import StopRequest
+        from firebox.engine.training.streams import reading
 
         named = self.configuration.data.named
         data: DataModule = self._asked(self.configuration.data.kind, "construct", lambda: made(named))
+        data.reading = reading(self.configuration, StopRequest())
         return data
 
     @cached_property

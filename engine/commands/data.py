@@ -54,10 +54,10 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
         Refusal: the data can't be read.
     """
     from firebox.data.data_error import DataError
-    from firebox.engine.training.construction import construct
+    from firebox.engine.training.streams import construct_data
 
     key = configuration.data.kind
-    data: DataModule = construct(configuration.data.named, key)
+    data = construct_data(configuration)
     try:
         missing = data.missing()
         if missing is not None:

@@ -123,8 +123,8 @@ class Weights:
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """The configuration of a run. ``root`` knows where each value was written; ``filled`` lists the parts that the file
-    left out and that the trainer's default configuration supplied. ``optimizer_parts`` and ``scheduler_parts`` have the
-    optimizers that are configured by name, each complete; ``weights`` and ``freeze`` say what the model begins with."""
+    left out and that the trainer's default configuration, the file ``default``, supplied. ``optimizer_parts`` and
+    ``scheduler_parts`` have the optimizers that are named, each complete; ``weights``: what the model begins with."""
 
     trainer: str
     seed: int
@@ -143,6 +143,7 @@ class Configuration:
     scheduler_parts: Mapping[str, Named | None] = field(default_factory=dict)
     weights: Weights | None = None
     freeze: tuple[str, ...] = ()
+    default: Path | None = None
 
     def mark(self, *path: str) -> Mark | None:
         """Returns where a value was written; None if it is a default. A handler's path is "handlers", its name, key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -58,7 +59,7 @@ def read(
         except ValueError as refusal:
             problems.extend(refusal.problems)  # type: ignore[attr-defined]
     refuse(problems)
-    return _Reader(root, renamed).configuration(trainer, filled)
+    return replace(_Reader(root, renamed).configuration(trainer, filled), default=default)
 
 
 def read_recorded(path: Path, renamed: Renaming | None = None) -> Configuration:

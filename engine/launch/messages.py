@@ -15,8 +15,9 @@ from firebox.data.data_error import DataError
 from firebox.data.listing import Split
 from firebox.engine.configuration import Configuration
 from firebox.engine.launch import culprits
+from firebox.engine.records.results import results_table
 from firebox.engine.records.run_directory import RunDirectory, State
-from firebox.foundation.console import results, size
+from firebox.foundation.console import as_text, results, size
 from firebox.foundation.places import origin
 from firebox.foundation.problems import (
     TrainingFailure,
@@ -85,7 +86,8 @@ def listed(data: DataModule) -> None:
     held_out = " held out of train" * ("validation" not in listing.splits)
     present = [split for split in get_args(Split) if lengths.get(split)]
     splits = [f"{split} {lengths[split]:,}{held_out * (split == 'validation')}" for split in present]
-    logger.info("%s: images: %s; %s", printable(str(listing.root)), ", ".join(splits), _classes(listing))
+    what = _classes(listing) if listing.held is None else f"in {counted(len(listing), 'file')}"
+    logger.info("%s: images: %s; %s", printable(str(listing.root)), ", ".join(splits), what)
     for note in listing.notes:
         logger.info("%s", note)
     for warning in listing.warnings:
@@ -204,7 +206,9 @@ def checked(report: Report) -> None:
 def ended(run: Run, state: State, reason: str) -> None:
     """Shows the results; the last line on standard output is the run directory."""
     if state == "completed":
-        results.print(_metrics(run))
+        table = _metrics(run)
+        results.print(table)
+        logger.debug("results\n%s", as_text(table))
         logger.info("completed: %s", reason)
     elif state == "interrupted":
         logger.warning("interrupted: %s at iteration %d; --resume continues", reason, run.iteration)
@@ -212,13 +216,13 @@ def ended(run: Run, state: State, reason: str) -> None:
 
 
 def _metrics(run: Run) -> Table:
-    """Returns the metrics as a table, one row per split and one column per metric."""
-    splits = dict.fromkeys(name.partition("/")[0] for name in run.metrics)
-    names = dict.fromkeys(name.partition("/")[2] for name in run.metrics)
-    table = Table("split", *names, title=f"after {run.iteration} iterations")
-    for split in splits:
-        values = [run.metrics.get(f"{split}/{name}") for name in names]
-        table.add_row(split, *("" if value is None else f"{value:.6g}" for value in values))
+    """Returns the metrics as a table, one row per metric and one column per split."""
+    header, *rows = results_table(run.metrics)
+    table = Table(title=f"after {run.iteration} iterations")
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -26,14 +26,14 @@ def present_data(configuration: Configuration, stop: StopRequest) -> DataIdentit
         Refusal: a file or sample can't be read.
         Interrupted: a stop was requested.
     """
-    from firebox.engine.training.construction import blamed, construct
+    from firebox.engine.training.construction import blamed
     from firebox.engine.training.data_identity import DataIdentity
-    from firebox.engine.training.streams import reading
+    from firebox.engine.training.streams import construct_data, reading
     from firebox.engine.training.watch import Overdue
 
     named, kind = configuration.data.named, configuration.data.kind
     try:
-        data = construct(named, kind)
+        data = construct_data(configuration, stop)
         if data.missing() is not None:
             return None
         _ = data.specification, data.split_lengths, data.listing

@@ -61,8 +61,9 @@ class RunDirectory:
     data_files = property(lambda self: self.path / "data_files.json.gz")
     model_summary = property(lambda self: self.path / "model_summary.txt")
     losses = property(lambda self: self.path / "losses.jsonl")
+    loss_plot = property(lambda self: self.path / "losses.png")
     images = property(lambda self: self.path / "images")
-    tensorboard = property(lambda self: self.path / "tensorboard")
+    tensorboard = property(lambda self: self.path)  # TensorBoard names a run by the folder of its event files
     checkpoints = property(lambda self: self.path / "checkpoints")
     log = property(lambda self: self.path / "log.txt")
 
@@ -132,8 +133,8 @@ class RunDirectory:
         """Opens a TensorBoard writer that continues after ``iteration``: what a stopped run wrote past it is purged."""
         from firebox.engine.records.tensorboard import TensorBoardWriter
 
-        purge = iteration + 1 if self.tensorboard.is_dir() else None
-        return TensorBoardWriter(self.tensorboard, purge_step=purge)
+        earlier = any(self.tensorboard.glob("events.out.tfevents.*"))
+        return TensorBoardWriter(self.tensorboard, purge_step=iteration + 1 if earlier else None)
 
 
 def has_checkpoints(directory: RunDirectory | None) -> bool:

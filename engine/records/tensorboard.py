@@ -116,10 +116,11 @@ class TensorBoardWriter(SummaryWriter):
 
     Args:
         folder: the folder of the event files.
-        purge_step: the first step whose points in earlier files are hidden; None to hide nothing.
+        purge_step: the first step whose points in earlier files are hidden; None if there are no earlier files.
     """
 
     def __init__(self, folder: Path, *, purge_step: int | None = None) -> None:
+        self.continues = purge_step is not None
         self._file: Any = EventFile(folder)
         super().__init__(str(folder))
         if purge_step is not None:
@@ -171,18 +172,36 @@ class TensorBoardWriter(SummaryWriter):
         image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
         self._file.add_summary(Summary(value=[Summary.Value(tag=printable(tag), image=image)]), iteration)
 
-    def add_hyper_parameters(self, parameters: dict[str, Any], metrics: list[str]) -> None:
-        """Adds this run to the HPARAMS tab.
+    def add_markdown(self, tag: str, text: str, iteration: int) -> None:
+        """Adds a text to the TEXT tab.
+
+        Args:
+            tag: the text's tag.
+            text: the text, in Markdown.
+            iteration: the iteration that it belongs to.
+        """
+        self._file.observer.call(self._add_markdown, tag, text, iteration)
+
+    def _add_markdown(self, tag: str, text: str, iteration: int) -> None:
+        from tensorboardX.summary import text as summary_of
+
+        summary = summary_of(tag, text)
+        summary.value[0].tag = tag  # without the suffix that tensorboardX adds
+        self._file.add_summary(summary, iteration)
+
+    def add_hyper_parameters(self, parameters: dict[str, Any]) -> None:
+        """Adds this run to the HPARAMS tab, beside whose parameters TensorBoard shows all of the run's scalars.
 
         Args:
             parameters: numbers, strings and booleans by name.
-            metrics: the tags of scalars to show beside them.
         """
-        self._file.observer.call(self._add_hyper_parameters, parameters, metrics)
+        self._file.observer.call(self._add_hyper_parameters, parameters)
 
-    def _add_hyper_parameters(self, parameters: dict[str, Any], metrics: list[str]) -> None:
+    def _add_hyper_parameters(self, parameters: dict[str, Any]) -> None:
         from tensorboardX.summary import hparams
 
         texts = {printable(k): printable(v) if isinstance(v, str) else v for k, v in parameters.items()}
-        for summary in hparams(texts, dict.fromkeys(map(printable, metrics))):
+        # Without the first, in which a run claims to know the columns of all: TensorBoard would take those of one run
+        # alone, and not show the parameters that only other runs have.
+        for summary in hparams(texts, {})[1:]:
             self._file.add_summary(summary)

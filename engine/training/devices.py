@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import torch
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Parameters of glibc's mallopt."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -17,3 +22,17 @@ def set_up(device: torch.device) -> None:
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32
         torch.backends.cudnn.deterministic = True
+    else:
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep the memory of large tensors that are freed, for those of the next batch.
+
+    Otherwise it returns it to the system and is given pages of zeros for the next ones, which takes several times as
+    long as filling a batch of large images. Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

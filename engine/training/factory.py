@@ -34,7 +34,7 @@ from firebox.engine.training.parameter_groups import parameter_groups, unknown_p
 from firebox.engine.training.quiet_engine import QuietEngine
 from firebox.engine.training.run import Run
 from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.streams import build_streams, reading
+from firebox.engine.training.streams import build_streams, construct_data, reading
 from firebox.engine.training.update import Update
 from firebox.foundation.background import Background
 from firebox.foundation.observing import Observer, Observers
@@ -68,7 +68,7 @@ def build(
     set_up(device)
     if identity is not None:
         data = identity.data
-    data = data or construct(configuration.data.named, configuration.data.kind)
+    data = data or construct_data(configuration, stop)
     loading, training = configuration.data.loading, configuration.training
     streams = build_streams(configuration, data, device, stop)
     specification = data.specification

@@ -17,7 +17,8 @@ from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.update import Update
 
 Images = Mapping[str, tuple[torch.Tensor, ...]]
-"""Pictures by name; each a tuple of (N, C, H, W) float in [0, 1], shown one beneath the other, image by image."""
+"""Pictures by name; each a tuple of (N, C, H, W) float in [0, 1], shown one beneath the other, image by image; a
+``Shown`` is one that knows the classes to write below."""
 
 Picture = torch.Tensor | Callable[[], torch.Tensor]
 """A picture (C, H, W), uint8 or float in [0, 1]; or a function that draws it, called on the thread that writes."""

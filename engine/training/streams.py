@@ -12,13 +12,20 @@ from firebox.data.reading import Reading, unseen
 from firebox.data.source import DatasetImages
 from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration
-from firebox.engine.training.construction import blamed
+from firebox.engine.training.construction import blamed, construct
 from firebox.engine.training.reading_progress import shown_progress
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.machine import processors
 from firebox.foundation.problems import Problem, Refusal
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def construct_data(configuration: Configuration, stop: StopRequest | None = None) -> DataModule:
+    """Constructs the data that a configuration names, and says how it may read its files."""
+    data: DataModule = construct(configuration.data.named, configuration.data.kind)
+    data.reading = reading(configuration, stop or StopRequest())
+    return data
 
 
 def build_streams(

@@ -90,15 +90,15 @@ def test_reconstruct_draws_images_over_their_reconstructions(autoencoder: Path) 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith(f"{autoencoder.name}/experiments/reconstruct.png")
     assert len(found(autoencoder, "reconstruct")["mse"]) == 10  # type: ignore[arg-type]
-    # Eight columns of 28 pixels, two pixels apart, in two blocks of two rows; enlarged three times.
-    assert size_of(autoencoder, "reconstruct") == (3 * (8 * 30 + 2), 3 * (4 * 30 + 2))
+    # Eight columns of 28 pixels, enlarged three times and two pixels apart, in two blocks of two rows and a name.
+    assert size_of(autoencoder, "reconstruct") == (8 * 86 + 2, 2 * (2 * 86 + 22) + 2)
 
 
 def test_interpolate_draws_a_row_for_each_pair(autoencoder: Path) -> None:
     done = run_script("interpolate", autoencoder, "--count", "3")
     assert done.returncode == 0, done.stderr
     assert found(autoencoder, "interpolate")["pairs"] == [[0, 3], [1, 4], [2, 5]]
-    assert size_of(autoencoder, "interpolate") == (2 * (11 * 30 + 2), 2 * (3 * 30 + 2))
+    assert size_of(autoencoder, "interpolate") == (11 * 86 + 2, 3 * 86 + 2)
 
 
 def test_latent_space_shows_every_test_image_by_class(autoencoder: Path) -> None:

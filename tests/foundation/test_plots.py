@@ -1,4 +1,4 @@
-"""Scatter plots and confusion matrices."""
+"""Scatter plots, confusion matrices and plots of losses."""
 
 import subprocess
 import sys
@@ -8,7 +8,9 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 
-from firebox.foundation.plots import COLOURS, LARGEST_CELL, MARGIN, draw_confusion_matrix, draw_scatter
+from firebox.foundation.canvas import COLOURS, LINE, MARGIN
+from firebox.foundation.loss_plot import draw_losses
+from firebox.foundation.plots import LARGEST_CELL, draw_confusion_matrix, draw_scatter
 
 CLASSES = ("circle", "square", "triangle")
 
@@ -49,9 +51,10 @@ def test_cells_are_as_dark_as_their_share_of_the_row():
     picture = draw_confusion_matrix(counts, CLASSES)
 
     assert picture.dtype == torch.uint8
-    start = picture.shape[1] - 3 * LARGEST_CELL - MARGIN
+    top = picture.shape[1] - 3 * LARGEST_CELL - MARGIN
+    left = top - (MARGIN + LINE + MARGIN)  # the title's room
     # A corner of each cell, which its count leaves free.
-    darkness = 1 - picture[0, start + 3 :: LARGEST_CELL, start + 3 :: LARGEST_CELL][:3, :3] / 255
+    darkness = 1 - picture[0, top + 3 :: LARGEST_CELL, left + 3 :: LARGEST_CELL][:3, :3] / 255
     torch.testing.assert_close(darkness / (1 - 8 / 255), counts / torch.tensor([[1000], [2], [1]]), rtol=0, atol=0.005)
 
 
@@ -60,7 +63,7 @@ def test_the_picture_has_room_for_any_number_of_classes(count):
     names = [f"a class with a name that is much too long, {number}" for number in range(count)]
     _, height, width = draw_confusion_matrix(torch.eye(count, dtype=torch.int64), names).shape
 
-    assert height == width <= 1600
+    assert height <= width <= 1700
 
 
 def test_names_are_shown_as_they_are_and_never_read_as_formulas():
@@ -77,7 +80,8 @@ def test_a_plot_is_the_same_whenever_and_in_whichever_thread_it_is_drawn():
     drawn = []
 
     def draw() -> None:
-        drawn.append((draw_confusion_matrix(counts, CLASSES), draw_scatter(points, labels, CLASSES, ("x", "y"))))
+        matrix, scatter = draw_confusion_matrix(counts, CLASSES), draw_scatter(points, labels, CLASSES, ("x", "y"))
+        drawn.append((matrix, scatter, draw_losses({"train": [(1, 0.5), (2, 0.25)]}, "a $title$", 2)))
 
     draw()
     thread = threading.Thread(target=draw)
@@ -97,3 +101,31 @@ print(before, "matplotlib.pyplot" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_title_has_room_of_its_own_above_a_scatter_plot():
+    points = torch.rand(20, 2)
+    without, titled = (draw_scatter(points, None, (), ("x", "y"), title) for title in ("", "a title $"))
+    room = titled.shape[1] - without.shape[1]
+
+    assert room > LINE
+    assert (titled[:, :room] < 128).any()
+    assert not (without[:, : MARGIN - 1] < 128).any()
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        {"train": [(1, 0.5)]},
+        {"train": [], "validation": [(9, 0.5)]},
+        {"train": [(i, float(i - 3)) for i in range(1, 9)], "validation": [(4, -1.0), (8, 0.0)], "test": [(8, 1.0)]},
+        {"train": [(i, 10.0**-i) for i in range(1, 40)]},
+        {"train": [(1, 1e30), (2, 1e-30)], "validation": [(2, 3e38)]},
+        {"train": [(i, 0.25) for i in range(1, 5)]},
+    ],
+)
+def test_losses_of_any_size_and_sign_can_be_drawn(curves):
+    picture = draw_losses(curves, "model on data", 4)
+    assert tuple(picture.shape) == (3, 540, 960)
+    blue = (picture.permute(1, 2, 0).int() - torch.tensor(to_rgb(COLOURS[0])) * 255).abs().amax(2) < 60
+    assert bool(blue[:, 70:].any()) is bool(curves["train"])

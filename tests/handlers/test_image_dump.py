@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from firebox.foundation.pictures import BORDER, encode, grid
+from firebox.engine.training.showing import RIGHT, WRONG, Shown, draw
+from firebox.foundation.pictures import BORDER, GAP, LINE, SMALLEST, WIDEST, Words, encode, enlargement, grid
 from firebox.handlers.image_dump import remove_after
 from tests.handlers.runs import begun, configured, cut_off, ended, stopped, tensorboard_of, trained
 
@@ -18,6 +19,13 @@ HANDLERS = {"image_dump": {"count": 10}, "evaluation": {}, "checkpoint": {"every
 def pictures_of(run):
     folder = run.directory.images
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+
+
+def enlarged(pixels):
+    """Returns the 8x8 image at the upper left corner, which is enlarged by 8; every block has to be of one colour."""
+    blocks = pixels[:SMALLEST, :SMALLEST].reshape(8, 8, 8, 8)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+    return blocks[:, 0, :, 0]
 
 
 def test_each_split_is_shown_at_intervals_and_the_test_split_at_the_end(tmp_path):
@@ -39,23 +47,28 @@ def test_a_file_shows_the_first_images_above_their_reconstructions(tmp_path):
     with run.evaluating() as model, torch.inference_mode():
         reconstructions = (model(run.preparation(first).images).clamp(0, 1) * 255).round().to(torch.uint8)
 
-    assert shown.shape == (BORDER + 4 * (8 + BORDER), BORDER + 8 * (8 + BORDER))
+    side, words = SMALLEST + BORDER, LINE + GAP  # images of 8x8, enlarged by 8, above the name of their class
+    block = 2 * side + words
+    assert shown.shape == (BORDER + 2 * block, BORDER + 8 * side)
     for index in range(10):
-        top, left = BORDER + 2 * 10 * (index // 8), BORDER + 10 * (index % 8)
-        assert np.array_equal(shown[top : top + 8, left : left + 8], first.images[index, 0])
-        assert np.array_equal(shown[top + 10 : top + 18, left : left + 8], reconstructions[index, 0])
-    assert (shown[BORDER + 20 :, BORDER + 2 * 10 :] == 255).all()
+        top, left = BORDER + block * (index // 8), BORDER + side * (index % 8)
+        assert np.array_equal(enlarged(shown[top:, left:]), first.images[index, 0])
+        assert np.array_equal(enlarged(shown[top + side :, left:]), reconstructions[index, 0])
+        assert (shown[top + 2 * side :, left : left + SMALLEST][:LINE] < 128).any(), "the name of the class"
+    assert (shown[BORDER + block :, BORDER + 2 * side :] == 255).all()
 
 
 def test_tensorboard_reads_the_bytes_of_the_files(tmp_path):
     run = trained(configured(tmp_path, HANDLERS))
     events = tensorboard_of(run.directory.tensorboard)
 
-    assert set(events.Tags()["images"]) == {f"{split}/reconstruction" for split in ("train", "validation", "test")}
-    for event in events.Images("train/reconstruction"):
+    assert set(events.Tags()["images"]) == {
+        f"pictures/reconstruction/{split}" for split in ("train", "validation", "test")
+    }
+    for event in events.Images("pictures/reconstruction/train"):
         name = f"train/iteration_{event.step:08d}_reconstruction.png"
         assert event.encoded_image_string == pictures_of(run)[name]
-        assert (event.width, event.height) == (82, 42)
+        assert (event.width, event.height) == (530, 310)
 
 
 @pytest.mark.parametrize("interrupt", [stopped, cut_off])
@@ -108,9 +121,9 @@ class Shape:
 @pytest.mark.parametrize(
     "shape",
     [
-        Shape(samples=1, pictures=1, channels=1, expected=(1, 7, 8)),
-        Shape(samples=3, pictures=2, channels=3, expected=(3, 12, 20)),
-        Shape(samples=9, pictures=2, channels=1, expected=(1, 22, 50)),
+        Shape(samples=1, pictures=1, channels=1, expected=(1, 70, 92)),
+        Shape(samples=3, pictures=2, channels=3, expected=(3, 138, 272)),
+        Shape(samples=9, pictures=2, channels=1, expected=(1, 274, 722)),
     ],
 )
 def test_a_grid_has_its_images_and_a_border_around_each(shape):
@@ -121,7 +134,38 @@ def test_a_grid_has_its_images_and_a_border_around_each(shape):
     assert tuple(tiled.shape) == shape.expected
     assert tiled.dtype == torch.uint8
     assert (tiled[:, :2] == 255).all()
-    assert torch.equal(tiled[:, 2:5, 2:6], (pictures[0][0] * 255).round().to(torch.uint8))
+    pixels = (pictures[0][0] * 255).round().to(torch.uint8)
+    assert torch.equal(tiled[:, 2:68, 2:90], pixels.repeat_interleave(22, 1).repeat_interleave(22, 2))
+
+
+@pytest.mark.parametrize(
+    ("size", "factor"), [((28, 28), 3), ((32, 32), 2), ((64, 64), 1), ((256, 300), 1), ((8, 8), 8), ((4, 100), 2)]
+)
+def test_images_are_enlarged_by_a_whole_factor_to_64_pixels(size, factor):
+    assert enlargement(*size) == factor
+    assert tuple(grid((torch.zeros(1, 1, *size),)).shape[1:]) == tuple(side * factor + 2 * BORDER for side in size)
+
+
+def test_words_are_drawn_below_their_images_and_long_ones_are_cut_short():
+    images = torch.zeros(2, 1, 64, 64)
+    plain = grid((images,), captions=[[Words("a")], [Words("b")]])
+    other = grid((images,), captions=[[Words("a")], [Words("c")]])
+    long = grid((images,), captions=[[Words("name " * 50)], [Words("a\nb 犬 \x1b")]])
+
+    assert plain.shape == (1, BORDER + 64 + BORDER + LINE + GAP, BORDER + 2 * (64 + BORDER))
+    changed = (plain != other).any(0).nonzero()
+    assert changed[:, 0].min() > 64 + BORDER and changed[:, 1].min() > 64 + BORDER, "only the second one's words"
+    assert long.shape[2] == BORDER + 2 * WIDEST
+
+
+def test_a_predicted_class_is_green_where_it_is_the_given_one_and_red_where_it_is_not():
+    images, labels = torch.zeros(2, 1, 64, 64), torch.tensor([0, 1])
+    drawn = draw(Shown(images, given=labels, predicted=torch.tensor([0, 0])), ("bird", "boat"))
+    bands = [drawn[:, -GAP - 1, BORDER + 1 + (64 + BORDER) * number].tolist() for number in range(2)]
+
+    assert bands == [list(RIGHT), list(WRONG)]
+    assert draw(Shown(images, given=labels), ()).shape == grid((images,)).shape, "data without classes has no words"
+    assert torch.equal(draw((images,), ("bird", "boat")), grid((images,)))
 
 
 def test_the_scale_is_fixed_and_what_lies_outside_is_cut():
@@ -203,7 +247,7 @@ def test_images_sorted_by_class_are_shown_a_class_in_turn(placement, tmp_path):
     sections = {"datagenerator": None, "datamodule": folder, "training": {"epochs": 2, "device": "cpu"}}
     run = trained(configured(tmp_path, {"image_dump": {"count": 6}}, **sections))
     shown = {
-        name: np.asarray(Image.open(io.BytesIO(content)))[BORDER, BORDER :: 8 + BORDER][:6] // 60
+        name: np.asarray(Image.open(io.BytesIO(content)))[BORDER, BORDER :: SMALLEST + BORDER][:6] // 60
         for name, content in pictures_of(run).items()
     }
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from ignite.engine import Events
 
+from firebox.engine.records.hyper_parameters import flattened
 from firebox.engine.records.tensorboard import TensorBoardWriter
 from firebox.engine.training.losses import Row
-from firebox.handlers.loss_log import flattened, line, truncate
+from firebox.handlers.loss_log import LossLog, line, truncate
 from tests.handlers.runs import (
     EPOCH_LENGTH,
     begun,
@@ -48,25 +49,67 @@ def test_tensorboard_reads_a_point_a_stretch_and_one_an_evaluation(tmp_path):
     run = trained(configured(tmp_path, HANDLERS))
     events = tensorboard_of(run.directory.tensorboard)
 
-    for tag in ("train/loss", "train/learning_rate", "train/images_per_second"):
+    for tag in ("loss/train", "optimization/learning_rate", "optimization/images_per_second"):
         assert steps(events, tag) == [4, 8, 12, 16, 18]
-    assert steps(events, "validation/loss") == [9, 18]
+    assert steps(events, "loss/validation") == [9, 18]
+    assert steps(events, "metrics/psnr/validation") == [9, 18]
     assert steps(events, "test/psnr") == [18]
     losses = {row["iteration"]: row["loss"] for row in rows_of(run) if row["split"] == "train"}
-    assert all(event.value == pytest.approx(losses[event.step]) for event in events.Scalars("train/loss"))
-    assert all(event.value > 0 for event in events.Scalars("train/images_per_second"))
+    assert all(event.value == pytest.approx(losses[event.step]) for event in events.Scalars("loss/train"))
+    assert all(event.value > 0 for event in events.Scalars("optimization/images_per_second"))
 
 
-def test_hyper_parameters_are_in_the_runs_own_folder(tmp_path):
+def test_tensorboards_files_are_in_the_runs_own_directory(tmp_path):
     run = trained(configured(tmp_path, HANDLERS))
-    (file,) = run.directory.tensorboard.iterdir()
-    assert file.is_file()
-    contents = tensorboard_of(run.directory.tensorboard).PluginTagToContent("hparams")
+    files = [path for path in run.directory.path.rglob("*") if "tfevents" in path.name]
 
-    assert set(contents) == {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"}
-    assert b"optimizer.lr" in contents["_hparams_/session_start_info"]
-    assert b"handlers.loss_log.every" in contents["_hparams_/session_start_info"]
-    assert b"test/loss" in contents["_hparams_/experiment"]
+    assert [path.parent for path in files] == [run.directory.path]
+
+
+def test_the_hyper_parameters_are_what_was_set_and_the_rest_is_text(tmp_path):
+    run = trained(configured(tmp_path, HANDLERS, optimizer={"weight_decay": 0.5}))
+    events = tensorboard_of(run.directory.tensorboard)
+    contents = events.PluginTagToContent("hparams")
+    started = contents["_hparams_/session_start_info"]
+
+    # No run claims to know the columns of all, which TensorBoard would believe.
+    assert set(contents) == {"_hparams_/session_start_info", "_hparams_/session_end_info"}
+    assert all(key in started for key in (b"seed", b"optimizer.weight_decay", b"model.latent_dim", b"training.epochs"))
+    assert not any(
+        key in started for key in (b"optimizer.lr", b"optimizer.eps", b"output", b"handlers.evaluation.every")
+    )
+    text = events.Tensors("settings")[0].tensor_proto.string_val[0].decode()
+    assert "| optimizer.weight\\_decay | 0.5 | yes |" in text and "| optimizer.lr | 0.002 |  |" in text
+
+
+def test_the_results_are_a_table_of_every_metric_of_each_split(tmp_path):
+    run = trained(configured(tmp_path, HANDLERS))
+    text = tensorboard_of(run.directory.tensorboard).Tensors("results")[0].tensor_proto.string_val[0].decode()
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+
+    assert header == ["metric", "validation", "test"]
+    assert [row[0] for row in rows] == ["loss", "psnr", "ssim"]
+    assert rows[0][1:] == [f"{run.metrics['validation/loss']:.6g}", f"{run.metrics['test/loss']:.6g}"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_resumed_run_without_event_files_of_its_own_has_its_curves_from_losses_jsonl(tmp_path, whole, monkeypatch):
+    if not whole:  # the control
+        monkeypatch.setattr(LossLog, "_repeat", lambda self, every: None)
+    configuration = configured(tmp_path, HANDLERS)
+    run = stopped(configuration, 14)
+    old = run.directory.path / "tensorboard"
+    old.mkdir()
+    for file in run.directory.path.glob("events.out.tfevents.*"):
+        file.rename(old / file.name)  # where runs had them until version 0.1
+    resumed = trained(configuration)
+    events = tensorboard_of(resumed.directory.tensorboard)
+
+    losses = {row["iteration"]: row["loss"] for row in rows_of(resumed) if row["split"] == "train"}
+    assert (steps(events, "loss/train") == [4, 8, 12, 16, 18]) is whole
+    assert (steps(events, "loss/validation") == [9, 18]) is whole
+    assert steps(events, "optimization/learning_rate") == steps(events, "loss/train")
+    assert all(event.value == pytest.approx(losses[event.step]) for event in events.Scalars("loss/train"))
 
 
 @pytest.mark.parametrize("every", ["1 iteration", "7 iterations", "1 epoch"])
@@ -87,8 +130,8 @@ def test_a_resumed_runs_file_is_that_of_the_uninterrupted_run(tmp_path, interrup
 
     assert resumed.directory.losses.read_bytes() == reference.directory.losses.read_bytes()
     events = tensorboard_of(resumed.directory.tensorboard)
-    assert steps(events, "validation/loss") == [9, 18]
-    assert sorted(set(steps(events, "train/loss"))) == steps(events, "train/loss")
+    assert steps(events, "loss/validation") == [9, 18]
+    assert sorted(set(steps(events, "loss/train"))) == steps(events, "loss/train")
 
 
 def test_a_validation_row_of_an_iteration_that_is_evaluated_again_goes(tmp_path):
@@ -188,11 +231,11 @@ def test_tensorboards_server_lists_the_run_in_its_hyper_parameters_tab(tmp_path)
         connection.request("POST", "/data/plugin/hparams/experiment", "{}", {"Content-Type": "application/json"})
         response = connection.getresponse()
         text = response.read()
-        if response.status == 200 and b"optimizer.lr" in text:
+        if response.status == 200 and b"model.latent_dim" in text:
             break
     connection.close()
-    assert b"optimizer.lr" in text
-    assert b"validation/loss" in text
+    assert b"model.latent_dim" in text
+    assert b"loss/validation" in text
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -206,7 +249,7 @@ def test_tensorboard_shows_a_run_while_it_trains(shown, tmp_path, monkeypatch):
         if run.iteration == EPOCH_LENGTH + 1:
             run.background.drain()
             scalars = tensorboard_of(run.directory.tensorboard).Tags()["scalars"]
-            seen.append({"train/loss", "validation/loss"} <= set(scalars))
+            seen.append({"loss/train", "loss/validation"} <= set(scalars))
 
     run.trainer.add_event_handler(Events.ITERATION_COMPLETED, read)
     ended(run)

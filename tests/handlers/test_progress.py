@@ -8,6 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
+from firebox.engine.training.losses import Row
 from firebox.foundation import console
 from tests.handlers.runs import begun, configured, ended, rows_of, stopped, trained
 
@@ -97,3 +98,26 @@ def test_quiet_shows_no_bar(tmp_path, terminal):
     trained(configured(tmp_path, HANDLERS))
 
     assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+@pytest.mark.usefixtures("terminal")
+def test_no_column_of_the_bar_moves_and_none_is_cut(tmp_path, columns):
+    run = begun(configured(tmp_path, HANDLERS, training={"epochs": 12}))
+    console.messages.width = columns
+    progress = run.handlers["progress"]
+    progress._began = (time.perf_counter(), 0)
+    shown = []
+    for iteration, loss, speed in ((0, None, 1), (7, 0.25, 900), (50, 1.2345e-12, 123456), (108, -7654.321, 99)):
+        run.trainer.state.iteration = iteration
+        progress._last = None if loss is None else Row(iteration, 0.1, {"loss": loss}, True)
+        progress._draws.clear()
+        progress._draws.append((time.perf_counter() - run.configuration.data.loading.batch_size / speed, iteration - 1))
+        shown.append(progress.bar().plain)
+    run.trainer.state.iteration = 0
+    ended(run)
+
+    assert {len(text) for text in shown} == {len(shown[0])} and len(shown[0]) < columns
+    for word in (" %", "loss ", "images/s", "left"):
+        assert len({text.find(word) for text in shown}) == 1
+    assert ("images/s" in shown[0], "loss" in shown[0]) == (columns >= 80, columns >= 60)

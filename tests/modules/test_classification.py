@@ -9,7 +9,7 @@ from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
 from firebox.engine.training.update import Update
 from firebox.foundation.plots import draw_confusion_matrix
-from firebox.modules.classification import FRAME, Classification
+from firebox.modules.classification import Classification
 
 SHAPE = (1, 6, 8)
 CLASSES = ("circle", "square", "triangle")
@@ -81,15 +81,13 @@ def test_metrics_over_batches_are_loss_accuracy_and_the_confusion_matrix():
 
 
 @torch.inference_mode()
-def test_images_are_framed_green_where_right_and_red_where_wrong():
+def test_images_are_shown_with_their_given_and_predicted_classes():
     batch = batch_of([0, 1])
-    (framed,) = classification(torch.eye(3)[[0, 0]]).images(batch)["classified"]
+    shown = classification(torch.eye(3)[[0, 0]]).images(batch)["classified"]
 
-    assert framed.shape == (2, 3, 6 + 2 * FRAME, 8 + 2 * FRAME)
-    inside = framed[:, :, FRAME:-FRAME, FRAME:-FRAME]
-    torch.testing.assert_close(inside, SPECIFICATION.to_unit(batch.images).expand(2, 3, 6, 8))
-    red, green, _ = framed[:, :, 0, 0].unbind(1)
-    assert (green > red).tolist() == [True, False]
+    torch.testing.assert_close(shown[0], SPECIFICATION.to_unit(batch.images))
+    assert len(shown) == 1
+    assert (shown.given.tolist(), shown.predicted.tolist()) == ([0, 1], [0, 0])
 
 
 def test_the_picture_is_drawn_from_the_evaluations_confusion_matrix():

@@ -13,7 +13,7 @@ def test_tags_of_scalars_images_and_parameters_are_printable(tmp_path):
     writer = TensorBoardWriter(tmp_path)
     writer.add_values({HOSTILE: 1.0, "train/loss": 2.0}, 1)
     writer.add_png(HOSTILE, encode(torch.zeros(1, 2, 2)), (1, 2, 2), 1)
-    writer.add_hyper_parameters({HOSTILE: HOSTILE}, [HOSTILE])
+    writer.add_hyper_parameters({HOSTILE: HOSTILE})
     writer.close()
     tags = tensorboard_of(tmp_path).Tags()
     expected = "train/\\x1b]0;a\\n<b>"

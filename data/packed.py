@@ -1,0 +1,89 @@
+"""Data sets whose files hold many samples each."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import DataModule, Split, held_out_length
+from firebox.data.listing import Listing
+
+if TYPE_CHECKING:
+    import torch
+
+    from firebox.data.division import Division
+
+
+class PackedImages(DataModule):
+    """A data set whose files hold many samples each.
+
+    Without a validation split, a seeded fraction of the training samples is held out.
+
+    Args:
+        validation_fraction: fraction of the training samples held out for validation, in [0, 1).
+        split_seed: seed of the draw that selects them; a property of the data, not of the run.
+    """
+
+    def __init__(self, *, validation_fraction: float, split_seed: int) -> None:
+        self._validation_fraction = validation_fraction
+        self._split_seed = split_seed
+
+    @property
+    @abstractmethod
+    def stored(self) -> Mapping[Split, int]:
+        """Number of samples in the files of each split.
+
+        Raises:
+            DataError: the files are not what they are expected to be.
+        """
+
+    @abstractmethod
+    def list(self) -> Listing | None:
+        """Lists the files, and those of each split; None if they are not known."""
+
+    @property
+    def listing(self) -> Listing | None:
+        return self.list()
+
+    @property
+    def split_lengths(self) -> dict[Split, int]:
+        lengths: dict[Split, int] = dict(self.stored)
+        if "validation" not in lengths:
+            held_out = held_out_length(lengths["train"], self._validation_fraction)
+            lengths["train"], lengths["validation"] = lengths["train"] - held_out, held_out
+        return lengths
+
+    @property
+    def transform(self) -> Mapping[str, Any]:
+        if "validation" in self.stored:
+            return {}
+        return {"validation_fraction": self._validation_fraction, "split_seed": self._split_seed}
+
+    def part_of(self, split: Split) -> Split:
+        """Returns the split whose files hold the samples of a split."""
+        return "train" if split == "validation" and "validation" not in self.stored else split
+
+    def division(self, split: Split) -> Division:
+        """Returns which samples of ``part_of(split)`` belong to a split.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        if not self.split_lengths.get(split):
+            raise DataError(f"there is no {split} split, or it has no samples")
+        from firebox.data.division import Division
+
+        divided = split != "test" and "validation" not in self.stored
+        fraction = self._validation_fraction if divided else 0.0
+        return Division(self.stored[self.part_of(split)], fraction, self._split_seed, split)
+
+    def positions(self, split: Split) -> torch.Tensor:
+        """Returns the positions in ``listing`` of the files that hold a split's samples, int64 of shape (n,)."""
+        import torch
+
+        listing = self.listing
+        if listing is None or not self.split_lengths.get(split):
+            return torch.tensor([], dtype=torch.int64)
+        return torch.tensor(listing.splits[self.part_of(split)], dtype=torch.int64)

@@ -1,0 +1,163 @@
+"""Samples in tar files as a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, PositiveInt
+
+from firebox.data.data_error import DataError
+from firebox.data.datamodule import Split
+from firebox.data.decoding import Background, Color, ImageDecoder
+from firebox.data.encoded_samples import SampleDecoder
+from firebox.data.listing import Listing
+from firebox.data.packed import PackedImages
+from firebox.data.specification import ImageSpecification, PixelRange
+from firebox.data.target_settings import Names, TargetKind, names_of, target_of
+from firebox.foundation.paths import FilePath
+from firebox.foundation.problems import shown
+
+if TYPE_CHECKING:
+    from firebox.data.shard_headers import Shard
+    from firebox.data.shard_index import ShardIndex
+    from firebox.data.source import DatasetImages
+
+PLAIN = ("class", "labels", "values")
+"""Kinds of targets that members hold as text or JSON."""
+
+
+class Shards(PackedImages):
+    """Images in tar files as WebDataset writes them.
+
+    The members of a sample follow one another, and their names are the same up to the first dot, such as ``0001.jpg``
+    and ``0001.cls``. The headers of all members are read once, for an index that is kept beside decoded samples. With
+    it any sample is read by itself: samples are shuffled over all shards, and a run resumes at once wherever it was.
+    The index is made anew if the name, the size or the time of change of a shard is another. Compressed shards are
+    refused. Without validation shards, a seeded fraction of the training samples is held out.
+
+    Each image is scaled to just cover ``image_size`` (bilinear, antialiased; masks by the nearest pixels) and cropped
+    to it at the center. "standardised" means (x - 0.5) / 0.5 here, because the pixels are not known beforehand.
+
+    Args:
+        root: folder that holds the shards.
+        files: pattern of the shards' names below root, such as ``*.tar``; or a map from train, validation and test to
+            one each.
+        images: what follows the first dot of an image's name, such as jpg; null for any of jpg, jpeg, png, webp and bmp
+            of which a sample has one that is not its target.
+        targets: the same of the target, such as cls or mask.png; of a JSON file with the key, such as json:label; null
+            for none.
+        target: what it is. class: a number or a name in ``classes``; labels: 0 and 1 for each, or those that hold;
+            values: numbers; mask: an image whose pixels are classes; image. null is class for cls.
+        classes: names of the classes, labels or values, or their number.
+        ignored: pixel value of masks that is left out of losses and metrics, in 0..255; null for none.
+        image_size: height and width that every image is scaled to, in pixels.
+        color: colour mode of the images: rgb (three channels) or grayscale (one channel).
+        background: colour that transparent pixels are laid over.
+        validation_fraction: fraction of the training samples held out for validation, in [0, 1).
+        split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        pixel_range: range of the pixels that the model sees.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: FilePath,
+        files: str | dict[Split, str] = "*.tar",
+        images: str | None = None,
+        targets: str | None = None,
+        target: TargetKind | None = None,
+        classes: Names | None = None,
+        ignored: Annotated[int, Field(ge=0, le=255)] | None = None,
+        image_size: tuple[PositiveInt, PositiveInt] = (64, 64),
+        color: Color = "rgb",
+        background: Background = "white",
+        validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        split_seed: int = 0,
+        pixel_range: PixelRange = "[0,1]",
+    ) -> None:
+        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed)
+        self._root = Path(root).expanduser()
+        self._patterns: dict[Split, str] = {"train": files} if isinstance(files, str) else files
+        if "train" not in self._patterns:
+            raise ValueError(f"files: got {', '.join(self._patterns) or 'none'}, expected shards for train")
+        for pattern in self._patterns.values():
+            if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+                raise ValueError(f"files: got {shown(pattern)}, expected a pattern of names below root, such as *.tar")
+        self._images = images
+        member, _, self._key = (targets or "").partition(":")
+        self._member = member.lower() or None
+        self._is_json = self._member is not None and self._member.rpartition(".")[2] == "json"
+        if self._key and not self._is_json:
+            raise ValueError(f"targets: got {shown(targets)}, expected a key for JSON alone, such as json:label")
+        kind = target or ("none" if targets is None else "class" if self._member == "cls" else None)
+        if kind is None:
+            raise ValueError(f"target: not given, expected to be told what {targets} is, such as target: class")
+        if (kind == "none") != (targets is None):
+            raise ValueError(f"targets: got {targets or 'null'} for the target {kind}, expected both or none of them")
+        self._pixel_range: PixelRange = pixel_range
+        image = ImageDecoder(image_size, color, background)
+        own = ImageSpecification(image.shape, "[0,1]" if pixel_range == "standardised" else pixel_range)
+        self._decoder = SampleDecoder(image, target_of(kind, names_of(classes), ignored=ignored, image=own))
+
+    @property
+    def specification(self) -> ImageSpecification:
+        shape = self._decoder.image.shape
+        half = (0.5,) * shape[0]
+        return ImageSpecification(shape, self._pixel_range, (), half, half, target=self._decoder.target)
+
+    @cached_property
+    def _indices(self) -> dict[Split, ShardIndex]:
+        from firebox.data.shard_headers import Roles, shards_in
+        from firebox.data.shard_index import index_of
+
+        text = self.missing()
+        if text is not None:
+            raise DataError(text)
+        roles = Roles(self._images, self._member)
+        found = {split: shards_in(self._root, pattern) for split, pattern in self._patterns.items()}
+        split_of: dict[str, Split] = {}
+        for split, shards in found.items():
+            for shard in shards:
+                if shard.name in split_of:
+                    raise DataError(f"files: {shard.name} is in {split_of[shard.name]} and in {split}, expected one")
+                split_of[shard.name] = split
+        return {split: index_of(self._root, shards, roles, self.reading) for split, shards in found.items()}
+
+    @property
+    def stored(self) -> Mapping[Split, int]:
+        return {split: len(index) for split, index in self._indices.items()}
+
+    def list(self) -> Listing:
+        splits: dict[Split, list[int]] = {}
+        shards: list[Shard] = []
+        for split, index in self._indices.items():
+            splits[split] = list(range(len(shards), len(shards) + len(index.shards)))
+            shards += index.shards
+        names, sizes = [shard.name for shard in shards], [shard.size for shard in shards]
+        changed, held = [shard.changed for shard in shards], [shard.held for shard in shards]
+        return Listing(self._root, names, sizes, changed, (), (), splits, held=held)
+
+    @property
+    def transform(self) -> Mapping[str, Any]:
+        target = self._decoder.target
+        described = "none" if target is None else f"{self._member}:{self._key}, {target.described}"
+        return {**super().transform, **self._decoder.image.described(), "target": described}
+
+    def missing(self) -> str | None:
+        if not self._root.is_dir():
+            return f"{self._root}: {'is no folder' if self._root.exists() else 'no such folder'}, expected the shards"
+        for split, pattern in self._patterns.items():
+            if next((path for path in self._root.glob(pattern) if path.is_file()), None) is None:
+                return f"{self._root} has no files {pattern} for {split}; put the shards there, or change files"
+        return None
+
+    def read(self, split: Split) -> DatasetImages:
+        from firebox.data.shard_samples import ShardSamples
+        from firebox.data.source import DatasetImages
+
+        index = self._indices[self.part_of(split)]
+        samples = ShardSamples(self._root, index, self._decoder, self._key, is_json=self._is_json)
+        return DatasetImages(samples, self.division(split), fixed=True)
