@@ -91,6 +91,8 @@ class ImagePairs(ListedImages):
         )
         if images == targets:
             raise ValueError(f"targets: got {shown(targets)}, the folder of the images, expected another")
+        if isinstance(splits, dict) and "train" not in splits:
+            raise ValueError(f"splits: got {shown(splits)}, expected a folder for train")
         self._root = Path(root).expanduser()
         self._folders = images, targets
         self._splits: Splits = splits

@@ -109,6 +109,9 @@ def read_table(path: Path, columns: Mapping[str, Sequence[str]], *, prefix: str 
         raise DataError(f"{path} can't be read: {error.strerror or in_one_line(error)}") from error
     except _NoColumn as error:
         key = next(setting for setting, names in columns.items() if error.name in names)
+        if error.name in error.known:
+            twice = f"datamodule.{key} is {error.name}, but {path} has several columns of that name; rename them"
+            raise DataError(printable(twice)) from None
         there = f"expected one of its columns: {listed(error.known, 12)}{similar(error.name, error.known)}"
         raise DataError(printable(f"{prefix}{key} is {error.name}, but {path} has no such column; {there}")) from None
     if not len(table):
@@ -117,6 +120,8 @@ def read_table(path: Path, columns: Mapping[str, Sequence[str]], *, prefix: str 
 
 
 class _NoColumn(Exception):
+    """There is no such column, or more than one."""
+
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(name)
         self.name = name
@@ -168,5 +173,5 @@ def _parquet(path: Path, wanted: Sequence[str]) -> Table:
 
 def _require(wanted: Sequence[str], known: Sequence[str]) -> None:
     for name in wanted:
-        if name not in known:
+        if known.count(name) != 1:
             raise _NoColumn(name, known)
