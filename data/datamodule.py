@@ -60,15 +60,6 @@ class DataModule(ABC):
         """Returns a text that says which files are missing and where to put them; None if none is missing."""
         return None
 
-    def limited(self, limit: int) -> DataModule:
-        """Returns the data with at most so many samples in each split; to be asked before anything is read.
-
-        Which samples these are is a property of the data: see ``limited.chosen``.
-        """
-        from firebox.data.limited import LimitedData
-
-        return LimitedData(self, limit)
-
     @property
     def whole(self) -> DataModule:
         """The data without a limit."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Samples, Split
 from firebox.data.decoding import Dtype, ImageDecoder, first_dtype
-from firebox.data.hold_out import FoldSettings, folds_of, held_out_length, hold_out, require_folds, stratified_length
+from firebox.data.folds import FoldSettings, folds_of
+from firebox.data.hold_out import held_out_length, hold_out, require_folds, stratified_length
 from firebox.data.image_files import Decoder, ImageFiles
 from firebox.data.listing import Listing
 from firebox.data.pair_decoding import MaskDecoder, PairDecoder
@@ -143,7 +144,8 @@ class ListedImages(DataModule):
             return self.list()
         from firebox.data.limited import limited_listing
 
-        return limited_listing(*self._limited)
+        whole, limit = self._limited
+        return limited_listing(whole.listing, {split: whole.assigned(split) for split in whole.split_lengths}, limit)
 
     def limited(self, limit: int) -> ListedImages:
         """Returns the data with at most so many samples in each split; other files are neither read nor known of."""

@@ -125,6 +125,7 @@ class Preflight:
         """The datamodule or datagenerator; constructing one reads nothing."""
         if self._data is not None:
             return self._data
+        from firebox.data.limited_data import limited
         from firebox.engine.training.families import made
         from firebox.engine.training.stopping import StopRequest
         from firebox.engine.training.streams import reading
@@ -132,8 +133,7 @@ class Preflight:
         named = self.configuration.data.named
         data: DataModule = self._asked(self.configuration.data.kind, "construct", lambda: made(named))
         data.reading = reading(self.configuration, StopRequest())
-        limit = self.configuration.data.loading.limit
-        return data if limit is None else data.limited(limit)
+        return limited(data, self.configuration.data.loading.limit)
 
     @cached_property
     def specification(self) -> ImageSpecification:

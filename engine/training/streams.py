@@ -8,6 +8,7 @@ import torch
 
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Split
+from firebox.data.limited_data import limited
 from firebox.data.reading import Reading, unseen
 from firebox.data.source import DatasetImages, labels_at_hand
 from firebox.data.stream import BatchStream
@@ -25,8 +26,7 @@ def construct_data(configuration: Configuration, stop: StopRequest | None = None
     """Constructs the data that a configuration names, and says how it may read its files."""
     data: DataModule = construct(configuration.data.named, configuration.data.kind)
     data.reading = reading(configuration, stop or StopRequest())
-    limit = configuration.data.loading.limit
-    return data if limit is None else data.limited(limit)
+    return limited(data, configuration.data.loading.limit)
 
 
 def build_streams(

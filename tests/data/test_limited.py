@@ -14,6 +14,7 @@ from firebox.data.fashion_mini import FashionMini
 from firebox.data.filed import FiledImages
 from firebox.data.image_folder import ImageFolder
 from firebox.data.limited import chosen, shares
+from firebox.data.limited_data import limited
 from firebox.data.placement import samples_of
 from firebox.data.reading import Reading
 from firebox.data.shapes import Shapes
@@ -62,7 +63,7 @@ def test_samples_are_drawn_in_order_by_split_and_stratified() -> None:
 
 def test_a_published_data_set_is_limited_in_each_split() -> None:
     whole = FashionMini()
-    data = whole.limited(50)
+    data = limited(whole, 50)
     source = data.read("train")
 
     assert data.split_lengths == {"train": 50, "validation": 50, "test": 50}
@@ -70,12 +71,12 @@ def test_a_published_data_set_is_limited_in_each_split() -> None:
     assert source.labels.bincount().tolist() == [5] * 10
     known = {image.numpy().tobytes() for image in whole.read("train").images}
     assert {image.numpy().tobytes() for image in source.images} <= known
-    assert whole.limited(6000).read("train").images.shape[0] == 5400
+    assert limited(whole, 6000).read("train").images.shape[0] == 5400
 
 
 def test_a_generator_draws_anew_each_epoch_within_its_limit() -> None:
     whole = Shapes(train_length=1000)
-    source, every = whole.limited(20).read("train"), whole.read("train")
+    source, every = limited(whole, 20).read("train"), whole.read("train")
     indices = chosen(1000, 20, "train")
 
     assert len(source) == 20
@@ -87,7 +88,7 @@ def test_a_generator_draws_anew_each_epoch_within_its_limit() -> None:
 def test_arrays_are_limited_and_still_read_through_memory(tmp_path: Path) -> None:
     numpy.save(tmp_path / "x.npy", numpy.arange(200, dtype=numpy.uint8).repeat(16).reshape(200, 4, 4))
     numpy.save(tmp_path / "y.npy", numpy.arange(200) % 2)
-    data = Arrays(root=str(tmp_path), images="x.npy", targets="y.npy", classes=2).limited(30)
+    data = limited(Arrays(root=str(tmp_path), images="x.npy", targets="y.npy", classes=2), 30)
     source = data.read("train")
     images, targets = source.gather(torch.arange(30))
 
@@ -134,7 +135,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_of_a_folder_only_the_files_within_the_limit_are_decoded_and_listed(folder: Path, tmp_path: Path) -> None:
     whole = ImageFolder(root=str(folder), image_size=(4, 4), validation_fraction=0.5)
-    data = whole.limited(15)
+    data = limited(whole, 15)
     said: list[tuple[int, int]] = []
     data.prepare(Reading(cache=tmp_path / "cache", progress=lambda what, done, total: said.append((done, total))))
     kept, held_out = (
@@ -151,11 +152,11 @@ def test_of_a_folder_only_the_files_within_the_limit_are_decoded_and_listed(fold
 
 def test_a_limited_folder_names_the_files_that_cant_be_decoded_among_its_own_alone(folder: Path) -> None:
     whole = ImageFolder(root=str(folder), image_size=(4, 4), on_bad_file="skip")
-    used = {whole.limited(20).listing.names[0], "dog/60.png"}
-    other = next(name for name in whole.listing.names if name not in whole.limited(20).listing.names)
+    used = {limited(whole, 20).listing.names[0], "dog/60.png"}
+    other = next(name for name in whole.listing.names if name not in limited(whole, 20).listing.names)
     for name in (*used, other):
         (folder / name).write_bytes(b"no image")
-    data = ImageFolder(root=str(folder), image_size=(4, 4), on_bad_file="skip").limited(20)
+    data = limited(ImageFolder(root=str(folder), image_size=(4, 4), on_bad_file="skip"), 20)
     data.prepare(Reading())
 
     assert set(data.skipped) == used & set(data.listing.names)
@@ -165,7 +166,7 @@ def test_a_limited_folder_names_the_files_that_cant_be_decoded_among_its_own_alo
 def test_folds_are_limited_after_they_are_divided(folder: Path) -> None:
     folds = {"count": 3, "index": 1}
     whole = ImageFolder(root=str(folder), image_size=(4, 4), folds=folds)
-    data = ImageFolder(root=str(folder), image_size=(4, 4), folds=folds).limited(9)
+    data = limited(ImageFolder(root=str(folder), image_size=(4, 4), folds=folds), 9)
 
     assert data.split_lengths == {"train": 9, "validation": 9}
     names = {whole.listing.names[position] for position in whole.assigned("validation").tolist()}
