@@ -165,7 +165,7 @@ def encode(picture: torch.Tensor) -> bytes:
     return buffer.getvalue()
 
 
-MASK_COLOURS = (
+MASK_COLOURS: tuple[Colour, ...] = (
     (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115),
     (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )  # fmt: skip
@@ -173,22 +173,28 @@ MASK_COLOURS = (
 them apart (Okabe and Ito, "Color Universal Design", 2008)."""
 
 
+def mask_colours(classes: int) -> list[Colour]:
+    """Returns the colours of the classes of a mask in turn, each another one."""
+    from colorsys import hsv_to_rgb
+
+    colours = list(MASK_COLOURS[:classes])
+    for number in range(len(colours), classes):
+        # The golden ratio spreads any number of hues.
+        red, green, blue = hsv_to_rgb(number * 0.618034 % 1, 0.75, 0.6 + 0.3 * (number % 2))
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return colours
+
+
 def mask_palette(classes: int, ignored: int | None) -> bytes:
-    """Returns 256 RGB colours for the classes of a mask in turn; what is ignored is white.
+    """Returns 256 RGB colours for the values of a mask; what is ignored is white.
 
     Args:
         classes: number of classes.
         ignored: value of pixels that belong to none; None if there is none.
     """
-    from colorsys import hsv_to_rgb
-
-    colours = list(MASK_COLOURS[:classes])
-    for number in range(len(colours), 256):
-        # The golden ratio spreads any number of hues.
-        red, green, blue = hsv_to_rgb(number * 0.618034 % 1, 0.75, 0.6 + 0.3 * (number % 2))
-        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    colours = [*mask_colours(classes), *[BLACK] * (256 - classes)]
     if ignored is not None:
-        colours[ignored] = (255, 255, 255)
+        colours[ignored] = WHITE
     return bytes(value for colour in colours for value in colour)
 
 
