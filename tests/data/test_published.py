@@ -17,6 +17,7 @@ from firebox.data.fashion_mnist import FashionMNIST
 from firebox.data.idx import FILES, write_idx
 from firebox.data.mnist import MNIST
 from firebox.data.published import PublishedImages
+from firebox.data.reading import Reading
 
 DEBIAN = Path(str(FashionMNIST.package_root))
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -113,16 +114,17 @@ def test_files_are_found_where_torchvision_puts_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
-def test_debians_fashion_mnist_is_found_and_has_the_declared_moments() -> None:
-    datamodule = FashionMNIST(validation_fraction=0)
+def test_debians_fashion_mnist_is_found_and_is_standardised_by_its_moments() -> None:
+    datamodule = FashionMNIST(validation_fraction=0, pixel_range="standardised")
+    datamodule.prepare(Reading())
     source = datamodule.read("train")
 
     assert datamodule.missing() is None
     assert source.labels is not None
     assert torch.bincount(source.labels).tolist() == [6000] * 10
     pixels = source.images.float() / 255
-    assert pixels.mean().item() == pytest.approx(FashionMNIST.mean[0], abs=1e-4)
-    assert pixels.std().item() == pytest.approx(FashionMNIST.std[0], abs=1e-4)
+    assert pixels.mean().item() == pytest.approx(datamodule.specification.mean[0], abs=1e-4)
+    assert pixels.std().item() == pytest.approx(datamodule.specification.std[0], abs=1e-4)
 
 
 @pytest.mark.parametrize(

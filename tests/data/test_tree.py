@@ -17,6 +17,7 @@ import pytest
 
 from firebox.data.data_error import DataError
 from firebox.data.folders import list_folder
+from firebox.data.tree import SUFFIXES
 
 NOBODY = 65534
 
@@ -216,7 +217,7 @@ def test_what_holds_no_images_is_told_with_what_it_holds(tmp_path: Path) -> None
     archive.touch()
 
     assert _refused(folder).startswith(
-        f"{folder} holds no images (.png, .jpg, .jpeg, .bmp, .webp), but 3 .npy, 1 .zip, 1 broken link, 1 hidden; "
+        f"{folder} holds no images ({', '.join(SUFFIXES)}), but 3 .npy, 1 .zip, 1 broken link, 1 hidden; "
     )
     assert _refused(archive).startswith(f"{archive} is a file; datamodule.root names a folder of images")
 
