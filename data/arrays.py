@@ -62,8 +62,6 @@ class Arrays(PackedImages):
     they are needed, compressed members of .npz files are unpacked into memory. HDF5 needs ``firebox[hdf5]``. Python
     objects are never unpickled.
 
-    "standardised" means (x - 0.5) / 0.5 here, because the pixels are not known beforehand.
-
     Args:
         root: folder that holds the files.
         images: the array of the images, or a map from train, validation and test to one each.
@@ -79,7 +77,8 @@ class Arrays(PackedImages):
         value_range: values that become 0 and 1; null for [0, 255] of uint8, [0, 65535] of uint16 and [0, 1] of float32.
         validation_fraction: fraction of the training samples held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
-        pixel_range: range of the pixels that the model sees.
+        pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
+            divided by their deviation, per channel, which are measured once.
     """
 
     reads: ClassVar[Samples] = "prepared"
@@ -99,7 +98,7 @@ class Arrays(PackedImages):
         split_seed: int = 0,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed)
+        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
         self._root = Path(root).expanduser()
         self._images: dict[Split, str] = {"train": images} if isinstance(images, str) else images
         none = targets is None or target == "none"
@@ -120,7 +119,6 @@ class Arrays(PackedImages):
         self._ignored = ignored
         self._order: Order | None = layout
         self._value_range = value_range
-        self._pixel_range: PixelRange = pixel_range
 
     @cached_property
     def _known(self) -> _Known:
@@ -144,7 +142,10 @@ class Arrays(PackedImages):
                 raise DataError(f"classes: got {len(names)}, expected {count} {kind}, as {train.described} has")
         if kind == "image":
             target_layout = layout_of(train, "targets", self._order)
-        image = None if target_layout is None else self._specified(target_layout)
+        image = None
+        if target_layout is not None:
+            own: PixelRange = "[0,1]" if self._pixel_range == "standardised" else self._pixel_range
+            image = ImageSpecification(target_layout.shape, own, value_range=self._value_range)
         return _Known(
             images, targets, layout, target_of(kind, names, ignored=self._ignored, image=image), target_layout
         )
@@ -165,15 +166,9 @@ class Arrays(PackedImages):
                 raise DataError(f"{setting}: got {file.described}, expected samples as {first.described} has")
         return found
 
-    def _specified(self, layout: ImageLayout, target: Target | None = None) -> ImageSpecification:
-        half = (0.5,) * layout.shape[0]
-        return ImageSpecification(
-            layout.shape, self._pixel_range, (), half, half, value_range=self._value_range, target=target
-        )
-
     @property
     def specification(self) -> ImageSpecification:
-        return self._specified(self._known.layout, self._known.target)
+        return self.specified(self._known.layout.shape, self._known.target, self._value_range)
 
     @property
     def stored(self) -> Mapping[Split, int]:
@@ -212,6 +207,11 @@ class Arrays(PackedImages):
         return f"missing in {self._root}: {', '.join(absent)}; {way_out}" if absent else None
 
     def prepare(self, reading: Reading) -> None:
+        self._scan(reading)
+        super().prepare(reading)
+
+    def _scan(self, reading: Reading) -> None:
+        """Reads all samples that could hold a wrong value, if they are few enough."""
         import torch
 
         from firebox.data.division import Division

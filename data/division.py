@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from firebox.data.datamodule import Split, held_out_length, hold_out
+from firebox.data.hold_out import held_out_length, hold_out
+from firebox.data.listing import Split
 from firebox.foundation.randomness import PERMUTATION_LIMIT, feistel_permutation, mix
 
 

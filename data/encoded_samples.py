@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from firebox.data.data_error import DataError
-from firebox.data.decoding import ImageDecoder, UnreadableFile
+from firebox.data.decoding import ImageDecoder
 from firebox.data.encoded import Encoded
-from firebox.data.target_image import TargetImage
-from firebox.data.target_settings import target_from
-from firebox.data.targets import Mask, Target
-from firebox.foundation.problems import in_one_line
+from firebox.data.file_targets import image_target, mask_target
+from firebox.data.pair_decoding import PairDecoder
+from firebox.data.specification import PixelRange
+from firebox.data.target_settings import TargetKind, target_from, target_of
+from firebox.data.targets import Target
 
 if TYPE_CHECKING:
     import torch
@@ -22,49 +23,58 @@ class SampleDecoder:
     """Decodes images, and their targets likewise or from plain values.
 
     Args:
-        image: what becomes of an image, and of a target that is one.
+        image: what becomes of an image.
         target: what the targets are; None for none.
+        pair: what becomes of an image and its target if that is an image, too; None if targets are plain values.
     """
 
     image: ImageDecoder
     target: Target | None
+    pair: PairDecoder | None
 
-    @property
-    def encoded_target(self) -> bool:
-        """Whether targets are encoded images, rather than plain values."""
-        return isinstance(self.target, Mask | TargetImage)
-
-    def target_of(self, value: Any, name: str) -> Any:
-        """Returns a target in the form in which batches of it are read.
+    def __call__(self, image: Encoded, target: Any, name: str) -> tuple[torch.Tensor, Any]:
+        """Returns an image (C, H, W) and its target in the form in which batches of it are read.
 
         Args:
-            value: an ``Encoded`` image, or a class, labels or values as ``target_from`` takes them.
-            name: what messages call it.
+            image: the image.
+            target: an ``Encoded`` image, or a class, labels or values as ``target_from`` takes them.
+            name: what messages call the target.
 
         Raises:
-            DataError: it is not what it is declared to be; the message names it.
+            DataError: one of them is not what it is declared to be; the message names it.
         """
+        if self.pair is not None:
+            return self.pair(image, target)
+        return self.image(image), self.plain(target, name)
+
+    def plain(self, value: Any, name: str) -> Any:
+        """Returns a target that is no image; the arguments and the error are those of a call."""
         assert self.target is not None
-        if isinstance(value, Encoded):
-            return self.image(value) if isinstance(self.target, TargetImage) else self._mask(value)
         try:
             return target_from(value, self.target)
         except ValueError as error:
             raise DataError(f"{name}: {error}") from None
 
-    def _mask(self, encoded: Encoded) -> torch.Tensor:
-        """Returns a mask, uint8 (H, W), scaled by the nearest pixels and cropped as an image is."""
-        import numpy
-        import torch
-        from PIL import Image, ImageOps
 
-        height, width = self.image.image_size
-        try:
-            with Image.open(encoded) as opened:
-                if opened.mode not in ("L", "P", "1"):
-                    raise ValueError(f"got the mode {opened.mode}, expected one channel of class numbers, or a palette")
-                classes = Image.fromarray(numpy.asarray(opened).astype(numpy.uint8))
-                fitted = ImageOps.fit(classes, (width, height), Image.Resampling.NEAREST)
-        except Exception as error:  # a decoder may raise anything where a file is torn
-            raise UnreadableFile(encoded, f"can't be read as a mask: {in_one_line(error)}", "replace it") from error
-        return torch.from_numpy(numpy.array(fitted))
+def sample_decoder(
+    image: ImageDecoder, kind: TargetKind, names: tuple[str, ...], ignored: int | None, pixel_range: PixelRange
+) -> SampleDecoder:
+    """Returns the way to samples that settings declare.
+
+    Args:
+        image: what becomes of an image.
+        kind: kind of the targets.
+        names: names of their classes, labels or values.
+        ignored: pixel value of masks that is left out, in 0..255.
+        pixel_range: range of the pixels that the model sees.
+
+    Raises:
+        ValueError: they can't be declared so; the message begins with the setting.
+    """
+    if kind in ("mask", "image"):
+        if kind == "mask":
+            made = mask_target(list(names), ignored, image.image_size)
+        else:
+            made = image_target(image, pixel_range)
+        return SampleDecoder(image, made.target, PairDecoder(image, made.decoder))
+    return SampleDecoder(image, target_of(kind, names, ignored=ignored), None)

@@ -13,13 +13,13 @@ from pydantic import Field, PositiveInt
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import Split
 from firebox.data.decoding import Background, Color, ImageDecoder
-from firebox.data.encoded_samples import SampleDecoder
+from firebox.data.encoded_samples import SampleDecoder, sample_decoder
 from firebox.data.extras import required
 from firebox.data.listing import Listing
 from firebox.data.packed import PackedImages
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.data.table_columns import Columns, columns_of
-from firebox.data.target_settings import Names, TargetKind, names_of, target_of
+from firebox.data.target_settings import Names, TargetKind, names_of
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import in_one_line, listed, shown, similar
 
@@ -39,8 +39,6 @@ class HuggingFace(PackedImages):
 
     Each image is scaled to just cover ``image_size`` (bilinear, antialiased; masks by the nearest pixels) and cropped
     to it at the center. Without a validation split, a seeded fraction of the training samples is held out.
-    "standardised" means (x - 0.5) / 0.5 here, because the pixels are not known beforehand.
-
     Args:
         path: local folder or file; null for a data set of the hub.
         hub: name of a data set of the hub, such as ylecun/mnist, which the library downloads into its own cache.
@@ -52,11 +50,12 @@ class HuggingFace(PackedImages):
         classes: names of the classes, labels or values, or their number; null for those of the column's type.
         ignored: pixel value of masks that is left out of losses and metrics, in 0..255; null for none.
         image_size: height and width that every image is scaled to, in pixels.
-        color: colour mode of the images: rgb (three channels) or grayscale (one channel).
+        color: colour mode of the images: rgb (three channels), grayscale (one channel) or rgba (three and opacity).
         background: colour that transparent pixels are laid over.
         validation_fraction: fraction of the training samples held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
-        pixel_range: range of the pixels that the model sees.
+        pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
+            divided by their deviation, per channel, which are measured once.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class HuggingFace(PackedImages):
         split_seed: int = 0,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed)
+        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
         if (path is None) == (hub is None):
             both = "neither" if path is None else "both"
             raise ValueError(f"path: got {both} of path and hub, expected one: a local folder or file, or a name")
@@ -92,7 +91,6 @@ class HuggingFace(PackedImages):
         self._names = names_of(classes)
         self._ignored = ignored
         self._image = ImageDecoder(image_size, color, background)
-        self._pixel_range: PixelRange = pixel_range
 
     @property
     def _name(self) -> str:
@@ -162,16 +160,11 @@ class HuggingFace(PackedImages):
     @cached_property
     def _decoder(self) -> SampleDecoder:
         columns = self._columns
-        own = ImageSpecification(
-            self._image.shape, "[0,1]" if self._pixel_range == "standardised" else self._pixel_range
-        )
-        target = target_of(columns.kind, self._names or columns.names, ignored=self._ignored, image=own)
-        return SampleDecoder(self._image, target)
+        return sample_decoder(self._image, columns.kind, self._names or columns.names, self._ignored, self._pixel_range)
 
     @property
     def specification(self) -> ImageSpecification:
-        half = (0.5,) * self._image.shape[0]
-        return ImageSpecification(self._image.shape, self._pixel_range, (), half, half, target=self._decoder.target)
+        return self.specified(self._image.shape, self._decoder.target)
 
     @property
     def stored(self) -> Mapping[Split, int]:

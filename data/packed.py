@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from firebox.data.data_error import DataError
-from firebox.data.datamodule import DataModule, Split, held_out_length
+from firebox.data.datamodule import DataModule, Split
+from firebox.data.hold_out import held_out_length
 from firebox.data.listing import Listing
+from firebox.data.reading import Reading
+from firebox.data.specification import ImageSpecification, PixelRange
+from firebox.data.targets import Target
 
 if TYPE_CHECKING:
     import torch
 
     from firebox.data.division import Division
+    from firebox.data.moments import Moments
 
 
 class PackedImages(DataModule):
@@ -24,11 +31,14 @@ class PackedImages(DataModule):
     Args:
         validation_fraction: fraction of the training samples held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        pixel_range: range of the pixels that the model sees.
     """
 
-    def __init__(self, *, validation_fraction: float, split_seed: int) -> None:
+    def __init__(self, *, validation_fraction: float, split_seed: int, pixel_range: PixelRange) -> None:
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
+        self._pixel_range: PixelRange = pixel_range
+        self._moments: Moments | None = None
 
     @property
     @abstractmethod
@@ -79,7 +89,7 @@ class PackedImages(DataModule):
         fraction = self._validation_fraction if divided else 0.0
         return Division(self.stored[self.part_of(split)], fraction, self._split_seed, split)
 
-    def positions(self, split: Split) -> torch.Tensor:
+    def assigned(self, split: Split) -> torch.Tensor:
         """Returns the positions in ``listing`` of the files that hold a split's samples, int64 of shape (n,)."""
         import torch
 
@@ -87,3 +97,27 @@ class PackedImages(DataModule):
         if listing is None or not self.split_lengths.get(split):
             return torch.tensor([], dtype=torch.int64)
         return torch.tensor(listing.splits[self.part_of(split)], dtype=torch.int64)
+
+    def specified(
+        self, shape: tuple[int, int, int], target: Target | None, value_range: tuple[float, float] | None = None
+    ) -> ImageSpecification:
+        """Returns the specification of samples; 0.5 stands for moments that are not known yet."""
+        mean, std = self._moments or ((0.5,) * shape[0], (0.5,) * shape[0])
+        return ImageSpecification(shape, self._pixel_range, (), mean, std, value_range, target)
+
+    @property
+    def moments(self) -> Moments | None:
+        return self._moments
+
+    def prepare(self, reading: Reading) -> None:
+        from firebox.data.moments import kept_moments, moments_of
+
+        if self._pixel_range != "standardised":
+            return
+        source, specification, listing = self.read("train"), self.specification, self.listing
+        if reading.cache is None or listing is None:
+            self._moments = moments_of(source, specification, reading)
+            return
+        known = [listing.names, listing.sizes, listing.changed, listing.held, dict(self.transform)]
+        key = hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()
+        self._moments = kept_moments(source, specification, reading, samples=reading.cache / key, key=key)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firebox.data.decoding import MODES, Box, ImageDecoder, Unfit, UnreadableFile, cover, reading, require_all_channels
+from firebox.data.encoded import Encoded
 from firebox.data.jpeg import ORIENTATION, REDUCED
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class MaskDecoder:
             listed = ", ".join(map(str, stray[:5])) + (", ..." if len(stray) > 5 else "")
             ignored = "" if self.ignored is None else f", or {self.ignored}, which is ignored"
             given = ", ".join(map(str, self.values)) if len(self.values) < 8 else f"{len(self.values)} declared ones"
-            raise Unfit(f"has the values {listed}, expected {given}{ignored}")
+            way = "; a map of classes or ignored says what 255 is" if stray == [255] else ""
+            raise Unfit(f"has the values {listed}, expected {given}{ignored}{way}")
         table = numpy.zeros(256, numpy.uint8)
         if self.ignored is not None:
             table[self.ignored] = IGNORED
@@ -120,7 +122,7 @@ class PairDecoder:
         """Returns what decides which samples two files give, beside the version of Pillow, as plain data."""
         return {**self.image.described(), "target": asdict(self.target)}
 
-    def __call__(self, path: Path, target_path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, path: Path | Encoded, target_path: Path | Encoded) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the image (C, H, W) and the target: a mask (H, W), or an image (C, H, W).
 
         Raises:
@@ -148,7 +150,7 @@ class PairDecoder:
 class _Opened:
     """An image that is decoded, at a reduced scale where it is a JPEG file and the size allows, but not turned yet."""
 
-    def __init__(self, path: Path, decoder: ImageDecoder | MaskDecoder) -> None:
+    def __init__(self, path: Path | Encoded, decoder: ImageDecoder | MaskDecoder) -> None:
         from PIL import Image
 
         with Image.open(path) as image:
@@ -189,7 +191,7 @@ class _Opened:
 
 
 @contextmanager
-def _reading_target(path: Path, target_path: Path) -> Iterator[None]:
+def _reading_target(path: Path | Encoded, target_path: Path | Encoded) -> Iterator[None]:
     """Makes whatever is wrong with a target an UnreadableFile that names its image, too."""
     try:
         with reading(target_path):

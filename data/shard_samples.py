@@ -53,11 +53,12 @@ class ShardSamples(Dataset[Any]):
             if self._decoder.target is None:
                 return self._decoder.image(image)
             target = opened.member(int(place["target"]), int(place["target_size"]))
-        return self._decoder.image(image), self._target(target)
+        return self._decoder(image, self._value(target), str(target))
 
-    def _target(self, member: Encoded) -> Any:
-        if self._decoder.encoded_target:
-            return self._decoder.target_of(member, str(member))
+    def _value(self, member: Encoded) -> Any:
+        """Returns what a member holds: itself if targets are images, otherwise its text or JSON."""
+        if self._decoder.pair is not None:
+            return member
         content = member.getvalue()
         try:
             value = json.loads(content) if self._json else content.decode().strip()
@@ -68,7 +69,7 @@ class ShardSamples(Dataset[Any]):
                 has = listed(list(map(str, value))) if isinstance(value, dict) else "no keys"
                 raise DataError(f"{member}: has {has}, expected the key {self._key}")
             value = value[self._key]
-        return self._decoder.target_of(value, str(member))
+        return value
 
     def file_of(self, index: int) -> str:
         """Returns the shard and the name of a sample's image."""

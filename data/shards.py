@@ -12,11 +12,11 @@ from pydantic import Field, PositiveInt
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import Split
 from firebox.data.decoding import Background, Color, ImageDecoder
-from firebox.data.encoded_samples import SampleDecoder
+from firebox.data.encoded_samples import sample_decoder
 from firebox.data.listing import Listing
 from firebox.data.packed import PackedImages
 from firebox.data.specification import ImageSpecification, PixelRange
-from firebox.data.target_settings import Names, TargetKind, names_of, target_of
+from firebox.data.target_settings import Names, TargetKind, names_of
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from firebox.data.shard_headers import Shard
     from firebox.data.shard_index import ShardIndex
     from firebox.data.source import DatasetImages
-
-PLAIN = ("class", "labels", "values")
-"""Kinds of targets that members hold as text or JSON."""
 
 
 class Shards(PackedImages):
@@ -39,7 +36,7 @@ class Shards(PackedImages):
     refused. Without validation shards, a seeded fraction of the training samples is held out.
 
     Each image is scaled to just cover ``image_size`` (bilinear, antialiased; masks by the nearest pixels) and cropped
-    to it at the center. "standardised" means (x - 0.5) / 0.5 here, because the pixels are not known beforehand.
+    to it at the center.
 
     Args:
         root: folder that holds the shards.
@@ -54,11 +51,12 @@ class Shards(PackedImages):
         classes: names of the classes, labels or values, or their number.
         ignored: pixel value of masks that is left out of losses and metrics, in 0..255; null for none.
         image_size: height and width that every image is scaled to, in pixels.
-        color: colour mode of the images: rgb (three channels) or grayscale (one channel).
+        color: colour mode of the images: rgb (three channels), grayscale (one channel) or rgba (three and opacity).
         background: colour that transparent pixels are laid over.
         validation_fraction: fraction of the training samples held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
-        pixel_range: range of the pixels that the model sees.
+        pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
+            divided by their deviation, per channel, which are measured once.
     """
 
     def __init__(
@@ -78,7 +76,7 @@ class Shards(PackedImages):
         split_seed: int = 0,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed)
+        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
         self._root = Path(root).expanduser()
         self._patterns: dict[Split, str] = {"train": files} if isinstance(files, str) else files
         if "train" not in self._patterns:
@@ -97,16 +95,12 @@ class Shards(PackedImages):
             raise ValueError(f"target: not given, expected to be told what {targets} is, such as target: class")
         if (kind == "none") != (targets is None):
             raise ValueError(f"targets: got {targets or 'null'} for the target {kind}, expected both or none of them")
-        self._pixel_range: PixelRange = pixel_range
         image = ImageDecoder(image_size, color, background)
-        own = ImageSpecification(image.shape, "[0,1]" if pixel_range == "standardised" else pixel_range)
-        self._decoder = SampleDecoder(image, target_of(kind, names_of(classes), ignored=ignored, image=own))
+        self._decoder = sample_decoder(image, kind, names_of(classes), ignored, pixel_range)
 
     @property
     def specification(self) -> ImageSpecification:
-        shape = self._decoder.image.shape
-        half = (0.5,) * shape[0]
-        return ImageSpecification(shape, self._pixel_range, (), half, half, target=self._decoder.target)
+        return self.specified(self._decoder.image.shape, self._decoder.target)
 
     @cached_property
     def _indices(self) -> dict[Split, ShardIndex]:

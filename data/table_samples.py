@@ -45,7 +45,7 @@ class TableSamples(Dataset[Any]):
 
     def _classes(self) -> torch.Tensor:
         values = self._table.select_columns([self._target])[:][self._target]
-        return torch.tensor([self._decoder.target_of(value, self.file_of(k)) for k, value in enumerate(values)])
+        return torch.tensor([self._decoder.plain(value, self.file_of(k)) for k, value in enumerate(values)])
 
     def __len__(self) -> int:
         return len(self._table)
@@ -60,17 +60,17 @@ class TableSamples(Dataset[Any]):
             row = self._table[index]
         except Exception as error:  # the library may raise anything where a file is torn
             raise DataError(f"{self.file_of(index)} can't be read: {in_one_line(error)}") from None
-        image = self._decoder.image(self._encoded(row[self._image], index, self._image))
+        image = self._encoded(row[self._image], index, self._image)
         if self._target is None:
-            return image
+            return self._decoder.image(image)
         if self.targets is not None:
-            return image, self.targets[index]
-        value, name = row[self._target], f"{self.file_of(index)}, {self._target}"
-        if self._decoder.encoded_target:
+            return self._decoder.image(image), self.targets[index]
+        value = row[self._target]
+        if self._decoder.pair is not None:
             value = self._encoded(value, index, self._target)
         elif self._names:
             value = [self._names[number] for number in value]
-        return image, self._decoder.target_of(value, name)
+        return self._decoder(image, value, f"{self.file_of(index)}, {self._target}")
 
     def _encoded(self, value: Any, index: int, column: str) -> Encoded:
         """Returns the encoded image in a cell: its bytes, or a map of its bytes or its path."""

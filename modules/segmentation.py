@@ -18,6 +18,7 @@ from firebox.engine.training.module import Evaluated, Images, Module, OutputKind
 from firebox.engine.training.terms import RESERVED
 from firebox.engine.training.update import Update
 from firebox.foundation.channels import visible
+from firebox.foundation.pictures import WHITE, mask_colours
 from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.metrics import loss_metric
 
@@ -25,14 +26,6 @@ NOWHERE = -1
 """The class of a pixel that is left out of losses and metrics."""
 SMOOTHING = 1.0
 """Added to both parts of the Dice ratio, in pixels: a class that neither occurs nor is predicted has the ratio 1."""
-COLOURS = (
-    (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115),
-    (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
-)  # fmt: skip
-"""Of the classes in turn, RGB: black, orange, sky blue, green, yellow, blue, vermilion, purple. People with any kind of
-colour vision can tell them apart (Okabe and Ito, "Color Universal Design", 2008)."""
-PAPER = (255, 255, 255)
-"""Of pixels that are left out."""
 OPACITY = 0.6
 """Of the colours over an image."""
 
@@ -143,8 +136,7 @@ class Segmentation(Module):
 
     def _over(self, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Lays the colours of classes (N, H, W) over images (N, 3, H, W) in [0, 1]."""
-        turns = [COLOURS[k % len(COLOURS)] for k in range(len(self.classes))]
-        palette = images.new_tensor([*turns, PAPER]) / 255
+        palette = images.new_tensor([*mask_colours(len(self.classes)), WHITE]) / 255
         return images * (1 - OPACITY) + palette[classes].permute(0, 3, 1, 2) * OPACITY
 
 

@@ -9,8 +9,9 @@ from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
 from firebox.data.targets import Mask
 from firebox.engine.training.update import Update
+from firebox.foundation.pictures import MASK_COLOURS, WHITE
 from firebox.foundation.plots import draw_confusion_matrix
-from firebox.modules.segmentation import COLOURS, PAPER, Segmentation, names_in_metrics
+from firebox.modules.segmentation import Segmentation, names_in_metrics
 
 SHAPE = (1, 4, 6)
 NAMES = ("road", "grass", "sky")
@@ -162,9 +163,9 @@ def test_pictures_are_the_image_its_mask_and_the_prediction():
     def over(colour):
         return image * 0.4 + torch.tensor(colour).view(1, 3, 1, 1) / 255 * 0.6
 
-    torch.testing.assert_close(true[:, :, 1:], over(COLOURS[1])[:, :, 1:])
-    torch.testing.assert_close(true[:, :, :1], over(PAPER)[:, :, :1])
-    torch.testing.assert_close(predicted[:, :, :1], over(COLOURS[2])[:, :, :1])
+    torch.testing.assert_close(true[:, :, 1:], over(MASK_COLOURS[1])[:, :, 1:])
+    torch.testing.assert_close(true[:, :, :1], over(WHITE)[:, :, :1])
+    torch.testing.assert_close(predicted[:, :, :1], over(MASK_COLOURS[2])[:, :, :1])
 
 
 def test_the_confusion_matrix_is_drawn_with_the_classes():
