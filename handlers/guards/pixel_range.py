@@ -59,3 +59,19 @@ class TargetRange(Guard):
         message = f"got {name}, which takes pixels {takes}, but {data}.pixel_range is {pixels}"
         way_out = f'--set {data}.pixel_range="{targets[0]}"{another_loss(preflight, "pixels", "pixel_logits")}'
         yield preflight.problem(f"{message}; expected {way_out}", "module", key or "name")
+
+
+class Residual(Guard):
+    """Refuses an output that adds the input where the target images have another pixel range."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        pixels, wanted = preflight.specification.pixel_range, preflight.run.module.goal.pixel_range
+        if getattr(preflight.run.model, "residual", False) is not True or pixels == wanted:
+            return
+        key = preflight.configuration.data.kind
+        message = f"got true, which adds the input, in {pixels}, to what is compared with target images in {wanted}"
+        yield preflight.problem(
+            f'{message}; expected --set model.residual=false, or --set {key}.pixel_range="{wanted}"',
+            "model",
+            "residual",
+        )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from firebox.data.assets.make_pairs import make
 from firebox.engine.checks.report import preflight
 from firebox.engine.commands.train import trainers
 from firebox.engine.configuration import read
@@ -590,6 +591,18 @@ def test_what_works_is_accepted(here, trainer, assignments):
     report = preflight(read(declaration.name, declaration.default, None, assignments), declaration)
     assert {result for result, _ in report.results.values()} == {"passed"}
     assert sorted(path.name for path in here.iterdir()) == ["UNLABELLED"]
+
+
+def test_a_residual_is_refused_where_input_and_target_have_other_ranges(here):
+    make(here / "datasets" / "fashion_mini_pairs")
+    standardised = ["datamodule.pixel_range=standardised"]
+    (problem,) = found(RESTORATION, standardised)
+    assert problem.key == "model.residual"
+    assert "adds the input, in standardised, to what is compared with target images in [0,1]" in problem.message
+    for setting in ways_out.settings(problem.message):
+        assert is_way_out(problem, RESTORATION, [*standardised, setting])
+    declaration = trainers()[RESTORATION]
+    preflight(read(declaration.name, declaration.default, None, ['datamodule.pixel_range="[-1,1]"']), declaration)
 
 
 @pytest.mark.usefixtures("here")
