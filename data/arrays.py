@@ -12,6 +12,7 @@ from pydantic import Field
 from firebox.data.array_layout import Order
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import Samples, Split
+from firebox.data.folds import FoldSettings
 from firebox.data.listing import Listing
 from firebox.data.packed import PackedImages
 from firebox.data.specification import ImageSpecification, PixelRange
@@ -77,6 +78,8 @@ class Arrays(PackedImages):
         value_range: values that become 0 and 1; null for [0, 255] of uint8, [0, 65535] of uint16 and [0, 1] of float32.
         validation_fraction: fraction of the training samples held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of folds of the training samples; that fold is held out instead of a fraction.
+            null for a fraction.
         pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
             divided by their deviation, per channel, which are measured once.
     """
@@ -96,9 +99,12 @@ class Arrays(PackedImages):
         value_range: tuple[float, float] | None = None,
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
+        super().__init__(
+            validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range, folds=folds
+        )
         self._root = Path(root).expanduser()
         self._images: dict[Split, str] = {"train": images} if isinstance(images, str) else images
         none = targets is None or target == "none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from firebox.data.folds import Folds
 from firebox.data.hold_out import held_out_length, hold_out
 from firebox.data.listing import Split
 from firebox.foundation.randomness import PERMUTATION_LIMIT, feistel_permutation, mix
@@ -13,28 +14,39 @@ class Division:
     """The samples to train on, those held out for validation, or all samples of a part, by their index in the split.
 
     Up to ``limit`` samples they are those that ``hold_out`` draws. Above it each is computed by a permutation of the
-    part, of which the first samples are held out, so that no index of all of them is held in memory.
+    part, of which the first samples are held out, or every k-th as a fold, so that no index of all of them is held in
+    memory.
 
     Args:
         length: number of samples in the part.
         fraction: fraction of them that is held out, in [0, 1); 0 for a part that is not divided.
         split_seed: seed of the draw.
         split: the split; "validation" is what is held out.
+        folds: the fold that is held out instead of a fraction; None for a fraction.
         limit: number of samples above which each is computed.
     """
 
     def __init__(
-        self, length: int, fraction: float, split_seed: int, split: Split, *, limit: int = PERMUTATION_LIMIT
+        self,
+        length: int,
+        fraction: float,
+        split_seed: int,
+        split: Split,
+        *,
+        folds: Folds | None = None,
+        limit: int = PERMUTATION_LIMIT,
     ) -> None:
-        held_out = held_out_length(length, fraction)
+        held_out = held_out_length(length, fraction) if folds is None else folds.length(length)
         self._of = length
+        self._split, self._folds = split, folds
         self._begin = held_out if split == "train" else 0
-        self._length = held_out if fraction and split == "validation" else length - self._begin
+        divided = fraction or folds is not None
+        self._length = held_out if divided and split == "validation" else length - self._begin
         self._key = mix(split_seed, "hold_out", length)
         self._drawn: torch.Tensor | None = None
         self._all = self._length == length
         if not self._all and length <= limit:
-            kept, held = hold_out(length, fraction, split_seed)
+            kept, held = hold_out(length, fraction, split_seed, folds=folds)
             self._drawn = kept if split == "train" else held
 
     def __len__(self) -> int:
@@ -46,4 +58,14 @@ class Division:
             return indices
         if self._drawn is not None:
             return self._drawn[indices]
-        return feistel_permutation(indices + self._begin, self._of, self._key)
+        return feistel_permutation(self._dealt(indices), self._of, self._key)
+
+    def _dealt(self, indices: torch.Tensor) -> torch.Tensor:
+        """Returns the places in the permutation of samples of the split."""
+        if self._folds is None:
+            return indices + self._begin
+        count, index = self._folds.count, self._folds.index
+        if self._split == "validation":
+            return indices * count + index
+        own = indices % (count - 1)
+        return indices // (count - 1) * count + own + (own >= index)

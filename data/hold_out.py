@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from firebox.data.data_error import DataError
@@ -94,6 +94,17 @@ def require_folds(
     if folds.count > most:
         way_out = f"a count of at most {most}" if most > 1 else "more of them, or validation_fraction instead"
         raise DataError(f"folds: got {folds.shown}, but {few}; expected {way_out}")
+
+
+def require_undivided(folds: Folds | None, splits: Collection[str]) -> None:
+    """Requires data that is to be divided into folds to have no validation split of its own.
+
+    Raises:
+        DataError: it has one.
+    """
+    if folds is not None and "validation" in splits:
+        way_out = "leave folds out, or name nothing for validation"
+        raise DataError(f"folds: got {folds.shown}, but the data has a validation split; expected {way_out}")
 
 
 def held_out_length(length: int, fraction: float) -> int:

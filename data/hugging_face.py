@@ -15,6 +15,7 @@ from firebox.data.datamodule import Split
 from firebox.data.decoding import Background, Color, ImageDecoder
 from firebox.data.encoded_samples import SampleDecoder, sample_decoder
 from firebox.data.extras import required
+from firebox.data.folds import FoldSettings
 from firebox.data.listing import Listing
 from firebox.data.packed import PackedImages
 from firebox.data.specification import ImageSpecification, PixelRange
@@ -54,6 +55,8 @@ class HuggingFace(PackedImages):
         background: colour that transparent pixels are laid over.
         validation_fraction: fraction of the training samples held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of folds of the training samples; that fold is held out instead of a fraction.
+            null for a fraction.
         pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
             divided by their deviation, per channel, which are measured once.
     """
@@ -75,9 +78,12 @@ class HuggingFace(PackedImages):
         background: Background = "white",
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
+        super().__init__(
+            validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range, folds=folds
+        )
         if (path is None) == (hub is None):
             both = "neither" if path is None else "both"
             raise ValueError(f"path: got {both} of path and hub, expected one: a local folder or file, or a name")

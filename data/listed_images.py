@@ -16,7 +16,7 @@ from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Samples, Split
 from firebox.data.decoding import Dtype, ImageDecoder, first_dtype
 from firebox.data.folds import FoldSettings, folds_of
-from firebox.data.hold_out import held_out_length, hold_out, require_folds, stratified_length
+from firebox.data.hold_out import held_out_length, hold_out, require_folds, require_undivided, stratified_length
 from firebox.data.image_files import Decoder, ImageFiles
 from firebox.data.listing import Listing
 from firebox.data.pair_decoding import MaskDecoder, PairDecoder
@@ -176,12 +176,10 @@ class ListedImages(DataModule):
     @property
     def split_lengths(self) -> dict[Split, int]:
         lengths: dict[Split, int] = {split: len(positions) for split, positions in self.listing.splits.items()}
+        require_undivided(self._folds, lengths)
         if "validation" not in lengths:
             held_out = self._held_out_length()
             lengths["train"], lengths["validation"] = lengths["train"] - held_out, held_out
-        elif self._folds is not None:
-            way_out = "leave folds out, or name no folder or rows for validation"
-            raise DataError(f"folds: got {self._folds.shown}, but the data has a validation split; expected {way_out}")
         return {split: len(self.positions(split)) for split in lengths} if self._skipped else lengths
 
     def missing(self) -> str | None:

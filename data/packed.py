@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Split
-from firebox.data.hold_out import held_out_length
+from firebox.data.folds import FoldSettings, folds_of
+from firebox.data.hold_out import held_out_length, require_folds, require_undivided
 from firebox.data.listing import Listing
 from firebox.data.reading import Reading
 from firebox.data.specification import ImageSpecification, PixelRange
@@ -26,17 +27,26 @@ if TYPE_CHECKING:
 class PackedImages(DataModule):
     """A data set whose files hold many samples each.
 
-    Without a validation split, a seeded fraction of the training samples is held out.
+    Without a validation split, a seeded fraction or fold of the training samples is held out.
 
     Args:
         validation_fraction: fraction of the training samples held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
         pixel_range: range of the pixels that the model sees.
+        folds: number of folds, and the one that is held out instead of a fraction; None for a fraction.
     """
 
-    def __init__(self, *, validation_fraction: float, split_seed: int, pixel_range: PixelRange) -> None:
+    def __init__(
+        self,
+        *,
+        validation_fraction: float,
+        split_seed: int,
+        pixel_range: PixelRange,
+        folds: FoldSettings | None = None,
+    ) -> None:
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
+        self._folds = folds_of(folds, validation_fraction)
         self._pixel_range: PixelRange = pixel_range
         self._moments: Moments | None = None
 
@@ -60,8 +70,12 @@ class PackedImages(DataModule):
     @property
     def split_lengths(self) -> dict[Split, int]:
         lengths: dict[Split, int] = dict(self.stored)
+        require_undivided(self._folds, lengths)
         if "validation" not in lengths:
             held_out = held_out_length(lengths["train"], self._validation_fraction)
+            if self._folds is not None:
+                require_folds(self._folds, lengths["train"])
+                held_out = self._folds.length(lengths["train"])
             lengths["train"], lengths["validation"] = lengths["train"] - held_out, held_out
         return lengths
 
@@ -69,6 +83,8 @@ class PackedImages(DataModule):
     def transform(self) -> Mapping[str, Any]:
         if "validation" in self.stored:
             return {}
+        if self._folds is not None:
+            return {"folds": self._folds.shown, "split_seed": self._split_seed}
         return {"validation_fraction": self._validation_fraction, "split_seed": self._split_seed}
 
     def part_of(self, split: Split) -> Split:
@@ -87,7 +103,8 @@ class PackedImages(DataModule):
 
         divided = split != "test" and "validation" not in self.stored
         fraction = self._validation_fraction if divided else 0.0
-        return Division(self.stored[self.part_of(split)], fraction, self._split_seed, split)
+        folds = self._folds if divided else None
+        return Division(self.stored[self.part_of(split)], fraction, self._split_seed, split, folds=folds)
 
     def assigned(self, split: Split) -> torch.Tensor:
         """Returns the positions in ``listing`` of the files that hold a split's samples, int64 of shape (n,)."""

@@ -13,6 +13,7 @@ from firebox.data.data_error import DataError
 from firebox.data.datamodule import Split
 from firebox.data.decoding import Background, Color, ImageDecoder
 from firebox.data.encoded_samples import sample_decoder
+from firebox.data.folds import FoldSettings
 from firebox.data.listing import Listing
 from firebox.data.packed import PackedImages
 from firebox.data.specification import ImageSpecification, PixelRange
@@ -55,6 +56,8 @@ class Shards(PackedImages):
         background: colour that transparent pixels are laid over.
         validation_fraction: fraction of the training samples held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of folds of the training samples; that fold is held out instead of a fraction.
+            null for a fraction.
         pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
             divided by their deviation, per channel, which are measured once.
     """
@@ -74,9 +77,12 @@ class Shards(PackedImages):
         background: Background = "white",
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
-        super().__init__(validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range)
+        super().__init__(
+            validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range, folds=folds
+        )
         self._root = Path(root).expanduser()
         self._patterns: dict[Split, str] = {"train": files} if isinstance(files, str) else files
         if "train" not in self._patterns:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from PIL import Image
 
+from firebox.data.arrays import Arrays
 from firebox.data.data_error import DataError
+from firebox.data.datamodule import DataModule
+from firebox.data.division import Division
 from firebox.data.fashion_mini import FashionMini
+from firebox.data.folds import Folds
 from firebox.data.image_folder import ImageFolder
 from firebox.data.image_table import ImageTable
 
@@ -26,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def greys(data: ImageFolder | ImageTable, split: str) -> list[int]:
+def greys(data: DataModule, split: str) -> list[int]:
     source = data.read(split)
     return source.gather(torch.arange(len(source)))[0][:, 0, 0, 0].tolist()
 
@@ -103,3 +108,34 @@ def test_a_group_in_two_splits_of_a_table_is_refused_with_its_line(folder: Path)
 
     assert "line 6, patient: the group patient 1 is for test, and in line 5 for train" in str(data.missing())
     assert ImageTable(table=str(path), split_column="split", image_size=(4, 4)).missing() is None
+
+
+@pytest.mark.parametrize("limit", [0, 1000], ids=["computed", "held"])
+@pytest.mark.parametrize(("length", "count"), [(10, 2), (11, 3), (101, 5), (5, 5)])
+def test_folds_of_any_length_are_held_out_once_and_trained_on_else(length: int, count: int, limit: int) -> None:
+    validated = []
+    for index in range(count):
+        folds = Folds(count, index)
+        kept, held_out = (
+            Division(length, 0.1, 3, split, folds=folds, limit=limit) for split in ("train", "validation")
+        )
+        found = held_out[torch.arange(len(held_out))].tolist()
+        assert sorted(kept[torch.arange(len(kept))].tolist() + found) == list(range(length))
+        validated += found
+    assert sorted(validated) == list(range(length))
+    assert validated != list(range(length))
+
+
+def test_the_folds_of_arrays_validate_on_each_sample_once(tmp_path: Path) -> None:
+    numpy.save(tmp_path / "x.npy", numpy.arange(23, dtype=numpy.uint8).repeat(16).reshape(23, 4, 4))
+    made = [Arrays(root=str(tmp_path), images="x.npy", folds=folds) for folds in FIVE]
+
+    assert [data.split_lengths["validation"] for data in made] == [5, 5, 5, 4, 4]
+    assert sorted(grey for data in made for grey in greys(data, "validation")) == list(range(23))
+    assert made[0].transform["folds"] == "{count: 5, index: 0}"
+    with pytest.raises(DataError, match=r"folds: got .*, but there are 23 training samples"):
+        _ = Arrays(root=str(tmp_path), images="x.npy", folds={"count": 24, "index": 0}).split_lengths
+    numpy.save(tmp_path / "y.npy", numpy.zeros((3, 4, 4), numpy.uint8))
+    own = Arrays(root=str(tmp_path), images={"train": "x.npy", "validation": "y.npy"}, folds=FIVE[0])
+    with pytest.raises(DataError, match=r"folds: got .*, but the data has a validation split"):
+        _ = own.split_lengths
