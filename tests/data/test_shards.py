@@ -72,6 +72,12 @@ def test_targets_are_members_or_keys_of_them(tmp_path, targets, settings, target
         assert numpy.array_equal(read[1].permute(0, 2, 3, 1).numpy(), images)
 
 
+def test_members_are_named_as_suffixes_are_too(tmp_path):
+    _, labels = write_shards(tmp_path)
+    read = all_of(data(tmp_path, images=".PNG", targets=".cls", classes=4).read("train"))
+    assert read[1].tolist() == labels.tolist()
+
+
 def test_splits_are_patterns_or_held_out(tmp_path):
     write_shards(tmp_path / "train")
     write_shards(tmp_path / "test", count=9, seed=1)
