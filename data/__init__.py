@@ -6,6 +6,7 @@ Imports foundation alone. Add a data set in a file of its own, with a line in th
 
 DATAMODULES = {
     "fashion_mini": "firebox.data.fashion_mini:FashionMini",
+    "fashion_mini_pairs": "firebox.data.fashion_mini_pairs:FashionMiniPairs",
     "fashion_mnist": "firebox.data.fashion_mnist:FashionMNIST",
     "mnist": "firebox.data.mnist:MNIST",
     "cifar10": "firebox.data.cifar10:CIFAR10",

@@ -62,6 +62,8 @@ class Augmentation:
         Returns:
             The images, and the targets in the form that modules take.
         """
+        # kornia looks into Pillow if it is imported, and a thread that is to write a picture may be half done with it.
+        import PIL.Image  # noqa: F401
         import torch
         from kornia.augmentation import AugmentationSequential
 

@@ -46,7 +46,8 @@ class DataGenerator(DataModule):
             indices: int64 of shape (n,), any non-negative values.
 
         Returns:
-            Images (n, C, H, W) uint8, and labels (n,) int64 or None if there are no labels.
+            Images (n, C, H, W) uint8, and targets (n, ...) as the specification says, such as classes (n,) int64;
+            None if there are none.
         """
 
     def read(self, split: Split) -> ImageSource:

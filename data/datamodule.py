@@ -61,6 +61,11 @@ class DataModule(ABC):
         return None
 
     @property
+    def whole(self) -> DataModule:
+        """The data without a limit."""
+        return self
+
+    @property
     def listing(self) -> Listing | None:
         """The files of the samples, if they are known before any is decoded; None otherwise."""
         return None

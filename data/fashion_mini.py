@@ -9,7 +9,7 @@ from pydantic import Field
 
 from firebox.data.data_error import DataError
 from firebox.data.fashion_mnist import FASHION_CLASSES
-from firebox.data.hold_out import FoldSettings
+from firebox.data.folds import FoldSettings
 from firebox.data.published import PublishedImages
 from firebox.data.specification import PixelRange
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from firebox.data.hold_out import Folds
+from firebox.data.folds import Folds
 
 if TYPE_CHECKING:
     import torch

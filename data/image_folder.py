@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 
 from firebox.data.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.folders import Splits, list_folder
-from firebox.data.hold_out import FoldSettings
+from firebox.data.folds import FoldSettings
 from firebox.data.listed_images import ListedImages, OnBadFile
 from firebox.data.listing import Listing
 from firebox.data.specification import PixelRange

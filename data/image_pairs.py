@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from firebox.data.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.file_targets import MaskClasses, image_target, mask_target
 from firebox.data.folders import Splits
-from firebox.data.hold_out import FoldSettings
+from firebox.data.folds import FoldSettings
 from firebox.data.listed_images import ListedImages, OnBadFile
 from firebox.data.listing import Listing
 from firebox.data.pair_decoding import PairDecoder
@@ -91,6 +91,8 @@ class ImagePairs(ListedImages):
         )
         if images == targets:
             raise ValueError(f"targets: got {shown(targets)}, the folder of the images, expected another")
+        if isinstance(splits, dict) and "train" not in splits:
+            raise ValueError(f"splits: got {shown(splits)}, expected a folder for train")
         self._root = Path(root).expanduser()
         self._folders = images, targets
         self._splits: Splits = splits

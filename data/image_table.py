@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 
 from firebox.data.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.file_targets import MaskClasses, image_target, mask_target
-from firebox.data.hold_out import FoldSettings
+from firebox.data.folds import FoldSettings
 from firebox.data.image_files import Decoder
 from firebox.data.listed_images import ListedImages, OnBadFile
 from firebox.data.listing import Listing
@@ -112,11 +112,14 @@ class ImageTable(ListedImages):
         kinds = [key for key, columns in given.items() if columns]
         if len(kinds) > 1:
             raise ValueError(f"{kinds[1]}: got {shown(given[kinds[1]])} beside {kinds[0]}, expected one kind of target")
+        numbers = labels_columns or value_columns or []
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"{kinds[0]}: got {shown(numbers)}, expected different columns")
         self._columns = Columns(
             path_column,
             split_column,
             label=label_column,
-            numbers=tuple(labels_columns or value_columns or ()),
+            numbers=tuple(numbers),
             target=mask_column or image_column,
             binary=bool(labels_columns),
             group=group_column,

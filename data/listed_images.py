@@ -7,6 +7,7 @@ import logging
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Samples, Split
 from firebox.data.decoding import Dtype, ImageDecoder, first_dtype
-from firebox.data.hold_out import FoldSettings, folds_of, held_out_length, hold_out, require_folds, stratified_length
+from firebox.data.folds import FoldSettings, folds_of
+from firebox.data.hold_out import held_out_length, hold_out, require_folds, stratified_length
 from firebox.data.image_files import Decoder, ImageFiles
 from firebox.data.listing import Listing
 from firebox.data.pair_decoding import MaskDecoder, PairDecoder
@@ -72,6 +74,7 @@ class ListedImages(DataModule):
         self._on_bad_file = on_bad_file
         self._pixel_range: PixelRange = pixel_range
         self._value_range = value_range
+        self._limited: tuple[ListedImages, int] | None = None
         self._moments: Moments | None = None
         self._kept: SampleFile | None = None
         self._skipped: list[int] | None = None if on_bad_file == "skip" else []
@@ -137,7 +140,25 @@ class ListedImages(DataModule):
 
     @cached_property
     def _listing(self) -> Listing:
-        return self.list()
+        if self._limited is None:
+            return self.list()
+        from firebox.data.limited import limited_listing
+
+        whole, limit = self._limited
+        return limited_listing(whole.listing, {split: whole.assigned(split) for split in whole.split_lengths}, limit)
+
+    def limited(self, limit: int) -> ListedImages:
+        """Returns the data with at most so many samples in each split; other files are neither read nor known of."""
+        limited = copy(self)
+        for name in list(vars(limited)):  # what has been derived from all files
+            if isinstance(getattr(type(self), name, None), cached_property):
+                delattr(limited, name)
+        limited._limited, limited._folds = (self, limit), None
+        return limited
+
+    @property
+    def whole(self) -> DataModule:
+        return self if self._limited is None else self._limited[0]
 
     @property
     def listing(self) -> Listing:
@@ -165,7 +186,7 @@ class ListedImages(DataModule):
 
     def missing(self) -> str | None:
         try:
-            self.listing  # noqa: B018
+            self.whole.listing  # noqa: B018
         except DataError as error:
             return str(error)
         return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 Split = Literal["train", "validation", "test"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,34 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def part(self, splits: Mapping[Split, Sequence[int]]) -> Listing:
+        """Returns the listing of some of the samples, in the same order.
+
+        Args:
+            splits: positions of the samples that each split is to have.
+        """
+        kept = sorted({position for positions in splits.values() for position in positions})
+        place = {position: number for number, position in enumerate(kept)}
+
+        def own(values: Sequence[T]) -> list[T]:
+            return [values[position] for position in kept] if values else []
+
+        targets = self.targets
+        if targets is not None:
+            targets = TargetFiles(own(targets.names), own(targets.sizes), own(targets.changed))
+        return replace(
+            self,
+            names=own(self.names),
+            sizes=own(self.sizes),
+            changed=own(self.changed),
+            labels=own(self.labels),
+            splits={split: sorted(place[position] for position in positions) for split, positions in splits.items()},
+            values=own(self.values),
+            targets=targets,
+            held=None if self.held is None else own(self.held),
+            groups=own(self.groups),
+        )
 
     def files_of(self, position: int) -> tuple[Path, ...]:
         """Returns the files of a sample: its image, and its target if that is a file."""

@@ -64,7 +64,8 @@ class MaskDecoder:
             listed = ", ".join(map(str, stray[:5])) + (", ..." if len(stray) > 5 else "")
             ignored = "" if self.ignored is None else f", or {self.ignored}, which is ignored"
             given = ", ".join(map(str, self.values)) if len(self.values) < 8 else f"{len(self.values)} declared ones"
-            raise Unfit(f"has the values {listed}, expected {given}{ignored}")
+            way = "; a map of classes or ignored says what 255 is" if stray == [255] else ""
+            raise Unfit(f"has the values {listed}, expected {given}{ignored}{way}")
         table = numpy.zeros(256, numpy.uint8)
         if self.ignored is not None:
             table[self.ignored] = IGNORED

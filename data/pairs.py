@@ -128,7 +128,8 @@ def _place(
     for place in places:
         if Path(name).is_absolute() or ".." in Path(name).parts or not (root / place).is_dir():
             others = {each: folder for each, folder in splits.items() if each != split}
-            way = f"; to do without {split}: {setting_of(others)}" if "train" in others else ""
+            way = similar(name, _folders((root / place).parent if inside else root))
+            way += f"; to do without {split}: {setting_of(others)}" if "train" in others else ""
             raise DataError(f"the {split} split is {name}, but there is no folder {root / place}{way}")
     return places
 

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Samples, Split, require_files
-from firebox.data.hold_out import FoldSettings, folds_of, held_out_length, hold_out, require_folds
+from firebox.data.folds import FoldSettings, folds_of
+from firebox.data.hold_out import held_out_length, hold_out, require_folds
 from firebox.data.specification import ImageSpecification, PixelRange
 from firebox.foundation.paths import FilePath
 

@@ -11,11 +11,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from firebox.data.datagenerator import DataGenerator
 from firebox.data.datamodule import Split
 from firebox.data.specification import ImageSpecification, PixelRange
+from firebox.data.targets import Classes, Mask
 
 if TYPE_CHECKING:
     import torch
 
 CLASSES = ("ellipse", "rectangle", "triangle")
+BACKGROUND = "background"
 DEGREES = 360
 STANDARDISING_SAMPLES = 1024
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -27,6 +29,8 @@ class Shapes(DataGenerator):
 
     Args:
         image_size: height and width of the images, in pixels.
+        target: what a sample is to be predicted as: class (its shape), or mask (for each pixel, the shape that covers
+            its center, or background). The images are the same.
         color: colour mode of the images: rgb (three channels, each with its own brightness) or grayscale (one channel).
         size: smallest and largest diameter of the circle around a shape, as a fraction of the image's shorter side.
         background: smallest and largest brightness of the background, in [0, 1].
@@ -42,6 +46,7 @@ class Shapes(DataGenerator):
         self,
         *,
         image_size: tuple[PositiveInt, PositiveInt] = (32, 32),
+        target: Literal["class", "mask"] = "class",
         color: Literal["rgb", "grayscale"] = "grayscale",
         size: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] = (0.4, 0.9),
         background: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 0.3),
@@ -59,6 +64,7 @@ class Shapes(DataGenerator):
             if lowest > highest:
                 raise ValueError(f"shapes.{name}: got [{lowest:g}, {highest:g}], expected the smaller value first")
         self._image_size = image_size
+        self._target = Mask((BACKGROUND, *CLASSES)) if target == "mask" else Classes(CLASSES)
         self._channels = 3 if color == "rgb" else 1
         self._size = size
         self._background = background
@@ -68,7 +74,8 @@ class Shapes(DataGenerator):
     @property
     def specification(self) -> ImageSpecification:
         mean, std = self._moments if self._pixel_range == "standardised" else ((), ())
-        return ImageSpecification((self._channels, *self._image_size), self._pixel_range, CLASSES, mean, std)
+        shape = (self._channels, *self._image_size)
+        return ImageSpecification(shape, self._pixel_range, mean=mean, std=std, target=self._target)
 
     def sample(self, split: Split, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
@@ -82,11 +89,15 @@ class Shapes(DataGenerator):
         y = torch.arange(height, device=indices.device)[:, None] + 0.5
         y = y - _column(radius + place_y * (height - 2 * radius))
         cosine, sine = (_column(table.to(indices.device)[(turn * DEGREES).long()]) for table in _circle())
-        coverage = _coverage(x * cosine + y * sine, y * cosine - x * sine, radius, 0.5 + 0.5 * aspect, labels)
+        distance = _distance(x * cosine + y * sine, y * cosine - x * sine, radius, 0.5 + 0.5 * aspect, labels)
+        coverage = (0.5 - distance).clamp(0, 1)
         background = _between(torch.stack(brightness[: self._channels], 1), self._background)[:, :, None, None]
         foreground = _between(torch.stack(brightness[self._channels :], 1), self._foreground)[:, :, None, None]
         images = background + (foreground - background) * coverage[:, None]
-        return (images * 255).round().to(torch.uint8), labels
+        pixels = (images * 255).round().to(torch.uint8)
+        if isinstance(self._target, Classes):
+            return pixels, labels
+        return pixels, ((distance <= 0) * _column(labels + 1)).to(torch.uint8)
 
     def _draws(self, split: Split, indices: torch.Tensor) -> torch.Tensor:
         """Returns uniform float32 numbers in [0, 1), (n, draws): number d of sample i hashes (seed, split, i, d)."""
@@ -109,10 +120,10 @@ class Shapes(DataGenerator):
         return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def _coverage(
+def _distance(
     x: torch.Tensor, y: torch.Tensor, radius: torch.Tensor, aspect: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """Returns the covered fraction of each pixel, (n, H, W) in [0, 1], from the signed distance to the outline.
+    """Returns the signed distance of each pixel's center to the outline, in pixels and negative inside, (n, H, W).
 
     Args:
         x: coordinate along the shape's longer axis, in pixels from its center, (n, H, W).
@@ -136,8 +147,7 @@ def _coverage(
     steepness = scaled / (u * u + v * v).sqrt().clamp_min(1e-12)
     ellipse = (scaled - 1) * torch.maximum(steepness, short)  # at the very center the quotient is 0 / 0
     kind = _column(labels)
-    distance = torch.where(kind == 0, ellipse, torch.where(kind == 1, box, triangle))
-    return (0.5 - distance).clamp(0, 1)
+    return torch.where(kind == 0, ellipse, torch.where(kind == 1, box, triangle))
 
 
 def _between(draws: torch.Tensor, bounds: tuple[float, float]) -> torch.Tensor:

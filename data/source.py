@@ -60,6 +60,12 @@ class ImageSource(Protocol):
         ...
 
 
+def labels_at_hand(source: ImageSource) -> torch.Tensor | None:
+    """Returns the labels of all samples, int64 (N,); None if they are not known without reading the images."""
+    labels = getattr(source, "labels", None)
+    return labels if isinstance(labels, torch.Tensor) else None
+
+
 class ResidentImages:
     """Images held in memory or on a device, in channels_last, as convolutions take them.
 
@@ -185,6 +191,11 @@ class DatasetImages:
             for fault in faults_of_targets(targets, self.target, (channels, height, width)):
                 raise DataError(f"{fault}; the samples are among {shown(indices.tolist())}")
         return images, targets
+
+    def subset(self, indices: torch.Tensor) -> DatasetImages:
+        """Returns the samples at ``indices`` (int64, (n,)) as a source of their own, which draws the same numbers."""
+        own = indices if self._indices is None else self._indices[indices]
+        return DatasetImages(self._dataset, own, fixed=self.fixed)
 
     def name_of(self, sample: int) -> str:
         """Returns what messages call a sample of the data set: its index, and its file if the data set knows it."""

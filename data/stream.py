@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.utils.data import Sampler
 
+from firebox.data.balanced_order import BalancedOrder
 from firebox.data.batch import Batch
 from firebox.data.epoch import batches_in_epoch
-from firebox.data.examples import balanced
+from firebox.data.examples import balanced as balanced_examples
 from firebox.data.filed import FiledImages
 from firebox.data.handover import require_handover
 from firebox.data.placement import Placement, choose_placement, hold, samples_of
 from firebox.data.read_ahead import ReadAhead
-from firebox.data.source import ImageSource, ResidentImages
+from firebox.data.source import ImageSource, ResidentImages, labels_at_hand
 from firebox.foundation.randomness import EpochOrder
 
 
@@ -29,6 +30,7 @@ class BatchStream:
         batch_size: number of images in a batch.
         seed: seed of the run.
         shuffle: whether to draw a new order each epoch; off for evaluation, in which each pass is epoch 0.
+        balanced: whether each class is drawn equally often, by the labels that the source knows; see ``BalancedOrder``.
         drop_last: whether to leave out a smaller last batch of an epoch.
         placement: ``stream`` reads samples as they are needed, in ``workers`` processes if there are any; ``memory``
             and ``device`` hold them; ``auto`` leaves the choice to ``choose_placement``.
@@ -46,6 +48,7 @@ class BatchStream:
         batch_size: int,
         seed: int,
         shuffle: bool,
+        balanced: bool = False,
         drop_last: bool = False,
         placement: Placement = "auto",
         all_samples: int | None = None,
@@ -64,15 +67,17 @@ class BatchStream:
             workers=workers,
             device=device,
         )
-        labels = getattr(source, "labels", None)
-        self.kind, self.labels = samples_of(source), labels if isinstance(labels, torch.Tensor) else None
+        self.kind, self.labels = samples_of(source), labels_at_hand(source)
         """What the source says of its samples, wherever they are held: their kind, and the labels of all of them, (N,),
         None if those are not known without reading the images."""
         self._source = hold(source, self.placement, device, at_once=placement != "auto")
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
-        self._order = EpochOrder(len(source), seed, shuffle=shuffle)
+        self._order: EpochOrder | BalancedOrder = EpochOrder(len(source), seed, shuffle=shuffle)
+        if balanced:
+            assert self.labels is not None, "whoever asks for balanced classes has looked for labels"
+            self._order = BalancedOrder(self.labels, seed)
         self._length = batches_in_epoch(len(source), batch_size, drop_last=drop_last)
         unaided = placement == "auto" and isinstance(source, FiledImages)
         self._workers = workers if self.placement == "stream" and not unaided else 0
@@ -127,7 +132,7 @@ class BatchStream:
         labels = getattr(self._source, "labels", None)
         if not isinstance(labels, torch.Tensor):
             return self.first(count)
-        indices = balanced(labels, count)
+        indices = balanced_examples(labels, count)
         images, targets = self._source.gather(indices, seed=self._seed, epoch=0)
         return Batch(images, targets, indices)
 

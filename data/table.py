@@ -86,19 +86,20 @@ class Table:
         return numbers
 
 
-def read_table(path: Path, columns: Mapping[str, Sequence[str]]) -> Table:
+def read_table(path: Path, columns: Mapping[str, Sequence[str]], *, prefix: str = "datamodule.") -> Table:
     """Reads columns of a CSV file (in UTF-8, with a header) or of a Parquet file.
 
     Args:
         path: the file.
         columns: columns to read, by the setting that names them.
+        prefix: what messages put before a setting.
 
     Raises:
         DataError: there is no such file or column, or it can't be read.
     """
     wanted = [name for names in columns.values() for name in names]
     if not path.is_file():
-        raise DataError(f"there is no file {path.absolute()}; datamodule.table names a CSV or Parquet file")
+        raise DataError(f"there is no file {path.absolute()}; {prefix}table names a CSV or Parquet file")
     try:
         parquet = path.suffix.lower() in PARQUET
         table = _parquet(path, wanted) if parquet else _csv(path, wanted)
@@ -108,16 +109,19 @@ def read_table(path: Path, columns: Mapping[str, Sequence[str]]) -> Table:
         raise DataError(f"{path} can't be read: {error.strerror or in_one_line(error)}") from error
     except _NoColumn as error:
         key = next(setting for setting, names in columns.items() if error.name in names)
+        if error.name in error.known:
+            twice = f"datamodule.{key} is {error.name}, but {path} has several columns of that name; rename them"
+            raise DataError(printable(twice)) from None
         there = f"expected one of its columns: {listed(error.known, 12)}{similar(error.name, error.known)}"
-        raise DataError(
-            printable(f"datamodule.{key} is {error.name}, but {path} has no such column; {there}")
-        ) from None
+        raise DataError(printable(f"{prefix}{key} is {error.name}, but {path} has no such column; {there}")) from None
     if not len(table):
         raise DataError(f"{path} has no rows, expected one for each image")
     return table
 
 
 class _NoColumn(Exception):
+    """There is no such column, or more than one."""
+
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(name)
         self.name = name
@@ -169,5 +173,5 @@ def _parquet(path: Path, wanted: Sequence[str]) -> Table:
 
 def _require(wanted: Sequence[str], known: Sequence[str]) -> None:
     for name in wanted:
-        if name not in known:
+        if known.count(name) != 1:
             raise _NoColumn(name, known)

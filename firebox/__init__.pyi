@@ -18,6 +18,7 @@ from .engine.archives.experiment import Findings as Findings
 from .engine.archives.experiment import Subject as Subject
 from .engine.archives.loading import Archive as Archive
 from .engine.archives.loading import load_archive as load_archive
+from .engine.archives.loading import load_model as load_model
 from .engine.checks.guard import Guard as Guard
 from .engine.checks.preflight import Preflight as Preflight
 from .engine.commands.command_line import run_trainer as run_trainer

@@ -163,3 +163,52 @@ def encode(picture: torch.Tensor) -> bytes:
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     image.save(buffer, "PNG", compress_level=COMPRESSION)
     return buffer.getvalue()
+
+
+MASK_COLOURS: tuple[Colour, ...] = (
+    (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115),
+    (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)  # fmt: skip
+"""Colours of classes in masks, the first usually being the background; people with any kind of colour vision can tell
+them apart (Okabe and Ito, "Color Universal Design", 2008)."""
+
+
+def mask_colours(classes: int) -> list[Colour]:
+    """Returns the colours of the classes of a mask in turn, each another one."""
+    from colorsys import hsv_to_rgb
+
+    colours = list(MASK_COLOURS[:classes])
+    for number in range(len(colours), classes):
+        # The golden ratio spreads any number of hues.
+        red, green, blue = hsv_to_rgb(number * 0.618034 % 1, 0.75, 0.6 + 0.3 * (number % 2))
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return colours
+
+
+def mask_palette(classes: int, ignored: int | None) -> bytes:
+    """Returns 256 RGB colours for the values of a mask; what is ignored is white.
+
+    Args:
+        classes: number of classes.
+        ignored: value of pixels that belong to none; None if there is none.
+    """
+    colours = [*mask_colours(classes), *[BLACK] * (256 - classes)]
+    if ignored is not None:
+        colours[ignored] = WHITE
+    return bytes(value for colour in colours for value in colour)
+
+
+def encode_mask(mask: torch.Tensor, palette: bytes) -> bytes:
+    """Returns a mask as PNG whose pixels are the numbers of classes, shown in the colours of a palette.
+
+    Args:
+        mask: numbers of classes, uint8 (H, W).
+        palette: 256 RGB colours.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(mask.cpu().numpy(), mode="P")
+    image.putpalette(palette)
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

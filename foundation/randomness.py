@@ -9,13 +9,20 @@ separated by NUL: two different addresses share a seed with a probability of 2**
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from typing import TypeVar
 
+import numpy
 import torch
+from numpy.typing import NDArray
 
 from firebox.foundation.global_generators import GlobalGenerators, seed_python_and_numpy
 
+GOLDEN = 0x9E3779B97F4A7C15
+"""2**64 divided by the golden ratio: its multiples are far apart."""
+Words = NDArray[numpy.int64]
+Word = TypeVar("Word", torch.Tensor, Words)
 PERMUTATION_LIMIT = 1 << 24
 """Number of samples above which the order of an epoch is computed by position instead of held in memory."""
 
@@ -121,25 +128,48 @@ def feistel_permutation(positions: torch.Tensor, length: int, key: int, *, round
             finaliser of splitmix64.
     """
     half_bits = max(1, ((length - 1).bit_length() + 1) // 2)
-    half_mask = (1 << half_bits) - 1
     round_keys = [_signed(mix(key, "round", number)) for number in range(rounds)]
-
-    def encrypt(block: torch.Tensor) -> torch.Tensor:
-        left, right = block >> half_bits, block & half_mask
-        for round_key in round_keys:
-            left, right = right, left ^ (scramble(right + round_key) & half_mask)
-        return (left << half_bits) | right
-
-    result = encrypt(positions)
+    result = _encrypted(positions, half_bits, round_keys)
     outside = (result >= length).nonzero().flatten()
     while outside.numel():
-        walked = encrypt(result[outside])
+        walked = _encrypted(result[outside], half_bits, round_keys)
         result[outside] = walked
         outside = outside[walked >= length]
     return result
 
 
-def scramble(words: torch.Tensor) -> torch.Tensor:
+def feistel_permutations(positions: Words, lengths: Words, keys: Words, *, rounds: int = 8) -> Words:
+    """Maps each position in [0, length) to an index in [0, length), by a permutation of its own.
+
+    In NumPy, whose threads do not compete with the training for the cores as torch's would.
+
+    Args:
+        positions: int64 of shape (n,).
+        lengths: size of each position's domain, int64 (n,), at most 2**53.
+        keys: key that selects each position's permutation, int64 (n,).
+        rounds: number of rounds, as in ``feistel_permutation``.
+    """
+    half_bits = numpy.maximum((numpy.frexp(lengths - 1.0)[1].astype(numpy.int64) + 1) >> 1, 1)
+    round_keys = [scramble(keys + _signed(number * GOLDEN % (1 << 64))) for number in range(rounds)]
+    result: Words = _encrypted(positions, half_bits, round_keys)
+    outside = numpy.flatnonzero(result >= lengths)
+    while len(outside):
+        own = [round_key[outside] for round_key in round_keys]
+        walked = _encrypted(result[outside], half_bits[outside], own)
+        result[outside] = walked
+        outside = outside[walked >= lengths[outside]]
+    return result
+
+
+def _encrypted(block: Word, half_bits: int | Word, round_keys: Sequence[int | Word]) -> Word:
+    half_mask = (1 << half_bits) - 1
+    left, right = block >> half_bits, block & half_mask
+    for round_key in round_keys:
+        left, right = right, left ^ (scramble(right + round_key) & half_mask)
+    return (left << half_bits) | right
+
+
+def scramble(words: Word) -> Word:
     """Mixes int64 words of any shape, one to one: splitmix64's finaliser; products wrap around, shifts are logical."""
     for shift, multiplier in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         words = (words ^ ((words >> shift) & ((1 << (64 - shift)) - 1))) * _signed(multiplier)

@@ -10,4 +10,6 @@ CATALOGUE = {
     "linear_vae": "firebox.models.linear_vae:LinearVAE",
     "vae_baseline": "firebox.models.vae_baseline:VAEBaseline",
     "classifier_baseline": "firebox.models.classifier_baseline:ClassifierBaseline",
+    "timm": "firebox.models.timm:Timm",
+    "unet_baseline": "firebox.models.unet_baseline:UNetBaseline",
 }

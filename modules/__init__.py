@@ -8,6 +8,7 @@ CATALOGUE = {
     "reconstruction": "firebox.modules.reconstruction:Reconstruction",
     "variational": "firebox.modules.variational:Variational",
     "classification": "firebox.modules.classification:Classification",
+    "segmentation": "firebox.modules.segmentation:Segmentation",
 }
 
 LOSSES = {

@@ -34,6 +34,17 @@ def reconstruction_metrics(specification: ImageSpecification, device: torch.devi
     return metrics
 
 
+def psnr(images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Returns the PSNR of each image in decibels, (N,), as Ignite's metric averages it.
+
+    Args:
+        images: images in [0, 1], (N, C, H, W).
+        targets: what they are compared with, in [0, 1], (N, C, H, W).
+    """
+    errors = (images - targets).square().mean((1, 2, 3))
+    return -10 * (errors + 1e-10).log10()
+
+
 class ActiveUnits(Metric):
     """The number of latent entries whose posterior mean varies over the data: Var_x(E[z|x]) > threshold.
 

@@ -15,7 +15,10 @@ from firebox.engine.training.module import Evaluated, Images, Module
 from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.showing import Shown
 from firebox.engine.training.update import Update
-from firebox.modules.metrics import loss_metric, reconstruction_metrics
+from firebox.modules.metrics import loss_metric, psnr, reconstruction_metrics
+
+INPUT = "psnr_of_input"
+"""The metric that a model has to better where images are to be restored."""
 
 
 class Reconstruction(Module):
@@ -49,11 +52,21 @@ class Reconstruction(Module):
     def evaluation_step(self, batch: Batch) -> Evaluated:
         output = self.model(batch.images)
         wanted = self._wanted(batch)
-        losses = self.loss.per_pixel(output, wanted).flatten(1).mean(1)
-        return Evaluated({"loss": losses}, self._shown(output), self.goal.to_unit(wanted))
+        target = self.goal.to_unit(wanted)
+        losses = {"loss": self.loss.per_pixel(output, wanted).flatten(1).mean(1)}
+        if self._comparable:
+            losses[INPUT] = psnr(self.specification.to_unit(batch.images), target)
+        return Evaluated(losses, self._shown(output), target)
 
     def metrics(self, device: torch.device) -> dict[str, Metric]:
-        return {"loss": loss_metric("loss", device), **reconstruction_metrics(self.goal, device)}
+        """Returns loss, PSNR and SSIM and, where the data has target images of the input's shape, the input's PSNR."""
+        reference = {INPUT: loss_metric(INPUT, device)} if self._comparable else {}
+        return {"loss": loss_metric("loss", device), **reconstruction_metrics(self.goal, device), **reference}
+
+    @property
+    def _comparable(self) -> bool:
+        """Whether the input can be compared with a target image: what an output that changes nothing would reach."""
+        return self.goal is not self.specification and self.goal.shape == self.specification.shape
 
     def images(self, batch: Batch) -> Images:
         """Returns the input and the output beneath it, and the target image beneath both if there is one."""

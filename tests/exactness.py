@@ -112,7 +112,8 @@ def _comparable(path: Path) -> object:
         content = yaml.safe_load(text)
         # How samples are read is not part of what a run computes.
         reading = {"workers": None, "placement": None, "cache": None}
-        return {**content, "output": None, "datamodule": {**content["datamodule"], **reading}}
+        kind = "datamodule" if content.get("datamodule") else "datagenerator"
+        return {**content, "output": None, kind: {**content[kind], **reading}}
     return text
 
 
@@ -131,17 +132,17 @@ def run_script(*arguments):
 class Forked:
     """The same in a fork of this process, which saves the seconds of importing; ``prepare`` may change it first."""
 
-    def __init__(self, *arguments, prepare=None):
-        self._process = FORK.Process(target=self._train, args=(arguments, prepare))
+    def __init__(self, *arguments, prepare=None, trainer=TRAINER):
+        self._process = FORK.Process(target=self._train, args=(arguments, prepare, trainer))
         self._process.start()
         self.pid = self._process.pid
 
     @staticmethod
-    def _train(arguments, prepare):
+    def _train(arguments, prepare, trainer):
         sys.stdout = sys.stderr = (Path(arguments[0]).parent / "output.txt").open("a", buffering=1)
         if prepare is not None:
             prepare()
-        os._exit(command_line.train_script(TRAINER, arguments))
+        os._exit(command_line.train_script(trainer, arguments))
 
     def wait(self):
         self._process.join(LONGEST)

@@ -1,5 +1,6 @@
 """The commands that the documents print run as they are printed, from the folder in which a reader stands."""
 
+import json
 import logging
 import re
 import runpy
@@ -8,7 +9,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
+from PIL import Image
 
 from firebox.engine.commands.command_line import main
 
@@ -25,6 +28,9 @@ NOT_RUN = {
     ".venv/bin/python -m pip": "installs packages",
 }
 """Beginnings of commands that are not run here, and why."""
+
+IN_ORDER = "predicting.md"
+"""A document whose commands need what those before them have made."""
 
 SHORT = ("datamodule.batch_size=600", "training.epochs=1", "model.channels=[4]", "training.device=cpu")
 """What a training is shortened by, where nothing else says how long it is."""
@@ -109,13 +115,58 @@ def reason_not_to_run(command):
     return next((reason for start, reason in NOT_RUN.items() if command.startswith(start)), None)
 
 
-ALL = [(document.name, command) for document in DOCUMENTS for command in commands(document)]
+ALL = [
+    (document.name, command) for document in DOCUMENTS if document.name != IN_ORDER for command in commands(document)
+]
 
 
 @pytest.mark.parametrize(("document", "command"), [pair for pair in ALL if not reason_not_to_run(pair[1])])
 def test_a_command_of_the_documents_runs_as_it_is_printed(reader, capfd, document, command):
     code = run_here(as_it_can_be_here(command, reader))
     assert code == 0, f"{document}: {command}\n{capfd.readouterr().err}"
+
+
+def test_own_masks_are_predicted_by_the_commands_that_the_document_prints(reader, capfd):
+    document = ROOT / "docs" / IN_ORDER
+    (configuration,) = re.findall(r"```yaml\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    (reader / "my_masks.yaml").write_text(configuration)
+    truth = write_discs(reader / "my_pairs", 40)
+    truth |= write_discs(reader / "new_images", 4, seed=100, masks=False)
+    for name in ("bag", "coat"):
+        shutil.copytree(reader / "my_pairs/images", reader / "by_class" / name)
+    printed = commands(document)
+    assert len(printed) == 7
+    for command in printed:
+        words = shlex.split(command)
+        archives = {
+            data: min(reader.glob(f"runs/{data}/archived_*"), default=None) for data in ("fashion_mini", "image_pairs")
+        }
+        words = [
+            f"{word.split('/')[0]}/{archives[word.split('/')[0]].name}" if re.match(r"\w+/archived_v", word) else word
+            for word in words
+        ]
+        assert run_here(words) == 0, f"{command}\n{capfd.readouterr().err}"
+    for name in sorted(path.name for path in (reader / "new_images").iterdir()):
+        with Image.open(reader / "predictions/masks" / name) as mask:
+            predicted = numpy.asarray(mask)
+        assert (predicted == truth[reader / "new_images" / name]).mean() > 0.9
+    assert "bag" in json.loads((reader / "scores/anomalies.json").read_text())["classes"]
+
+
+def write_discs(folder, count, *, seed=0, masks=True):
+    """Writes pictures of bright discs on a dark ground, and their masks; returns the mask of each picture."""
+    truth = {}
+    y, x = numpy.mgrid[:60, :80]
+    for k in range(count):
+        draw = numpy.random.default_rng(seed + k)
+        disc = (y - draw.integers(15, 45)) ** 2 + (x - draw.integers(20, 60)) ** 2 < draw.integers(8, 14) ** 2
+        pixels = draw.random((60, 80, 3)) * 80 + disc[..., None] * 150
+        place = (folder / "images" if masks else folder) / f"{k:02d}.png"
+        for path, content in ((place, pixels), *([(folder / "targets" / place.name, disc)] if masks else [])):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(content.astype(numpy.uint8)).save(path)
+        truth[place] = disc
+    return truth
 
 
 def test_every_reason_not_to_run_a_command_is_needed():

@@ -6,7 +6,7 @@ TRAINER = Trainer(
     name="classifier_baseline",
     summary="a small residual network that names the class of an image",
     configuration="configs/classifier/classifier_baseline_fashion_mini.yaml",
-    models=("classifier_baseline",),
+    models=("classifier_baseline", "timm"),
     modules=("classification",),
 )
 

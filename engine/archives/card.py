@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from firebox.data.decoding import ImageDecoder
 from firebox.data.fingerprint import content_of
+from firebox.data.pair_decoding import PairDecoder
 from firebox.data.specification import ImageSpecification
+from firebox.data.specification_record import plain_specification
 from firebox.engine.archives.loading import TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import evaluation_split, reconstruction_errors
+from firebox.engine.archives.probe import probe
 from firebox.engine.configuration import Named
 from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, monitor_of
@@ -70,6 +74,8 @@ def card(
         },
         "config": values,
         "signature": signature(run),
+        "specification": plain_specification(run.data.specification),
+        "decoding": _decoding(run),
         "preprocessing": _preprocessing(run.data.specification),
         "data": _data(run, values),
         "selection": {
@@ -86,6 +92,7 @@ def card(
         "baseline": baseline,
         "validated_by": _validated(monitor, manifest, metrics, baseline),
         "self_check": _self_check(run),
+        "probe": probe(run),
         "seed": configuration.seed,
         "code": {
             "commit": trained.get("commit"),
@@ -123,6 +130,13 @@ def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
         "forward": "(uint8 / 255 - mean) / std, for each channel",
         "inverse": "pixels * std + mean, cut to [0,1]",
     }
+
+
+def _decoding(run: Run) -> dict[str, Any] | None:
+    """Returns what makes a sample of an image file, where the data is files."""
+    decoder = getattr(run.data, "decoder", None)
+    decoder = decoder.image if isinstance(decoder, PairDecoder) else decoder
+    return decoder.described() if isinstance(decoder, ImageDecoder) else None
 
 
 def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:

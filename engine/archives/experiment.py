@@ -6,13 +6,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.table import Table
 
+from firebox.engine.archives.arguments import archive_parser, positive
 from firebox.engine.archives.loading import Archive, load_archive
 from firebox.engine.records.verification import EXPERIMENTS
 from firebox.foundation import console
@@ -111,45 +112,22 @@ class Experiment:
     def run(self, arguments: Sequence[str]) -> int:
         """Runs the experiment; returns its exit code."""
         options = self._parser().parse_args(arguments)
-        console.start(quiet=False)
-        try:
+
+        def looked() -> tuple[Path, dict[str, Any], Findings]:
             archive = load_archive(options.archive, options.root, trust_code=options.trust_code)
             self._refuse_unfit(archive)
-            from firebox.engine.archives.measurement import evaluation_split
+            return *place_of(archive), self.look(subject_of(archive, options.count))
 
-            findings = self.look(Subject(archive, evaluation_split(archive.run), options.count))
-        except BaseException as error:
-            console.problems(refusal_of(error))
-            return REFUSED
-        for table in findings.tables:
-            console.tabulate(table)
-        try:
-            files = self._write(archive, findings)
-        except OSError as error:
-            console.messages.print(f"can't write: {error}", style="bold red", markup=False)
-            return FAILED
-        sys.stdout.writelines(f"{file}\n" for file in files)
-        return COMPLETED
+        return concluded(self.name, looked)
 
     def _parser(self) -> argparse.ArgumentParser:
-        parser = argparse.ArgumentParser(description=self.summary)
-        parser.add_argument(
-            "archive", metavar="ARCHIVE", help="a folder, or a name such as fashion_mini/archived_v1_2026-11-24"
-        )
-        parser.add_argument(
-            "--root", metavar="FOLDER", type=Path, default=Path("runs"), help="that all runs are below (default: runs)"
-        )
+        parser = archive_parser(self.summary)
         parser.add_argument(
             "--count",
             metavar="N",
-            type=_positive,
+            type=positive,
             default=self.count,
             help=f"{self.counts} (default: {'all' if self.count is None else self.count})",
-        )
-        parser.add_argument(
-            "--trust-code",
-            action="store_true",
-            help="run the code that the archive holds, if it has any of its own",
         )
         return parser
 
@@ -162,27 +140,53 @@ class Experiment:
             message = f"{archive.path}: {self.name} needs a model with {' and '.join(missing)}; {kind} has none"
             raise Refusal([Problem("", message)])
 
-    def _write(self, archive: Archive, findings: Findings) -> list[Path]:
-        from firebox.foundation.pictures import encode
 
-        folder = archive.path / EXPERIMENTS
-        folder.mkdir(exist_ok=True)
-        files = [folder / f"{self.name}.json"]
-        made = {"experiment": self.name, "archive": archive.card["name"], "version": archive.card["version"]}
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        content = {**made, "created_utc": created, "device": str(archive.run.device), **findings.numbers}
-        write_whole(files[0], json.dumps(content, indent=1) + "\n")
-        if findings.picture is not None:
-            files.append(folder / f"{self.name}.png")
-            write_whole(files[1], encode(findings.picture))
-        return files
+def subject_of(archive: Archive, count: int | None) -> Subject:
+    """Returns the split of an archive's data on which it is examined: test, or validation if there is no test split."""
+    from firebox.engine.archives.measurement import evaluation_split
+
+    return Subject(archive, evaluation_split(archive.run), count)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+def place_of(archive: Archive) -> tuple[Path, dict[str, Any]]:
+    """Returns the folder for findings about an archive, and what they are to say of it."""
+    about = {"archive": archive.card["name"], "version": archive.card["version"], "device": str(archive.run.device)}
+    return archive.path / EXPERIMENTS, about
 
 
-_positive.__name__ = "positive whole number"  # argparse uses this name in its messages
+def concluded(name: str, look: Callable[[], tuple[Path, Mapping[str, Any], Findings]]) -> int:
+    """Looks at the subject of an experiment, prints its tables and writes its files; returns the exit code.
+
+    Args:
+        name: name of the files.
+        look: function that returns the folder to write to, what is to be said of the subject, and the findings.
+    """
+    console.start(quiet=False)
+    try:
+        folder, about, findings = look()
+    except BaseException as error:
+        console.problems(refusal_of(error))
+        return REFUSED
+    for table in findings.tables:
+        console.tabulate(table)
+    try:
+        files = _written(name, folder, about, findings)
+    except OSError as error:
+        console.messages.print(f"can't write: {error}", style="bold red", markup=False)
+        return FAILED
+    sys.stdout.writelines(f"{file}\n" for file in files)
+    return COMPLETED
+
+
+def _written(name: str, folder: Path, about: Mapping[str, Any], findings: Findings) -> list[Path]:
+    from firebox.foundation.pictures import encode
+
+    folder.mkdir(exist_ok=True)
+    files = [folder / f"{name}.json"]
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    content = {"experiment": name, **about, "created_utc": created, **findings.numbers}
+    write_whole(files[0], json.dumps(content, indent=1) + "\n")
+    if findings.picture is not None:
+        files.append(folder / f"{name}.png")
+        write_whole(files[1], encode(findings.picture))
+    return files

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firebox.engine.archives.finding import find_archive
 from firebox.engine.archives.trust import code_files, trusted, untrusted
 from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import Configuration, read
@@ -30,8 +30,6 @@ logger = logging.getLogger("firebox")
 TOLERANCE = 1e-3
 """Relative tolerance of the self-check. Devices and numbers of threads differ by less, other data by more."""
 
-NAME = re.compile(r"archived_v(\d+)_\d{4}-\d{2}-\d{2}")
-
 
 @dataclass(frozen=True, slots=True)
 class Archive:
@@ -41,7 +39,7 @@ class Archive:
         path: the archive's folder.
         card: content of the archive's card.
         run: run assembled from the archived configuration, without handlers; its model has the archived weights and is
-            in evaluation mode.
+            in evaluation mode. From ``load_model``, the run has stand-in data, of which only the specification is real.
     """
 
     path: Path
@@ -80,12 +78,23 @@ def load_archive(path_or_name: str | Path, root: str | Path = "runs", *, trust_c
             the archived configuration gives another signature; the weights don't fit the model; or the recomputed
             metric differs from the one on the card.
     """
-    path = find_archive(path_or_name, root)
-    card = verified(path)
-    if trust_code:
-        for name, sha256 in code_files(card).items():
-            logger.warning("runs the archive's own code: %s (SHA-256 %s)", path / name, sha256)
+    path, card = _consented(path_or_name, root, trust_code=trust_code)
     return loaded(path, card, trust_code=trust_code)
+
+
+def load_model(path_or_name: str | Path, root: str | Path = "runs", *, trust_code: bool = False) -> Archive:
+    """Loads an archived model as ``load_archive`` does, but without the data that it was made for.
+
+    Raises:
+        Refusal: as ``load_archive``; the archive is of before its card described samples; or the model's output for the
+            card's probe is another one.
+    """
+    path, card = _consented(path_or_name, root, trust_code=trust_code)
+    run = _build(path, card, _stand_in(path, card), trust_code=trust_code)
+    _refuse_another_signature(path, card, run)
+    _load_weights(path, run)
+    _probe(path, card, run)
+    return Archive(path, card, run)
 
 
 def loaded(path: Path, card: dict[str, Any], *, trust_code: bool) -> Archive:
@@ -98,43 +107,38 @@ def loaded(path: Path, card: dict[str, Any], *, trust_code: bool) -> Archive:
     return Archive(path, card, run)
 
 
-def find_archive(path_or_name: str | Path, root: str | Path) -> Path:
-    """Returns an archive's folder.
+def _consented(path_or_name: str | Path, root: str | Path, *, trust_code: bool) -> tuple[Path, dict[str, Any]]:
+    """Finds an archive and verifies it; says which code of its own will run."""
+    path = find_archive(path_or_name, root)
+    card = verified(path)
+    if trust_code:
+        for name, sha256 in code_files(card).items():
+            logger.warning("runs the archive's own code: %s (SHA-256 %s)", path / name, sha256)
+    return path, card
 
-    Raises:
-        Refusal: there is no archive of that name.
+
+def evaluation_only(configuration: Configuration, *, reads: bool = True) -> Configuration:
+    """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has.
+
+    What concerns the first weights alone, such as the settings that a model lists in ``only_initial``, is left out: the
+    weights come from a checkpoint or an archive, and the files that they began with need not be there any more.
+
+    Args:
+        configuration: the recorded configuration.
+        reads: whether data is read; otherwise, nothing is prepared for it.
     """
-    places = (Path(path_or_name), Path(root) / path_or_name)
-    found = next((place for place in places if place.is_dir()), None)
-    if found is None:
-        known = [f"{path.parent.name}/{path.name}" for path in archives_in(Path(root))]
-        listed = f"expected one of: {', '.join(known)}" if known else f"{root} has none; firebox archive RUN makes one"
-        raise _refusal(f"no archive {path_or_name}: {listed}")
-    if not (found / CARD).is_file():
-        raise _refusal(f"{found}: not an archive: {CARD} is missing")
-    return found
-
-
-def archives_in(root: Path) -> list[Path]:
-    """Returns the archives of all data sets below ``root``, ordered by data set and number."""
-    found = [path for path in root.glob("*/archived_v*") if NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, key=lambda path: (path.parent.name, number_of(path)))
-
-
-def number_of(archive: Path) -> int:
-    """Returns the number X of a folder ``archived_vX_yyyy-mm-dd``; 0 if the folder is not an archive."""
-    match = NAME.fullmatch(archive.name)
-    return int(match[1]) if match else 0
-
-
-def evaluation_only(configuration: Configuration) -> Configuration:
-    """Returns a recorded configuration that is changed to evaluate only, on a device that this machine has."""
     training = configuration.training
     device = training.device if training.device == "cpu" else "auto"
     here = training.model_copy(update={"device": device, "compile": False})
-    data = replace(configuration.data, loading=configuration.data.loading.model_copy(update={"workers": 0}))
+    without = {} if reads else {"placement": "stream", "augmentations": [], "drop_last": False}
+    loading = configuration.data.loading.model_copy(update={"workers": 0, **without})
+    data = replace(configuration.data, loading=loading)
     alone = replace(configuration, handlers=(), scheduler=None, scheduler_parts={}, weights=None)
-    return replace(alone, training=here, data=data)
+    model = configuration.model
+    initial = model.component.signature.attributes.get("only_initial", ())
+    begun = {name: model.default(name) for name in model.parameters if name in initial}
+    model = replace(model, parameters={**model.parameters, **begun})
+    return replace(alone, training=here, data=data, model=model)
 
 
 def signature(run: Run) -> dict[str, Any]:
@@ -177,7 +181,24 @@ def self_check(run: Run, images: int) -> tuple[str, float]:
     return name, float(metrics[name])
 
 
-def _build(path: Path, card: Mapping[str, Any], *, trust_code: bool) -> Run:
+def _stand_in(path: Path, card: Mapping[str, Any]) -> DataModule:
+    """Returns data without content, of the specification that the card describes."""
+    from firebox.data.specification_record import specification_from
+    from firebox.engine.checks.fake_data import FakeData
+
+    described = card.get("specification")
+    if described is None or "probe" not in card:
+        raise _refusal(
+            f"{path / CARD}: describes no samples, and so its model can't be used without its data; "
+            "expected the card of a later archive: firebox archive RUN"
+        )
+    try:
+        return FakeData(specification_from(described), {"train": 1})
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise _refusal(f"{path / CARD}: specification: got {shown(described)}, expected that of samples") from None
+
+
+def _build(path: Path, card: Mapping[str, Any], data: DataModule | None = None, *, trust_code: bool) -> Run:
     from firebox.engine.archives.module_state import load_module_state, read_module_state
     from firebox.engine.training.factory import build
     from firebox.engine.training.ownership import StateMismatch
@@ -188,7 +209,7 @@ def _build(path: Path, card: Mapping[str, Any], *, trust_code: bool) -> Run:
     assignments = (f"handlers=[{left_out}]", "scheduler=null")
     configuration = read(card["trainer"], path / CONFIGURATION, None, assignments, renamed)
     try:
-        run = build(evaluation_only(configuration))
+        run = build(evaluation_only(configuration, reads=data is None), data=data)
         load_module_state(run.module, read_module_state(path, run.device) or {"module": {}})
     except Refusal:
         raise
@@ -243,6 +264,19 @@ def _check_itself(path: Path, card: Mapping[str, Any], run: Run) -> None:
     if name != recorded["metric"] or not math.isclose(value, recorded["value"], rel_tol=TOLERANCE):
         message = f"{recorded['metric']} on {recorded['images']} images is {value:.6g}, the card has"
         raise _refusal(f"{path}: self-check failed: {message} {recorded['value']:.6g}: data or code have changed")
+
+
+def _probe(path: Path, card: Mapping[str, Any], run: Run) -> None:
+    from firebox.engine.archives.probe import fault_of_probe, probe
+
+    if card["probe"] is None:
+        return
+    try:
+        fault = fault_of_probe(card["probe"], probe(run))
+    except (ValueError, LookupError, TypeError):
+        raise _refusal(f"{path / CARD}: probe: got {shown(card['probe'])}, expected values of an output") from None
+    if fault is not None:
+        raise _refusal(f"{path}: self-check failed: {fault}: code or libraries have changed")
 
 
 def _refusal(message: str) -> Refusal:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firebox.engine.archives.loading import number_of
+from firebox.engine.archives.finding import number_of
 from firebox.engine.records.verification import EXPERIMENTS
 from firebox.foundation.files import sync_folder
 

@@ -125,6 +125,7 @@ class Preflight:
         """The datamodule or datagenerator; constructing one reads nothing."""
         if self._data is not None:
             return self._data
+        from firebox.data.limited_data import limited
         from firebox.engine.training.families import made
         from firebox.engine.training.stopping import StopRequest
         from firebox.engine.training.streams import reading
@@ -132,7 +133,7 @@ class Preflight:
         named = self.configuration.data.named
         data: DataModule = self._asked(self.configuration.data.kind, "construct", lambda: made(named))
         data.reading = reading(self.configuration, StopRequest())
-        return data
+        return limited(data, self.configuration.data.loading.limit)
 
     @cached_property
     def specification(self) -> ImageSpecification:
@@ -155,8 +156,9 @@ class Preflight:
     @property
     def _samples(self) -> Samples:
         """The kind of samples that the run will read."""
-        prepared = isinstance(self.data, ListedImages) and self.configuration.data.loading.cache_folder is not None
-        return "prepared" if prepared else self.data.reads
+        data = self.data.whole
+        prepared = isinstance(data, ListedImages) and self.configuration.data.loading.cache_folder is not None
+        return "prepared" if prepared else data.reads
 
     @cached_property
     def epoch_length(self) -> int:

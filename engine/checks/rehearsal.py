@@ -90,7 +90,7 @@ class Rehearsal:
         loading, training = configuration.data.loading, configuration.training
         # These change no shape: kornia accepts no fake tensors, the first real step starts the compiler, and
         # microbatches are alike.
-        simpler = {"augmentations": [], "workers": 0, "placement": "stream"}
+        simpler = {"augmentations": [], "sampling": "shuffled", "workers": 0, "placement": "stream"}
         self._configuration = replace(
             configuration,
             data=replace(configuration.data, loading=loading.model_copy(update=simpler)),

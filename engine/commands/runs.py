@@ -13,7 +13,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from firebox.engine.archives.loading import archives_in
+from firebox.engine.archives.finding import archives_in
 from firebox.engine.records.listing import Listed, runs_in
 from firebox.engine.records.sealing import CARD, parsed
 from firebox.foundation import console

@@ -19,6 +19,9 @@ CHANGEABLE = (
 )
 """Keys of a configuration that may change while a run stays one run."""
 
+LATER = ("dtype", "folds", "limit", "sampling", "value_range")
+"""Settings of the data that earlier runs did without: at their defaults they leave no trace in the identity."""
+
 
 def parts_of(configuration: Configuration) -> Iterator[tuple[str, Named]]:
     """Yields the components of a configuration with their dotted keys; a handler's has the name of its class."""
@@ -129,4 +132,10 @@ def digest_of(configuration: Configuration) -> str:
         # A key without a section is a section itself, or a setting in the data's section.
         for place in (content[first],) if first else (content, content[configuration.data.kind]):
             place.pop(name, None)
+    data, named = content[configuration.data.kind], configuration.data.named
+    usual = {name: field.default for name, field in Loading.model_fields.items()}
+    usual |= {name: named.default(name) for name in named.parameters}
+    for name in LATER:
+        if name in data and data[name] == usual[name]:
+            del data[name]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

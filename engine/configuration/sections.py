@@ -29,6 +29,16 @@ class Loading(Section):
         None, description="images in an evaluation batch; null: four times batch_size"
     )
     drop_last: bool = Field(False, description="leave out an epoch's last batch where it is smaller")
+    limit: PositiveInt | None = Field(
+        None,
+        description="most samples of each split that are used, such as 500 for a quick try: the same ones in all runs, "
+        "in the proportions of the classes; null: all",
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        description="which samples an epoch of training has: shuffled: each once; balanced: as many, but each class "
+        "equally often, small classes repeated and large ones spread over several epochs",
+    )
     workers: NonNegativeInt = Field(0, description="worker processes that read ahead what is not in memory yet")
     timeout: PositiveFloat = Field(
         600.0, description="seconds that reading a batch may take; after that the run fails and says what it waited for"

@@ -31,6 +31,7 @@ from firebox.foundation.problems import (
 if TYPE_CHECKING:
     from firebox.data.datamodule import DataModule
     from firebox.data.listing import Listing
+    from firebox.data.stream import BatchStream
     from firebox.engine.checks.report import Report
     from firebox.engine.training.run import Run
 
@@ -69,12 +70,29 @@ def started(run: Run) -> None:
     for split, stream in run.streams.items():
         level = logging.INFO if split == "train" else logging.DEBUG
         logger.log(level, "%s: %d images, placement %s: %s", split, stream.samples, stream.placement, stream.why)
+    limit = run.configuration.data.loading.limit
+    if limit is not None:
+        whole = run.data.whole.split_lengths
+        used = [f"{stream.samples:,} of {whole[split]:,} {split}" for split, stream in run.streams.items()]
+        logger.info("limit %d: %s", limit, ", ".join(used))
+    if run.configuration.data.loading.sampling == "balanced":
+        logger.info("train: balanced: %s", _turns(run.streams["train"]))
     if run.warm_start is not None and not run.iteration:
         logger.info("model.weights: %s", run.warm_start)
     layer = overrunning(run.model)
     if run.configuration.training.channels_last and run.device.type == "cpu" and layer is not None:
         logger.info("trains without channels_last: %s, a 1x1 convolution with a stride, would corrupt memory", layer)
     logger.info("run directory: %s", run.directory.path)
+
+
+def _turns(stream: BatchStream) -> str:
+    """Returns how often classes are drawn so that they are equally frequent."""
+    assert stream.labels is not None
+    sizes = stream.labels.cpu().unique(return_counts=True)[1].tolist()
+    share = stream.samples / len(sizes)
+    often = [f"{share / size:.3g} times" for size in (min(sizes), max(sizes))]
+    drawn = f"an epoch draws each image of the smallest {often[0]}, of the largest {often[1]}"
+    return f"classes of {min(sizes):,} to {max(sizes):,} images; {drawn}"
 
 
 def listed(data: DataModule) -> None:

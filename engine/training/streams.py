@@ -8,8 +8,9 @@ import torch
 
 from firebox.data.data_error import DataError
 from firebox.data.datamodule import DataModule, Split
+from firebox.data.limited_data import limited
 from firebox.data.reading import Reading, unseen
-from firebox.data.source import DatasetImages
+from firebox.data.source import DatasetImages, labels_at_hand
 from firebox.data.stream import BatchStream
 from firebox.engine.configuration import Configuration
 from firebox.engine.training.construction import blamed, construct
@@ -25,7 +26,7 @@ def construct_data(configuration: Configuration, stop: StopRequest | None = None
     """Constructs the data that a configuration names, and says how it may read its files."""
     data: DataModule = construct(configuration.data.named, configuration.data.kind)
     data.reading = reading(configuration, stop or StopRequest())
-    return data
+    return limited(data, configuration.data.loading.limit)
 
 
 def build_streams(
@@ -71,11 +72,20 @@ def build_stream(
         source = data.read(split)
     if isinstance(source, DatasetImages):
         source.target = data.specification.target
+    balanced = training and loading.sampling == "balanced"
+    if balanced and labels_at_hand(source) is None:
+        key = configuration.data.kind
+        message = (
+            "got balanced, but the classes of its samples are not known without reading the images; expected shuffled, "
+            "or a data set with all labels in an attribute targets"
+        )
+        raise Refusal([Problem(f"{key}.sampling", message, configuration.nearest_mark(key, "sampling"))])
     return BatchStream(
         source,
         batch_size=loading.batch_size_of(split),
         seed=configuration.seed,
         shuffle=training,
+        balanced=balanced,
         drop_last=loading.drop_last and training,
         placement=loading.placement,
         all_samples=sum(data.split_lengths.values()),

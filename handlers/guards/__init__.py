@@ -17,6 +17,8 @@ CATALOGUE = {
     "data_files": "firebox.handlers.guards.data:DataFiles",
     "splits": "firebox.handlers.guards.data:Splits",
     "placement": "firebox.handlers.guards.data:Placement",
+    "limit": "firebox.handlers.guards.data:Limit",
+    "sampling": "firebox.handlers.guards.data:Sampling",
     "batch_size": "firebox.handlers.guards.batches:BatchSize",
     "batch_of_one": "firebox.handlers.guards.batches:BatchOfOne",
     "accumulation": "firebox.handlers.guards.batches:Accumulation",

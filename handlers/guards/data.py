@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import get_args
 
 from firebox.data.datamodule import Split
+from firebox.data.targets import Classes
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.foundation.problems import Problem, suggestion
+from firebox.foundation.problems import Problem, setting, suggestion
 
 
 class DataFiles(Guard):
@@ -32,6 +33,38 @@ class Placement(Guard):
         if data.kind == "datagenerator" and data.loading.placement in ("memory", "device"):
             message = f"got {data.loading.placement}, but {data.named.written} draws new samples each epoch"
             yield preflight.problem(f"{message}; expected auto or stream", data.kind, "placement")
+
+
+class Limit(Guard):
+    """Refuses to limit the samples to fewer than there are classes."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data, target = preflight.configuration.data, preflight.specification.target
+        limit = data.loading.limit
+        if limit is not None and isinstance(target, Classes) and limit < len(target.names):
+            count = len(target.names)
+            message = f"got {limit}, but {data.named.written} has {count} classes; expected at least one sample of each"
+            yield preflight.problem(f"{message}: {setting(f'{data.kind}.limit', str(count))}", data.kind, "limit")
+
+
+class Sampling(Guard):
+    """Refuses to balance classes that there are none of, or that are drawn with the samples."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data = preflight.configuration.data
+        if data.loading.sampling != "balanced":
+            return
+        target = preflight.specification.target
+        if data.kind == "datagenerator":
+            message = (
+                f"got balanced, but {data.named.written} draws new samples each epoch, and their classes with them"
+            )
+            yield preflight.problem(f"{message}; expected shuffled", data.kind, "sampling")
+        elif not isinstance(target, Classes):
+            what = "no target" if target is None else target.described
+            message = f"got balanced, but a sample of {data.named.written} has {what}"
+            way_out = "expected shuffled, or data whose samples have one class each"
+            yield preflight.problem(f"{message}; {way_out}", data.kind, "sampling")
 
 
 class Splits(Guard):

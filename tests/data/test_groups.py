@@ -7,8 +7,9 @@ import random
 import pytest
 import torch
 
+from firebox.data.folds import Folds
 from firebox.data.groups import grouped_hold_out
-from firebox.data.hold_out import Folds, hold_out
+from firebox.data.hold_out import hold_out
 
 
 def patients(count: int = 120) -> tuple[list[str], list[int]]:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from firebox.data.data_error import DataError
-from firebox.data.hold_out import Folds, folds_of, held_out_length, hold_out, require_folds, stratified_length
+from firebox.data.folds import Folds, folds_of
+from firebox.data.hold_out import held_out_length, hold_out, require_folds, stratified_length
 
 NAMES = ("a", "b", "c", "d")
 

@@ -111,6 +111,22 @@ def test_a_map_names_the_splits(inside: bool, tmp_path: Path) -> None:
     assert named.split_lengths == {"train": 2, "validation": 2}
 
 
+def test_a_folder_of_a_split_that_is_not_there_is_refused_with_the_closest(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 2, places=("images/train", "targets/train"))
+
+    assert str(made(tmp_path, splits={"train": "trian"}).missing()).endswith("images/trian; did you mean train?")
+
+
+def test_masks_of_0_and_255_are_refused_with_what_says_what_255_is(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "images" / "a.png", classes_of(0, (16, 16)))
+    write(tmp_path / "data" / "targets" / "a.png", (classes_of(0, (16, 16)) > 0).astype(numpy.uint8) * 255)
+    told = refused(made(tmp_path / "data"), tmp_path / "cache")
+
+    assert "has the values 255, expected 0, 1, 2; a map of classes or ignored says what 255 is" in told
+    _, masks = samples(made(tmp_path / "data", classes={"a": 0, "b": 255}))
+    assert masks.unique().tolist() == [0, 1]
+
+
 def test_what_has_no_partner_is_left_out_and_said(tmp_path: Path) -> None:
     write_pairs(tmp_path, 5)
     (tmp_path / "images" / "01.png").unlink()
@@ -299,6 +315,7 @@ def test_a_changed_target_is_decoded_anew(tmp_path: Path) -> None:
         ({"classes": ["a", "a"]}, 'classes: got "a" twice'),
         ({"classes": {"a": 0, "b": 300}}, "classes: got the pixel values [0, 300]"),
         ({"ignored": 1}, "ignored: got 1, which is the class sea"),
+        ({"splits": {"test": "a"}}, "splits: got .*, expected a folder for train"),
         ({"targets": "images"}, "targets: got .*, the folder of the images"),
         ({"value_range": (5, 1)}, "value_range: got .5, 1., expected the smaller"),
     ],

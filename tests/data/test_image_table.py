@@ -160,6 +160,7 @@ def test_of_many_faults_the_first_are_said(folder: Path) -> None:
         (["path", "photos/0.png"], {"label_column": "lable"}, "datamodule.label_column is lable, but"),
         (["paths", "photos/0.png"], {}, "expected one of its columns: paths; did you mean paths?"),
         ([], {}, "datamodule.path_column is path, but"),
+        (["path,path", "a,b"], {}, "has several columns of that name; rename them"),
         (["path"], {}, "has no rows, expected one for each image"),
         (["path,split", "photos/0.png,val"], {"split_column": "split"}, "no row is for training"),
         (['path\n"photos', "more"], {}, "line 3: unexpected end of data, expected comma-separated values"),
@@ -176,6 +177,8 @@ def test_a_table_that_can_not_be_read_is_refused(folder: Path) -> None:
     assert "is not in UTF-8" in missing(write(folder, ["path", "caf\xe9.png"], encoding="latin-1"))
     with pytest.raises(ValueError, match=r"value_columns: got .* beside label_column, expected one kind of target"):
         made(whole(folder), label_column="kind", value_columns=["age"])
+    with pytest.raises(ValueError, match=r"labels_columns: got .*, expected different columns"):
+        made(whole(folder), labels_columns=["old", "old"])
     with pytest.raises(ValueError, match="classes: got none"):
         made(whole(folder), mask_column="mask")
 

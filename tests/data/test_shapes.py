@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from firebox.data.samples import faults_of_samples
 from firebox.data.shapes import CLASSES, Shapes
 
 
@@ -97,11 +98,11 @@ def test_shapes_are_whole_and_have_the_area_of_their_kind() -> None:
 
 
 def test_the_center_of_an_ellipse_is_covered() -> None:
-    from firebox.data.shapes import _coverage
+    from firebox.data.shapes import _distance
 
     zero, radius, aspect = torch.zeros(1, 1, 1), torch.tensor([300.0]), torch.tensor([0.5])
     for offset in (0.0, 1e-20, 1e-6, 0.1, 100.0):
-        assert _coverage(zero + offset, zero, radius, aspect, torch.tensor([0])) == 1
+        assert _distance(zero + offset, zero, radius, aspect, torch.tensor([0])) < -0.5
 
 
 def test_brightness_keeps_to_its_ranges() -> None:
@@ -118,3 +119,32 @@ def test_a_range_the_wrong_way_round_is_refused(name: str) -> None:
     bounds: dict[str, Any] = {name: (0.8, 0.2)}
     with pytest.raises(ValueError, match=rf"shapes\.{name}: got \[0\.8, 0\.2\], expected the smaller value first"):
         Shapes(**bounds)
+
+
+@pytest.mark.parametrize("image_size", [(32, 32), (33, 19)])
+@pytest.mark.parametrize("color", ["rgb", "grayscale"])
+def test_a_mask_changes_no_image_and_depends_on_its_sample_alone(image_size: tuple[int, int], color: Any) -> None:
+    indices = torch.tensor([5, 0, 123_456_789_012, 77, 3, 9, 10, 8])
+    images, labels = Shapes(image_size=image_size, color=color).sample("train", indices)
+    masked = Shapes(image_size=image_size, color=color, target="mask")
+    again, masks = masked.sample("train", indices)
+
+    assert torch.equal(images, again)
+    assert masks.dtype == torch.uint8
+    assert not list(faults_of_samples(again, masks, masked.specification))
+    assert torch.equal(masks.flatten(1).amax(1), labels + 1)
+    for row, index in enumerate(indices):
+        assert torch.equal(masked.sample("train", index.view(1))[1][0], masks[row])
+
+
+def test_a_mask_marks_the_pixels_whose_center_the_shape_covers() -> None:
+    """Half a pixel's brightness or more, but where its center is on the outline itself."""
+    settings: dict[str, Any] = {"image_size": (40, 56), "background": (0, 0), "foreground": (1, 1)}
+    images, masks = Shapes(**settings, target="mask").sample("test", torch.arange(400))
+    covered, outline = images.squeeze(1) >= 128, (images.squeeze(1) - 127.5).abs() < 2
+
+    assert torch.equal((masks > 0)[~outline], covered[~outline])
+    assert outline.float().mean() < 0.01
+    # The test can tell: any other threshold marks other pixels.
+    for threshold in (100, 155):
+        assert not torch.equal((masks > 0)[~outline], (images.squeeze(1) >= threshold)[~outline])

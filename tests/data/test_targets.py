@@ -1,5 +1,7 @@
 """Targets: declared, checked, prepared, and moved together with their images."""
 
+import sys
+
 import pytest
 import torch
 
@@ -107,6 +109,13 @@ def test_images_are_augmented_by_the_same_draws_with_and_without_a_mask():
         prepare = Preparation(ImageSpecification(SHAPE, target=target), CPU, augmentation=Augmentation(steps))
         results.append(prepare(Batch(pixels, targets, torch.arange(6))).images)
     assert torch.equal(*results)
+
+
+def test_pillow_is_imported_whole_before_kornia_looks_at_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "PIL.Image", raising=False)
+    prepare = Preparation(ImageSpecification(SHAPE, target=Mask(("a", "b"))), CPU, augmentation=Augmentation(MOVING))
+    prepare(Batch(images(), torch.zeros(6, 16, 16).byte(), torch.arange(6)))
+    assert hasattr(sys.modules["PIL.Image"], "Image")
 
 
 def test_an_augmentation_that_kornia_does_not_repeat_on_a_mask_is_refused():

@@ -3,10 +3,19 @@
 import subprocess
 import sys
 
+import numpy
 import pytest
 import torch
 
-from firebox.foundation.randomness import EpochOrder, IterationSeeder, feistel_permutation, generator, mix
+from firebox.foundation.randomness import (
+    EpochOrder,
+    IterationSeeder,
+    feistel_permutation,
+    feistel_permutations,
+    generator,
+    mix,
+    scramble,
+)
 
 
 def test_mix_is_the_same_in_every_process_and_version():
@@ -86,6 +95,28 @@ def test_epochs_and_seeds_have_orders_of_their_own(limit):
 
 def test_without_shuffling_the_order_is_the_samples_own():
     assert torch.equal(EpochOrder(10, 7, shuffle=False).indices(3, 2, 5), torch.tensor([2, 3, 4]))
+
+
+def test_permutations_of_domains_of_their_own_are_bijections():
+    lengths = [1, 2, 3, 4, 5, 16, 17, 1000]
+    for key in range(20):
+        found = feistel_permutations(
+            numpy.concatenate([numpy.arange(length) for length in lengths]),
+            numpy.repeat(lengths, lengths),
+            numpy.repeat(scramble(numpy.arange(len(lengths)) + 100 * key), lengths),
+        )
+        for length, own in zip(lengths, numpy.split(found, numpy.cumsum(lengths)[:-1]), strict=True):
+            assert sorted(own.tolist()) == list(range(length))
+
+
+def test_permutations_of_keys_of_their_own_are_all_equally_frequent():
+    """The 6 orders of 3, and each of 10 at the first place of 10."""
+    keys = scramble(numpy.arange(6000))
+    orders = [feistel_permutations(numpy.full(6000, k), numpy.full(6000, 3), keys) for k in range(3)]
+    counts = numpy.unique(orders[0] * 9 + orders[1] * 3 + orders[2], return_counts=True)[1]
+    assert len(counts) == 6 and abs(counts - 1000).max() < 150
+    first = feistel_permutations(numpy.zeros(6000, numpy.int64), numpy.full(6000, 10), keys)
+    assert abs(numpy.bincount(first, minlength=10) - 600).max() < 100
 
 
 @pytest.mark.parametrize("length", [2**20 - 3, 2**20, 2**20 + 1])

@@ -8,15 +8,113 @@ from firebox.engine.configuration import read
 from firebox.foundation.problems import Refusal
 from tests import ways_out
 
-CAE, VAE, CLASSIFIER = "cae_baseline", "vae_baseline", "classifier_baseline"
+CAE, VAE, CLASSIFIER, UNET = "cae_baseline", "vae_baseline", "classifier_baseline", "unet_baseline"
+RESTORATION = "restoration_baseline"
 NO_DATAMODULE = "datamodule=null"
 
 CASES = {
+    "segmentation_of_data_without_masks": (
+        UNET,
+        ["datagenerator.target=class"],
+        "module",
+        "needs data whose samples have a mask, got a class of 3",
+    ),
+    "classification_of_masks": (
+        CLASSIFIER,
+        [NO_DATAMODULE, "datagenerator={name: shapes, target: mask}"],
+        "module",
+        "needs data whose samples have a class, got a mask of 4 classes",
+    ),
+    "a_classifier_for_masks": (
+        UNET,
+        ["model={name: firebox.models.classifier_baseline:ClassifierBaseline}"],
+        "model.name",
+        "its output has shape (4,), expected (4, 32, 32): a logit for each class and pixel of shapes",
+    ),
+    "more_stages_than_a_unets_image_has_room_for": (
+        UNET,
+        ["model.channels=[8,8,8,8,8,8]"],
+        "model.channels",
+        "got 6 stages for 32x32 images, expected 1 to 5",
+    ),
+    "too_few_class_weights": (
+        UNET,
+        ["module.class_weights=[1,2]"],
+        "module.class_weights",
+        "got 2 weights, expected one for each of 4 classes: background, ellipse, rectangle, triangle",
+    ),
+    "a_residual_of_other_channels": (
+        RESTORATION,
+        ["datamodule={name: fashion_mini}"],
+        "model.residual",
+        "an output of 10 channels, expected 1",
+    ),
+    "pairs_that_nobody_has_made": (
+        RESTORATION,
+        [],
+        "datamodule.name",
+        "make it: python -m firebox.data.assets.make_pairs datasets/fashion_mini_pairs",
+    ),
     "drawn_samples_in_memory": (
         CAE,
         ["datamodule=null", "datagenerator={name: shapes, placement: memory}"],
         "datagenerator.placement",
         "got memory, but shapes draws new samples each epoch; expected auto or stream",
+    ),
+    "balanced_samples_that_are_drawn": (
+        CLASSIFIER,
+        ["datamodule=null", "datagenerator={name: shapes, sampling: balanced}"],
+        "datagenerator.sampling",
+        "got balanced, but shapes draws new samples each epoch, and their classes with them; expected shuffled",
+    ),
+    "balanced_samples_without_classes": (
+        CAE,
+        ["datamodule={name: image_folder, root: UNLABELLED, image_size: [16, 16], batch_size: 1, sampling: balanced}"],
+        "datamodule.sampling",
+        "got balanced, but a sample of image_folder has no target; expected shuffled, or data whose",
+    ),
+    "a_limit_below_the_number_of_classes": (
+        CLASSIFIER,
+        ["datamodule.limit=9", "datamodule.batch_size=9"],
+        "datamodule.limit",
+        "got 9, but fashion_mini has 10 classes; expected at least one sample of each: --set datamodule.limit=10",
+    ),
+    "a_limit_of_zero": (CAE, ["datamodule.limit=0"], "datamodule.limit", "got 0, expected a positive integer"),
+    "a_limit_below_a_batch": (
+        CAE,
+        ["datamodule.limit=50"],
+        "datamodule.batch_size",
+        "got 64, but the training split of fashion_mini has 50 images; expected at most 50",
+    ),
+    "a_fold_that_there_is_not": (
+        CAE,
+        ["datamodule.folds={count: 5, index: 5}"],
+        "datamodule.folds",
+        "got {count: 5, index: 5}, expected an index from 0 to 4",
+    ),
+    "half_of_what_a_fold_is": (
+        CAE,
+        ["datamodule.folds={count: 5}"],
+        "datamodule.folds",
+        "expected both count and index: {count: 5, index: 0}",
+    ),
+    "folds_that_are_no_map": (
+        CAE,
+        ["datamodule.folds=5"],
+        "datamodule.folds",
+        "got 5, expected a map of count and index, such as {count: 5, index: 0}",
+    ),
+    "folds_beside_a_fraction": (
+        CAE,
+        ["datamodule.folds={count: 5, index: 0}", "datamodule.validation_fraction=0.2"],
+        "datamodule.validation_fraction",
+        "got 0.2 beside folds, one of which is validated on; expected one of the two",
+    ),
+    "more_folds_than_samples": (
+        CAE,
+        ["datamodule.folds={count: 6001, index: 0}"],
+        "datamodule.folds",
+        "got {count: 6001, index: 0}, but there are 6,000 training samples; expected a count of at most 6000",
     ),
     "sigmoid_and_bce_with_logits": (
         CAE,
@@ -465,6 +563,13 @@ def test_ways_out_are_read_from_messages_as_a_shell_reads_them():
         (CAE, []),
         (VAE, []),
         (CLASSIFIER, []),
+        (UNET, []),
+        (
+            UNET,
+            ["module={name: segmentation, loss: both, class_weights: [0.5, 1, 1, 1]}"],
+        ),
+        (UNET, ["datagenerator.image_size=[31, 45]", "datagenerator.color=rgb", "training.precision=bfloat16"]),
+        (CAE, [NO_DATAMODULE, "datagenerator={name: shapes, target: mask}"]),
         (CAE, ["module.loss=bce", "model.output_activation=linear"]),
         (CAE, ["model.output_activation=tanh", "datamodule.pixel_range=[-1, 1]"]),
         (CAE, ["model.output_activation=linear", "datamodule.pixel_range=standardised"]),

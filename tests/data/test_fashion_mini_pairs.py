@@ -1,0 +1,68 @@
+"""The pairs that the restoration baseline trains on: made by one command, alike wherever it runs."""
+
+import hashlib
+import shlex
+import subprocess
+import sys
+
+import numpy
+import pytest
+import torch
+
+from firebox.data.assets.make_pairs import NOISE, degraded, make
+from firebox.data.fashion_mini import FashionMini
+from firebox.data.fashion_mini_pairs import FashionMiniPairs
+from firebox.data.target_image import TargetImage
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "pairs"
+    assert make(folder) == 4000
+    return folder
+
+
+def test_the_targets_are_images_of_fashion_mini_and_the_images_are_not(folder):
+    pairs = FashionMiniPairs(root=str(folder))
+    assert pairs.missing() is None
+    assert pairs.specification.shape == (1, 28, 28)
+    assert isinstance(pairs.specification.target, TargetImage)
+    assert pairs.split_lengths == {"train": 2700, "validation": 300, "test": 1000}
+    images, targets = pairs.read("test").gather(torch.arange(20))
+    originals = FashionMini().read("test").images[:20]
+    assert torch.equal(targets, originals)
+    error = (images.float() - originals.float()).square().mean().sqrt()
+    assert NOISE * 0.6 < error < NOISE
+
+
+def test_the_pixels_are_always_the_same():
+    images = numpy.arange(5 * 12 * 12, dtype=numpy.uint8).reshape(5, 12, 12)
+    made = degraded(images, 7)
+    assert (
+        hashlib.sha256(made.tobytes()).hexdigest() == "911356940228864756662a530d2f90bffd312bb12c6318e7745faf94928cdb88"
+    )
+    assert numpy.array_equal(made, degraded(images, 7))
+    assert not numpy.array_equal(made, degraded(images, 8))
+
+
+def test_what_is_missing_is_told_with_the_command_that_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    missing = FashionMiniPairs().missing()
+    assert missing is not None and "there is no folder" in missing
+    python, *arguments = shlex.split(missing.rpartition("make it: ")[2])
+    assert python == "python"
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    assert FashionMiniPairs().missing() is None
+    again = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    assert again.returncode == 2
+    assert (
+        again.stderr.startswith("datasets/fashion_mini_pairs exists already; remove it")
+        and again.stderr.count("\n") == 1
+    )
+
+
+def test_nothing_half_made_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr("firebox.data.assets.make_pairs.degraded", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make(tmp_path / "pairs")
+    assert not list(tmp_path.iterdir())
