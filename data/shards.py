@@ -82,7 +82,9 @@ class Shards(PackedImages):
         if "train" not in self._patterns:
             raise ValueError(f"files: got {', '.join(self._patterns) or 'none'}, expected shards for train")
         for pattern in self._patterns.values():
-            if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            steps = Path(pattern).parts
+            broken = not steps or Path(pattern).is_absolute() or ".." in steps
+            if broken or any("**" in step and step != "**" for step in steps):
                 raise ValueError(f"files: got {shown(pattern)}, expected a pattern of names below root, such as *.tar")
         self._images = (images or "").lower().removeprefix(".") or None
         member, _, self._key = (targets or "").partition(":")

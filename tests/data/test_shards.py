@@ -184,6 +184,7 @@ def test_what_is_no_whole_tar_file_is_refused(tmp_path, change, message):
     [
         ({"files": {"test": "*.tar"}}, "files: got test, expected shards for train"),
         ({"files": "/etc/*.tar"}, 'files: got "/etc/\\*.tar", expected a pattern of names below root'),
+        ({"files": "a**.tar"}, "expected a pattern of names below root"),
         ({"targets": "cls:key", "classes": 2}, "targets: got .*, expected a key for JSON alone"),
         ({"targets": "json:label"}, "target: not given, expected to be told what json:label is"),
         ({"target": "class"}, "targets: got null for the target class"),
