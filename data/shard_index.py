@@ -21,7 +21,6 @@ import torch
 
 from firebox.data.cache import Cache, NoRoom
 from firebox.data.data_error import DataError
-from firebox.data.mapped_records import CutOff, MappedRecords
 from firebox.data.reading import Reading
 from firebox.data.shard_headers import PLACE, Roles, Shard, scanned
 from firebox.foundation.problems import in_one_line
@@ -39,25 +38,21 @@ class ShardIndex:
 
     Args:
         shards: the shards, in order.
-        held: records of ``PLACE``, uint8 (N, 28); None to read them from ``path``.
+        held: where each sample lies, ``PLACE`` (N,); None to read it from ``path``, which takes no memory.
         path: file of the index; None if it is in memory.
     """
 
-    def __init__(self, shards: Sequence[Shard], held: torch.Tensor | None, path: Path | None = None) -> None:
+    def __init__(self, shards: Sequence[Shard], held: numpy.ndarray[Any, Any] | None, path: Path | None = None) -> None:
         self.shards = tuple(shards)
         self.path = path
         self._length = sum(shard.samples for shard in shards)
         self._held = held
-        self._mapped = None if path is None else self._opened(path)
-
-    def _opened(self, path: Path) -> MappedRecords:
-        descriptor = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, descriptor)
-        with suppress(OSError):  # tells others that it is in use
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        size = os.fstat(descriptor).st_size
-        begin = size - self._length * PLACE.itemsize
-        return MappedRecords(descriptor, begin, self._length, PLACE.itemsize, size=size)
+        if path is not None:
+            self._descriptor = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._descriptor)
+            with suppress(OSError):  # tells others that it is in use
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self._begin = os.fstat(self._descriptor).st_size - self._length * PLACE.itemsize
 
     def __len__(self) -> int:
         return self._length
@@ -71,15 +66,13 @@ class ShardIndex:
         Raises:
             DataError: the file of the index was cut off.
         """
-        try:
-            taken = self._mapped.take(positions) if self._mapped is not None else None
-        except CutOff:
-            raise DataError(f"{self.path} was changed while it was used; start again") from None
-        if taken is None:
-            assert self._held is not None
-            taken = self._held.index_select(0, positions)
-        places: numpy.ndarray[Any, Any] = taken.numpy().reshape(-1).view(PLACE)
-        return places
+        if self._held is not None:
+            return numpy.asarray(self._held[positions.numpy()])
+        size = PLACE.itemsize
+        places = [os.pread(self._descriptor, size, self._begin + size * k) for k in positions.tolist()]
+        if any(len(place) < size for place in places):
+            raise DataError(f"{self.path} was cut off while it was used; start again")
+        return numpy.frombuffer(b"".join(places), PLACE)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"shards": self.shards, "held": self._held, "path": self.path}
@@ -116,7 +109,7 @@ def index_of(root: Path, shards: Sequence[Shard], roles: Roles, reading: Reading
     for shard, places in scanned(root, shards, roles, reading):
         indexed.append(shard)
         parts.append(places)
-    return ShardIndex(indexed, torch.from_numpy(numpy.concatenate(parts).view(numpy.uint8).reshape(-1, PLACE.itemsize)))
+    return ShardIndex(indexed, numpy.concatenate(parts))
 
 
 def _made(

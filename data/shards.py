@@ -88,11 +88,13 @@ class Shards(PackedImages):
         if "train" not in self._patterns:
             raise ValueError(f"files: got {', '.join(self._patterns) or 'none'}, expected shards for train")
         for pattern in self._patterns.values():
-            if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            steps = Path(pattern).parts
+            broken = not steps or Path(pattern).is_absolute() or ".." in steps
+            if broken or any("**" in step and step != "**" for step in steps):
                 raise ValueError(f"files: got {shown(pattern)}, expected a pattern of names below root, such as *.tar")
-        self._images = images
+        self._images = (images or "").lower().removeprefix(".") or None
         member, _, self._key = (targets or "").partition(":")
-        self._member = member.lower() or None
+        self._member = member.lower().removeprefix(".") or None
         self._is_json = self._member is not None and self._member.rpartition(".")[2] == "json"
         if self._key and not self._is_json:
             raise ValueError(f"targets: got {shown(targets)}, expected a key for JSON alone, such as json:label")

@@ -87,6 +87,9 @@ def test_a_killed_run_goes_on_as_the_run_that_was_not(root, tmp_path, kind, sett
 @pytest.mark.parametrize("kind", ["arrays", "shards"])
 def test_pixels_are_standardised_by_what_is_measured(root, tmp_path, kind):
     configuration = write(tmp_path, kind, root, pixel_range="standardised")
+    content = yaml.safe_load(configuration.read_text())
+    content["model"]["output_activation"] = "linear"
+    configuration.write_text(yaml.safe_dump(content))
     assert Forked(str(configuration), prepare=kill_at(3)).wait() == -signal.SIGKILL
     (kept,) = (tmp_path / "cache").glob("*.moments.json")
     found = json.loads(kept.read_text())

@@ -72,6 +72,12 @@ def test_targets_are_members_or_keys_of_them(tmp_path, targets, settings, target
         assert numpy.array_equal(read[1].permute(0, 2, 3, 1).numpy(), images)
 
 
+def test_members_are_named_as_suffixes_are_too(tmp_path):
+    _, labels = write_shards(tmp_path)
+    read = all_of(data(tmp_path, images=".PNG", targets=".cls", classes=4).read("train"))
+    assert read[1].tolist() == labels.tolist()
+
+
 def test_splits_are_patterns_or_held_out(tmp_path):
     write_shards(tmp_path / "train")
     write_shards(tmp_path / "test", count=9, seed=1)
@@ -178,6 +184,7 @@ def test_what_is_no_whole_tar_file_is_refused(tmp_path, change, message):
     [
         ({"files": {"test": "*.tar"}}, "files: got test, expected shards for train"),
         ({"files": "/etc/*.tar"}, 'files: got "/etc/\\*.tar", expected a pattern of names below root'),
+        ({"files": "a**.tar"}, "expected a pattern of names below root"),
         ({"targets": "cls:key", "classes": 2}, "targets: got .*, expected a key for JSON alone"),
         ({"targets": "json:label"}, "target: not given, expected to be told what json:label is"),
         ({"target": "class"}, "targets: got null for the target class"),
