@@ -251,7 +251,8 @@ class RememberedImages:
     def all(self) -> ResidentImages:
         """Reads the samples that have not been read yet, and returns all of them."""
         for unknown in (~self._known).nonzero().flatten().split(TOGETHER):
-            self._remember(unknown)
+            if len(unknown):
+                self._remember(unknown)
         assert self._held is not None
         return self._held
 

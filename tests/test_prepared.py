@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from firebox.engine.checks import first_samples
-from firebox.engine.training import factory
+from firebox.engine.training import factory, streams
 from tests.data.folders_of_images import write_images
 from tests.exactness import (
     LONGEST,
@@ -78,7 +78,7 @@ def while_preparing(action, least=1):
 
             yield told
 
-        factory.shown_progress = acting
+        streams.shown_progress = acting
 
     return prepare
 
@@ -185,9 +185,9 @@ def test_a_file_that_may_not_become_so_large_is_said_and_the_run_goes_on(plain, 
 
         def limited(*arguments):
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
-            streams = build(*arguments)
+            built = build(*arguments)
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-            return streams
+            return built
 
         factory.build_streams = limited
 

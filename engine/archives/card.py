@@ -127,9 +127,17 @@ def _preprocessing(specification: ImageSpecification) -> dict[str, Any]:
         "pixel_range": specification.pixel_range,
         "mean": mean,
         "std": std,
-        "forward": "(uint8 / 255 - mean) / std, for each channel",
+        "forward": f"({_unit(specification)} - mean) / std, for each channel",
         "inverse": "pixels * std + mean, cut to [0,1]",
     }
+
+
+def _unit(specification: ImageSpecification) -> str:
+    """Returns the formula that maps values as they are read to [0,1]."""
+    if specification.value_range is None:
+        return "uint8 / 255 (uint16 / 65535, float32 as it is)"
+    lowest, highest = specification.value_range
+    return f"(value - {lowest:g}) / {highest - lowest:g}"
 
 
 def _decoding(run: Run) -> dict[str, Any] | None:

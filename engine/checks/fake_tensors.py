@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorConverter, FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._mode_utils import no_dispatch
 
@@ -58,6 +59,11 @@ class _Converter(FakeTensorConverter):
         if make_constant:
             self.add_constant_storage_mapping(fake)
         return fake
+
+    def add_constant_storage_mapping(self, fake_tensor: FakeTensor) -> None:
+        # Not weakly, as torch does, for the same reason as the memo: a constant may become a parameter.
+        storage = StorageWeakRef(fake_tensor.constant._typed_storage())  # type: ignore[union-attr]
+        self.constant_storage_mapping.setdefault(storage, []).append(lambda: fake_tensor)  # type: ignore[arg-type]
 
 
 class Copying(TorchFunctionMode):

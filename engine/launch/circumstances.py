@@ -15,7 +15,7 @@ from firebox.foundation.problems import Problem
 
 logger = logging.getLogger("firebox")
 
-SHAPING_PACKAGES = ("torch", "torchvision", "kornia", "numpy", "pillow", "firebox")
+SHAPING_PACKAGES = ("torch", "torchvision", "kornia", "numpy", "pillow", "simplejpeg", "firebox")
 """Packages whose versions may affect the bits."""
 
 

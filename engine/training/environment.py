@@ -18,7 +18,17 @@ from firebox.foundation.package import ROOT
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
 
-PACKAGES = ("torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "pillow", "tensorboardX", "firebox")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-ignite",
+    "kornia",
+    "numpy",
+    "pillow",
+    "simplejpeg",
+    "tensorboardX",
+    "firebox",
+)
 
 
 def environment(run: Run) -> dict[str, Any]:

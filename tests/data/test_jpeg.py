@@ -45,7 +45,6 @@ def test_a_reduced_scale_gives_almost_the_same_pixels(tmp_path: Path, mode: str,
     image = jpeg.read_jpeg(path, (32, 48), mode)
 
     assert image is not None
-    assert image.is_contiguous()
     assert difference(image, plainly(path, (32, 48), mode)) < 2
     turned = jpeg.read_jpeg(path, (32, 48), mode)
     assert turned is not None

@@ -161,6 +161,7 @@ def folder_of_images(folder):
     for number in range(24):
         Image.fromarray(np.full((8, 8), 10 * number, np.uint8)).save(folder / f"{number:02d}.png")
     data = {"name": "image_folder", "root": str(folder), "image_size": [8, 8], "color": "grayscale", "batch_size": 4}
+    data |= {"cache": "off"}  # where samples are kept, all files are decoded before the training
     return {"datagenerator": None, "datamodule": {**data, "validation_fraction": 0}}
 
 

@@ -12,11 +12,11 @@ def test_lines_are_written_now_and_then(caplog, monkeypatch):
     caplog.set_level(logging.INFO, "firebox")
     with shown_progress() as progress:
         progress("samples decoded", 10, 1000)
-    assert caplog.messages == []
+    assert not any("samples decoded" in message for message in caplog.messages)
     monkeypatch.setattr(reading_progress, "LINE_SECONDS", 0.0)
     with shown_progress() as progress:
         progress("samples decoded", 1000, 4000)
-    (line,) = caplog.messages
+    (line,) = (message for message in caplog.messages if "samples decoded" in message)
     assert line.startswith("1,000 of 4,000 samples decoded, ")
     assert line.endswith(" left")
 

@@ -239,9 +239,9 @@ def test_each_optimizer_has_its_settings_and_every_rate_is_recorded(tmp_path):
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.2, 0.1, 0.05])
     assert [row["learning_rate/critic"] for row in rows] == pytest.approx([0.4] * 3)
     assert run.update.optimizers["critic"].param_groups[0]["weight_decay"] == 0.1
-    assert tensorboard_of(run.directory.tensorboard).Scalars("train/learning_rate/critic")[-1].value == pytest.approx(
-        0.4
-    )
+    assert tensorboard_of(run.directory.tensorboard).Scalars("optimization/learning_rate/critic")[
+        -1
+    ].value == pytest.approx(0.4)
 
 
 def test_an_optimizer_without_a_schedule_keeps_its_rate(tmp_path):
