@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ignite.engine import Events
 
 from firebox.engine.checks.report import preflight
+from firebox.engine.commands.train import trainers
 from firebox.engine.configuration import plain, read
 from firebox.engine.configuration.nodes import parse_file
 from firebox.engine.launch import launch
@@ -19,11 +20,8 @@ from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.package import ROOT
 from firebox.foundation.problems import Refusal
-from firebox.trainers.train_cae_baseline import TRAINER as CAE
-from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
-from firebox.trainers.train_vae_baseline import TRAINER as VAE
 
-TRAINERS = {trainer.name: trainer for trainer in (CAE, CLASSIFIER, VAE)}
+TRAINERS = trainers()
 SHIPPED = sorted([*ROOT.glob("configs/*/*_fashion_mini.yaml"), *ROOT.glob("configs/*/*_shapes.yaml")])
 EXAMPLES = int(os.environ.get("FIREBOX_MUTATIONS", "1000" if os.environ.get("FIREBOX_SOAK") else "60"))
 OPERATIONS = ("delete", "rename", "retype", "swap", "range", "nest", "duplicate", "unicode", "huge", "circle", "extend")

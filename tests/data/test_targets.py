@@ -1,5 +1,6 @@
 """Targets: declared, checked, prepared, and moved together with their images."""
 
+import subprocess
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from firebox.data.samples import faults_of_samples
 from firebox.data.specification import ImageSpecification
 from firebox.data.target_image import TargetImage
 from firebox.data.targets import Classes, Labels, Mask, Values
+from firebox.foundation.package import ROOT
 
 SHAPE = (1, 16, 16)
 CPU = torch.device("cpu")
@@ -111,11 +113,22 @@ def test_images_are_augmented_by_the_same_draws_with_and_without_a_mask():
     assert torch.equal(*results)
 
 
-def test_pillow_is_imported_whole_before_kornia_looks_at_it(monkeypatch):
-    monkeypatch.delitem(sys.modules, "PIL.Image", raising=False)
-    prepare = Preparation(ImageSpecification(SHAPE, target=Mask(("a", "b"))), CPU, augmentation=Augmentation(MOVING))
-    prepare(Batch(images(), torch.zeros(6, 16, 16).byte(), torch.arange(6)))
-    assert hasattr(sys.modules["PIL.Image"], "Image")
+AUGMENT = """
+import sys, torch
+from firebox.data.augmentation import Augmentation
+from firebox.data.targets import Mask
+
+sys.modules.pop("PIL.Image", None)
+one = Augmentation((("random_horizontal_flip", {}),))
+one.together(torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4).byte(), Mask(("a", "b")))
+assert hasattr(sys.modules["PIL.Image"], "Image")
+"""
+
+
+def test_pillow_is_imported_whole_before_kornia_looks_at_it():
+    """In a process of its own: others would find Pillow twice."""
+    done = subprocess.run([sys.executable, "-c", AUGMENT], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_augmentation_that_kornia_does_not_repeat_on_a_mask_is_refused():
