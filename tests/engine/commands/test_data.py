@@ -29,7 +29,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_splits_classes_and_what_was_left_out_are_shown(folder, capsys):
+@pytest.mark.usefixtures("folder")
+def test_splits_classes_and_what_was_left_out_are_shown(capsys):
     assert main(["data", "my.yaml"]) == COMPLETED
     said = capsys.readouterr().out
     rows = [line.split() for line in said.splitlines()]
