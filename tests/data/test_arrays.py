@@ -17,6 +17,7 @@ from firebox.data.samples import faults_of_samples
 from firebox.data.targets import Classes, Labels, Mask, Values
 from firebox.foundation.problems import Interrupted
 from tests.data.packed_files import CLASSES, all_of, arrays, grown_by
+from tests.soaking import soak
 
 COUNT, SIDE = 40, 12
 
@@ -294,6 +295,7 @@ for indices in torch.randperm(len(source)).split(64):
 """
 
 
+@soak
 def test_a_set_four_times_as_large_as_what_may_stay_in_memory(tmp_path):
     numpy.lib.format.open_memmap(tmp_path / "x.npy", "w+", "uint8", (1024, 1024, 1024, 1))
     grown = {whole: grown_by(READ_ALL.format(root=str(tmp_path), whole=whole)) for whole in (False, True)}

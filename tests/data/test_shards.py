@@ -21,6 +21,7 @@ from firebox.data.stream import BatchStream
 from firebox.data.targets import Classes, Labels, Mask, Values
 from firebox.foundation.problems import Interrupted
 from tests.data.packed_files import CLASSES, all_of, arrays, grown_by, members_of, png, write_shard, write_shards
+from tests.soaking import soak
 
 SIDE = 12
 
@@ -291,6 +292,7 @@ for _ in range(len(stream)):
 """
 
 
+@soak
 def test_shards_are_never_in_memory(tmp_path):
     noise = numpy.random.default_rng(0).integers(0, 256, (16, 1000, 1000, 3)).astype("uint8")
     for shard in range(4):  # 192 MiB

@@ -104,7 +104,7 @@ print(before, "matplotlib.pyplot" in sys.modules)
 
 
 def test_a_title_has_room_of_its_own_above_a_scatter_plot():
-    points = torch.rand(20, 2)
+    points = torch.rand(20, 2, generator=torch.Generator().manual_seed(3))
     without, titled = (draw_scatter(points, None, (), ("x", "y"), title) for title in ("", "a title $"))
     room = titled.shape[1] - without.shape[1]
 

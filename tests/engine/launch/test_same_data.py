@@ -18,6 +18,7 @@ from firebox.data.decoding import DECODER
 from firebox.engine.commands.command_line import main
 from firebox.engine.records import checkpoints
 from tests.exactness import differing, run_script
+from tests.soaking import soak
 
 TOP = """\
 trainer: cae_baseline
@@ -390,6 +391,7 @@ class Own(DataModule):
     assert "data has changed" not in resumed(capfd, run)
 
 
+@soak
 def test_killed_and_resumed_on_the_same_data_is_equal_to_the_bit(project):
     text = TOP.replace("epochs: 1", "epochs: 60")
     states = []

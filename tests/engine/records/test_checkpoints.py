@@ -15,9 +15,9 @@ import torch
 
 from firebox.engine.records import checkpoints
 from firebox.engine.records.checkpoints import DamagedCheckpoint, SaveError
+from tests.soaking import SOAK
 
 DAMAGES = 1000
-SOAK = bool(os.environ.get("FIREBOX_SOAK"))
 
 
 def state(iteration=10, size=50):

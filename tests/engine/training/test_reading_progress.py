@@ -16,7 +16,7 @@ def test_lines_are_written_now_and_then(caplog, monkeypatch):
     monkeypatch.setattr(reading_progress, "LINE_SECONDS", 0.0)
     with shown_progress() as progress:
         progress("samples decoded", 1000, 4000)
-    (line,) = (message for message in caplog.messages if "samples decoded" in message)
+    (line,) = {message for message in caplog.messages if "samples decoded" in message}
     assert line.startswith("1,000 of 4,000 samples decoded, ")
     assert line.endswith(" left")
 
