@@ -14,7 +14,7 @@ from pathlib import Path
 
 from firebox.data.sample_file import SampleFile, Unusable
 from firebox.foundation.console import size as shown
-from firebox.foundation.files import WITHOUT_LOCKS, sync_folder
+from firebox.foundation.files import WITHOUT_LOCKS
 
 logger = logging.getLogger("firebox")
 
@@ -165,13 +165,14 @@ class Writing:
         write_at(self._descriptor, memoryview(content), offset)
 
     def keep(self) -> None:
-        """Flushes the file to the disk, gives it its name, and lets others read it."""
-        os.fsync(self._descriptor)
+        """Gives the file its name, and lets others read it.
+
+        Training does not wait for the disk: what a loss of power leaves of the file is told by its checksums.
+        """
         self.path.replace(self._entry)
         self.kept = True
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            sync_folder(self._entry.parent)
 
 
 def write_at(descriptor: int, content: memoryview, offset: int) -> None:
