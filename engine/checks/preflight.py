@@ -125,15 +125,12 @@ class Preflight:
         """The datamodule or datagenerator; constructing one reads nothing."""
         if self._data is not None:
             return self._data
-        from firebox.data.limited_data import limited
         from firebox.engine.training.families import made
-        from firebox.engine.training.stopping import StopRequest
-        from firebox.engine.training.streams import reading
+        from firebox.engine.training.streams import as_configured
 
         named = self.configuration.data.named
         data: DataModule = self._asked(self.configuration.data.kind, "construct", lambda: made(named))
-        data.reading = reading(self.configuration, StopRequest())
-        return limited(data, self.configuration.data.loading.limit)
+        return as_configured(data, self.configuration)
 
     @cached_property
     def specification(self) -> ImageSpecification:

@@ -23,8 +23,12 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def construct_data(configuration: Configuration, stop: StopRequest | None = None) -> DataModule:
-    """Constructs the data that a configuration names, and says how it may read its files."""
-    data: DataModule = construct(configuration.data.named, configuration.data.kind)
+    """Constructs the data that a configuration names; see ``as_configured``."""
+    return as_configured(construct(configuration.data.named, configuration.data.kind), configuration, stop)
+
+
+def as_configured(data: DataModule, configuration: Configuration, stop: StopRequest | None = None) -> DataModule:
+    """Says how data may read its files, and limits it, as its section of the configuration asks."""
     data.reading = reading(configuration, stop or StopRequest())
     return limited(data, configuration.data.loading.limit)
 
