@@ -85,18 +85,26 @@ def outlive() -> None:
     results.quiet = False  # whatever an earlier command in the process was told
 
 
-def start(*, quiet: bool) -> None:
-    """Sets up the messages; if ``quiet``, only warnings, errors and the run directory are shown."""
+def start(*, quiet: bool, silent: bool = False) -> None:
+    """Sets up the messages.
+
+    Args:
+        quiet: whether only warnings, errors and the run directory are shown.
+        silent: whether nothing is shown at all, because another process speaks.
+    """
     outlive()
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
+    results.quiet = quiet or silent
+    if silent:
+        logger.addHandler(logging.NullHandler())
+        return
     shown = _Messages(logging.WARNING if quiet else logging.INFO)
     shown.setFormatter(_Lines())
     logger.addHandler(shown)
-    results.quiet = quiet
 
 
 def draws_progress() -> bool:

@@ -1,44 +1,36 @@
-"""Takes a run from its configuration to its end, and records how it ended."""
+"""Takes a request from the command line to a run that can be trained, and has it trained."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firebox.engine.checks.guard import attach_guards
-from firebox.engine.configuration import Configuration, plain, read
+from firebox.engine.configuration import Configuration, read
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.launch import messages
 from firebox.engine.launch.circumstances import other_circumstances
 from firebox.engine.launch.completion import completed, ended_early
-from firebox.engine.launch.processes import refuse_second_import, refuse_several
-from firebox.engine.launch.same_data import other_data, other_prepared, present_data
-from firebox.engine.records.claiming import claim, renew
-from firebox.engine.records.own_code import code_of, keep
-from firebox.engine.records.run_directory import RunDirectory, State, has_checkpoints
+from firebox.engine.launch.course import train
+from firebox.engine.launch.processes import refuse_second_import
+from firebox.engine.launch.same_data import other_data, present_data
+from firebox.engine.launch.together import each, first
+from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
+from firebox.engine.world.launched import launched
+from firebox.engine.world.world import ALONE, World
 from firebox.foundation import console
-from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
+from firebox.foundation.exit_codes import COMPLETED, REFUSED
 from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Interrupted, refuse
 
 if TYPE_CHECKING:
     from firebox.engine.training.data_identity import DataIdentity
-    from firebox.engine.training.run import Run
-
 
 logger = logging.getLogger("firebox")
-
-END_SECONDS = 900.0
-"""What all of the end may take together."""
-STATES: dict[int, State] = {COMPLETED: "completed", FAILED: "failed"}
-"""A run's state by its exit code; it is interrupted after any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +56,39 @@ class Request:
     quiet: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run that can be assembled.
+
+    Args:
+        configuration: the run's configuration.
+        resumed: the directory of the run to resume; None for a new run.
+        estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
+        identity: the data, compared with the resumed run's; None to take the data that the configuration names.
+    """
+
+    configuration: Configuration
+    resumed: RunDirectory | None
+    estimated_memory: int | None = None
+    identity: DataIdentity | None = None
+
+
 def launch(request: Request) -> int:
     """Trains, or refuses to train; returns the exit code."""
     console.start(quiet=request.quiet)
     stop = StopRequest()
     with stop.listening():
         try:
-            return launch_with(request, stop)
+            refuse_second_import()
+            started = launched()
+            if started is None:
+                return launch_with(request, stop)
+            stop.follow_launcher()
+            from firebox.engine.world.joining import joined
+
+            with joined(started, lambda: stop.requested) as world:
+                console.start(quiet=request.quiet, silent=not world.leads)
+                return launch_with(request, stop, world)
         except (Overdue, Interrupted) as error:
             assert stop.requested
             messages.stopped_while_starting(str(error))
@@ -80,14 +98,48 @@ def launch(request: Request) -> int:
             return REFUSED
 
 
-def launch_with(request: Request, stop: StopRequest) -> int:
+def launch_with(request: Request, stop: StopRequest, world: World = ALONE) -> int:
     """Trains, until a stop is requested; returns the exit code.
 
     Raises:
         Refusal: it can't work, or is not to be trained by this process.
     """
-    refuse_second_import()
-    refuse_several()
+    ready: Ready | None = None
+
+    def prepared() -> tuple[int | None, str | None]:
+        nonlocal ready
+        found = prepare(resuming(request, world), stop, world)
+        if isinstance(found, int):
+            return found, None
+        ready = found
+        return None, None if found.resumed is None else str(found.resumed.path.absolute())
+
+    code, resumed = first(world, prepared)
+    if code is not None:
+        return code
+    ready = each(world, lambda: ready or Ready(*configure(replace(request, resume=resumed))))
+    memory, allowed = ready.estimated_memory, request.allowed_changes
+    return train(ready.configuration, ready.resumed, stop, memory, ready.identity, allowed, world)
+
+
+def resuming(request: Request, world: World) -> Request:
+    """Returns a request that resumes what an earlier attempt of the launcher has begun, if there was one."""
+    run = world.job.run
+    if run is None:
+        return request
+    logger.warning("the launcher starts again: resuming %s", run)
+    return replace(request, resume=run)
+
+
+def prepare(request: Request, stop: StopRequest, world: World) -> Ready | int:
+    """Reads the configuration and runs all checks; returns what is to be trained, or the exit code if nothing is.
+
+    Raises:
+        Refusal: it can't work.
+    """
+    if world.job.stopped is not None:
+        messages.stopped_before()
+        return world.job.stopped
     configuration, resumed = configure(request)
     identity = None
     if resumed is not None:
@@ -96,17 +148,18 @@ def launch_with(request: Request, stop: StopRequest) -> int:
             messages.completed_already(resumed, configuration, early=early)
             return COMPLETED
         identity = present_data(configuration, stop)
-        problems = other_circumstances(resumed, configuration, request.allowed_changes)
+        problems = other_circumstances(resumed, configuration, request.allowed_changes, world.size)
         refuse([*problems, *other_data(resumed, configuration, identity, request.allowed_changes)])
     from firebox.engine.checks.report import preflight
 
-    report = preflight(configuration, request.trainer, resumed, None if identity is None else identity.data)
+    data = None if identity is None else identity.data
+    report = preflight(configuration, request.trainer, resumed, data, world=world)
     if request.check:
         messages.checked(report)
         return COMPLETED
     if stop.requested:
         return stop.exit_code
-    return train(configuration, resumed, stop, report.estimated_memory, identity, request.allowed_changes)
+    return Ready(configuration, resumed, report.estimated_memory, identity)
 
 
 def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
@@ -125,171 +178,3 @@ def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
     return find_run(
         trainer, request.path, request.assignments, wanted=request.resume, allowed_changes=request.allowed_changes
     )
-
-
-def train(
-    configuration: Configuration,
-    resumed: RunDirectory | None,
-    stop: StopRequest,
-    estimated_memory: int | None = None,
-    identity: DataIdentity | None = None,
-    allowed: Sequence[str] = (),
-) -> int:
-    """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
-
-    Args:
-        configuration: the run's configuration.
-        resumed: the directory of the run to resume; None for a new run.
-        stop: the stop request that signals set.
-        estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
-        identity: the data, compared with the resumed run's; None to take the data that the configuration names.
-        allowed: keys in which a resumed run may differ.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        Refusal: the run can't start; nothing has been written.
-    """
-    from firebox.engine.checks.first_samples import require_first_samples
-    from firebox.engine.checks.workers import require_workers
-    from firebox.engine.launch.resuming import take_up
-    from firebox.engine.training.construction import blamed
-
-    run = assemble(configuration, stop, identity, warm_start=not has_checkpoints(resumed))
-    stop.watch_reading(configuration.data.loading.timeout)
-    require_first_samples(run)
-    with blamed(configuration.data.named, configuration.data.kind):
-        identity = run.identity
-        _ = identity.fingerprint
-    if resumed is not None:
-        refuse(list(other_prepared(resumed, configuration, identity, allowed)))
-    require_workers(run, begin=resumed is None)
-    if stop.requested:
-        return stop.exit_code
-    if resumed is None:
-        run.begin(claim(configuration))
-    else:
-        run = take_up(run, resumed, lambda: assemble(configuration, stop, identity))
-    stop.before_leaving(partial(left, run))
-    code, reason = FAILED, "failed while starting"
-    try:
-        if resumed is None:
-            console.log_to(run.directory.log)
-        start(run)
-        finish(run)
-        code, reason = COMPLETED, run.finished or f"trained for {configuration.training.epochs} epochs"
-        if stop.requested:
-            code, reason = stop.exit_code, stopped(stop)
-    except BaseException as error:  # libraries raise some that are no Exception, such as a panic of one written in Rust
-        code, reason = outcome(error, run, estimated_memory)
-    with stop.limit("the end of the run", END_SECONDS):
-        try:
-            close(run)
-        except BaseException as error:
-            code, reason = outcome(error, run, estimated_memory)
-        try:
-            run.directory.write_status(STATES.get(code, "interrupted"), run.iteration, reason)
-        except OSError as error:
-            code = FAILED
-            messages.failed(error, configuration, estimated_memory)
-        messages.ended(run, STATES.get(code, "interrupted"), reason)
-        run.directory.unlock()
-    return code
-
-
-def assemble(
-    configuration: Configuration, stop: StopRequest, identity: DataIdentity | None = None, *, warm_start: bool = True
-) -> Run:
-    """Builds a run whose guards check it when its trainer engine starts."""
-    from firebox.engine.training.factory import build
-
-    run = build(configuration, stop, identity=identity, warm_start=warm_start)
-    attach_guards(run)
-    return run
-
-
-def stopped(stop: StopRequest) -> str:
-    """Says what stopped a run."""
-    assert stop.signal is not None
-    return f"stopped by {stop.signal.name}"
-
-
-def outcome(error: BaseException, run: Run, estimated_memory: int | None) -> tuple[int, str]:
-    """Reports what ended a run, and returns its exit code and reason; a stop is one even where it took too long."""
-    if isinstance(error, Interrupted):
-        return run.stop.exit_code, stopped(run.stop)
-    reason = messages.failed(error, run.configuration, estimated_memory)
-    if run.stop.requested and isinstance(error, Overdue):
-        return run.stop.exit_code, f"{stopped(run.stop)}; {reason}"
-    return FAILED, reason
-
-
-def left(run: Run, reason: str) -> None:
-    """Records that the process is about to be left because something in the run does not end."""
-    state: State = "failed"
-    if run.stop.requested:
-        state, reason = "interrupted", f"{stopped(run.stop)}; {reason}"
-    run.directory.write_status(state, run.iteration, reason)
-    messages.left(reason)
-
-
-def start(run: Run) -> None:
-    """Records the run's configuration and environment, and starts the handlers."""
-    from firebox.engine.records.data_record import write_data
-    from firebox.engine.training.environment import environment
-    from firebox.engine.training.skipped_steps import SkippedSteps
-
-    directory = run.directory
-    directory.write_configuration(run.configuration)
-    renew(directory)
-    # In this order: what a kill between the two leaves is a change that is said and allowed once more.
-    keep(code_of(run.configuration), directory.path, plain(run.configuration, directory.path), run.iteration)
-    write_data(directory, run.identity.fingerprint, run.iteration)
-    directory.write_environment(environment(run))
-    directory.write_status("running", run.iteration, "training")
-    for name, handler in run.handlers.items():
-        run.observers.act(name, handler.start, run)
-    SkippedSteps(run.losses)
-    messages.started(run)
-
-
-def finish(run: Run) -> None:
-    """Trains to the end unless a stop is requested; then lets the handlers finish."""
-    try:
-        if run.iteration >= run.total_iterations:
-            run.dispatcher.complete_pending(run.trainer)
-        elif run.finished is None and not run.stop.requested:
-            run.trainer.run(run.streams["train"])
-        run.losses.settle()
-        for name, handler in run.handlers.items():
-            if run.stop.requested or (run.observers.act(name, handler.finish) is False and name not in run.observers):
-                break
-    except Interrupted:
-        # The stop came while a batch was awaited: between two iterations.
-        if run.iteration and run.dispatcher.save_on_stop is not None:
-            run.dispatcher.save_on_stop()
-    run.background.drain()
-
-
-def close(run: Run) -> None:
-    """Flushes everything to disk and ends the background work; one failure does not prevent the rest."""
-    with ExitStack() as ends:
-        for stream in run.streams.values():
-            ends.callback(stream.close)
-        ends.callback(within_limit, run, "TensorBoard's file", run.close_tensorboard)
-        ends.callback(run.background.close)
-        for name, handler in reversed(run.handlers.items()):
-            ends.callback(
-                within_limit,
-                run,
-                f"handlers.{name}: close",
-                partial(run.observers.act, name, handler.close, even_off=True),
-            )
-            ends.callback(within_limit, run, f"handlers.{name}: flush", partial(run.observers.act, name, handler.flush))
-
-
-def within_limit(run: Run, what: str, action: Callable[[], object]) -> None:
-    """Does what a run's end needs, for as long as it may take."""
-    with run.stop.limit(what):
-        action()

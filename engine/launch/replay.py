@@ -122,9 +122,8 @@ def _compare_devices(run: Run, directory: RunDirectory, iteration: int) -> None:
 
 
 def _trains(named: Named) -> bool:
-    """Whether a handler may affect the training: it does more than observe and write."""
     kind: type[Handler] = named.component.target.load()
-    return not (kind.observes or kind.writes)
+    return kind.trains()
 
 
 def _load_before(run: Run, directory: RunDirectory, iteration: int) -> int:

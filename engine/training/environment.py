@@ -41,6 +41,7 @@ def environment(run: Run) -> dict[str, Any]:
         "command_line": sys.argv,
         "seed": run.configuration.seed,
         "epoch_length": run.epoch_length,
+        "processes": run.world.size,
         **warm,
         **circumstances(run.configuration),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
@@ -53,7 +54,7 @@ def circumstances(configuration: Configuration) -> dict[str, Any]:
     return {
         "device": str(device),
         "device_name": _name_of(device),
-        "threads": torch.get_num_threads(),
+        "threads": configuration.training.threads or torch.get_num_threads(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},

@@ -6,7 +6,7 @@ import pytest
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
-from firebox.engine.launch import launch
+from firebox.engine.launch import course
 from firebox.engine.launch.launch import Request, configure
 from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
@@ -24,9 +24,9 @@ def saved(folder, version, *assignments):
     configuration = read(TRAINER.name, TRAINER.default, None, [*SETTINGS, *QUIET, *root, *assignments])
     run = build(configuration)
     run.begin(claim(configuration))
-    launch.start(run)
+    course.start(run)
     run.handlers["checkpoint"].save()
-    launch.close(run)
+    course.close(run)
     run.directory.unlock()
     return run.directory
 
