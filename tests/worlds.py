@@ -9,7 +9,7 @@ import torch.distributed as dist
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from firebox.trainers.train_cae_baseline import TRAINER
-from tests.exactness import Forked
+from tests.exactness import FORK, Forked
 
 SMALL = {
     "datamodule": {"batch_size": 300, "limit": 1000},
@@ -22,12 +22,14 @@ class Launcher:
     """Stands for torchrun's agent: keeps the store that outlives the processes, and starts them."""
 
     def __init__(self):
-        self._store = dist.TCPStore(
-            "127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=30), wait_for_workers=False
-        )
+        # In a process of its own: a fork of one that keeps a store can't reach it.
+        ours, its = FORK.Pipe()
+        self._keeper = FORK.Process(target=_keep_store, args=(its,), daemon=True)
+        self._keeper.start()
+        self._port = ours.recv()
 
-    def start(self, size, *arguments, prepare=None, trainer=TRAINER):
-        """Starts a world; ``prepare(rank)`` may change a process before it begins."""
+    def start(self, size, *arguments, prepare=None, trainer=TRAINER, only=lambda rank: ()):
+        """Starts a world; ``prepare(rank)`` may change a process before it begins, ``only(rank)`` has more options."""
 
         def of_rank(rank):
             def begin():
@@ -37,7 +39,7 @@ class Launcher:
                     "LOCAL_RANK": str(rank),
                     "LOCAL_WORLD_SIZE": str(size),
                     "MASTER_ADDR": "127.0.0.1",
-                    "MASTER_PORT": str(self._store.port),
+                    "MASTER_PORT": str(self._port),
                     "TORCHELASTIC_USE_AGENT_STORE": "True",
                 }
                 if prepare is not None:
@@ -45,7 +47,14 @@ class Launcher:
 
             return begin
 
-        return [Forked(*arguments, prepare=of_rank(rank), trainer=trainer) for rank in range(size)]
+        return [Forked(*arguments, *only(rank), prepare=of_rank(rank), trainer=trainer) for rank in range(size)]
+
+
+def _keep_store(pipe):
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=30), wait_for_workers=False)
+    pipe.send(store.port)
+    while True:
+        signal.pause()
 
 
 def codes(world):
@@ -53,9 +62,9 @@ def codes(world):
     return [process.wait() for process in world]
 
 
-def run_on(size, configuration, *options, prepare=None, trainer=TRAINER):
+def run_on(size, configuration, *options, **named):
     """Trains a configuration on a world of its own launcher, and returns the exit codes."""
-    return codes(Launcher().start(size, str(configuration), *options, prepare=prepare, trainer=trainer))
+    return codes(Launcher().start(size, str(configuration), *options, **named))
 
 
 def on_rank(number, action):

@@ -116,7 +116,10 @@ def train(
             close(run)
         except BaseException as error:
             code, reason = outcome(error, run, estimated_memory)
-        return record_end(run, code, reason, estimated_memory)
+        code = record_end(run, code, reason, estimated_memory)
+        if world.leads or code != FAILED:
+            world.part()
+        return code
 
 
 def begin_together(run: Run, stop: StopRequest) -> None:

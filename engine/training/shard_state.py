@@ -11,6 +11,9 @@ from firebox.engine.training.ownership import own_networks
 from firebox.engine.training.terms import UnusableModule
 from firebox.engine.world.tree import Tree
 
+STATISTICS = ("running_mean", "running_var")
+"""Names of the buffers in which torch's layers keep statistics of batches."""
+
 
 class ShardStates:
     """The buffers and the unfinished gradients of each shard that a process takes.
@@ -34,6 +37,7 @@ class ShardStates:
         self._before: list[torch.Tensor] = []
         self._own: list[list[torch.Tensor]] = []
         self._versions: list[int] = []
+        self._statistics: list[bool] = []
         self._gradients: list[list[torch.Tensor | None]] = []
         self.changed: list[bool] = []
         """Whether a shard of this process has changed a buffer in this iteration, in the order of the buffers."""
@@ -46,6 +50,13 @@ class ShardStates:
         if self._count > 1:
             self._own = [[buffer.clone() for buffer in self._before] for _ in range(self._count)]
         self._gradients = [[] for _ in range(self._count)]
+        # The batch normalisation of torch changes its statistics without counting that as a change.
+        self._statistics = [
+            part.training and name in STATISTICS
+            for part in self._holders
+            for name, buffer in part._buffers.items()
+            if buffer is not None
+        ]
         self.changed = [False] * len(self._buffers)
 
     def enter(self, number: int) -> None:
@@ -68,7 +79,7 @@ class ShardStates:
             expected = "expected it changed in place, such as by copy_, which can be combined over shards"
             raise UnusableModule([f"its training step puts another tensor in the place of a buffer; {expected}"])
         for place, (buffer, version) in enumerate(zip(self._buffers, self._versions, strict=True)):
-            self.changed[place] |= buffer._version != version
+            self.changed[place] |= self._statistics[place] or buffer._version != version
         if self._count > 1:
             self._gradients[number] = [parameter.grad for parameter in self._parameters]
             for parameter in self._parameters:

@@ -27,6 +27,8 @@ class Exchanges:
     def __init__(self, rank: int, size: int) -> None:
         self.seconds: float | None = None
         """The longest time that an exchange on the CPU may take; None for that of the group."""
+        self.partner: int | None = None
+        """The process that the last exchange was with."""
         self._rank, self._size = rank, size
         self._distances = [1 << bit for bit in range(size.bit_length() - 1)]
 
@@ -63,6 +65,7 @@ class Exchanges:
             self._swap(flat[kept], flat[given], self._rank ^ distance)
 
     def _swap(self, sent: torch.Tensor, received: torch.Tensor, partner: int) -> None:
+        self.partner = partner
         operations = [dist.P2POp(dist.isend, sent, partner), dist.P2POp(dist.irecv, received, partner)]
         for work in dist.batch_isend_irecv(operations):
             # NCCL's own watch has a limit: to give one here would have the host wait for the device.

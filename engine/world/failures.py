@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
@@ -12,7 +12,7 @@ from torch.distributed import Store
 
 from firebox.foundation.problems import TrainingFailure
 
-WORD_SECONDS = 3.0
+WORD_SECONDS = 2.0
 """Seconds within which those that are alive say so once an exchange has failed."""
 _POLL_SECONDS = 0.05
 
@@ -95,26 +95,31 @@ class Failures:
         return f"{self.members[first.rank]}: {first.reason}"
 
     @contextmanager
-    def named(self) -> Iterator[None]:
-        """Raises a PeerFailure with the reason in the place of the error of an exchange in the block."""
+    def named(self, partner: Callable[[], int | None] = lambda: None) -> Iterator[None]:
+        """Raises a PeerFailure with the reason in the place of the error of an exchange in the block.
+
+        Args:
+            partner: function that returns the process that the exchange was with; None if it was with several.
+        """
         try:
             yield
         except RuntimeError as error:
             if isinstance(error, TrainingFailure):
                 raise
-            reason = self.explained(str(error))
+            reason = self.explained(str(error), partner())
             self._told = reason
             raise PeerFailure(reason) from error
 
-    def explained(self, error: str) -> str:
+    def explained(self, error: str, partner: int | None = None) -> str:
         """Returns who has failed and why, once all that are alive have said so.
 
         Args:
             error: the words of the exchange that has failed.
+            partner: the process that it was with; None if it was with several.
         """
         words = error.splitlines()[0] if error else "no reason given"
         try:
-            failures, silent = self._heard()
+            failures, silent = self._heard(partner)
         except Exception:
             return f"the connection to the other processes is lost: {words}"
         lost = {failure.rank for failure in failures} | {member.rank for member in silent}
@@ -129,10 +134,15 @@ class Failures:
             return f"{names}: ended without a word: the system does so when memory runs out, or somebody killed it"
         return f"the connection between the processes broke: {words}"
 
-    def _heard(self) -> tuple[list[Failure], list[Member]]:
-        """Returns the failures that were reported, and the processes that say nothing."""
-        self._store.set(f"alive/{self._rank}", "1")
+    def _heard(self, partner: int | None) -> tuple[list[Failure], list[Member]]:
+        """Returns the failures that were reported, and the processes that are lost.
+
+        Lost is who says nothing; but one that waits for another has nothing to say yet. So of those, whoever another
+        process has lost in an exchange.
+        """
+        self._store.set(f"alive/{self._rank}", str(self._rank if partner is None else partner))
         failed: dict[int, Failure] = {}
+        suspects = set() if partner is None else {partner}
         waiting = {member.rank for member in self.members if member.rank != self._rank}
         ends = time.monotonic() + WORD_SECONDS
         while waiting and time.monotonic() < ends:
@@ -141,7 +151,8 @@ class Failures:
                     failed[rank] = Failure(**json.loads(self._store.get(f"failed/{rank}")))
                     waiting.remove(rank)
                 elif self._store.check([f"alive/{rank}"]):
+                    suspects.add(int(self._store.get(f"alive/{rank}")))
                     waiting.remove(rank)
             if waiting:
                 time.sleep(_POLL_SECONDS)
-        return list(failed.values()), [self.members[rank] for rank in sorted(waiting)]
+        return list(failed.values()), [self.members[rank] for rank in sorted(waiting & suspects or waiting)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +19,8 @@ from firebox.engine.world.world import Sum, World
 from firebox.foundation.problems import Interrupted
 
 T = TypeVar("T")
+PARTING_SECONDS = 900.0
+"""Longest time that the others wait at the end for the first process to write."""
 _POLL_SECONDS = 0.02
 
 
@@ -56,14 +59,14 @@ class Processes(World):
         add = self._exchanges.flat_sum(like)
 
         def total(addend: Any) -> list[torch.Tensor | None]:
-            with self.failures.named():
+            with self.failures.named(self._partner):
                 return add(addend)
 
         return total
 
     def settle(self, losses: torch.Tensor, votes: list[bool]) -> tuple[torch.Tensor, list[bool]]:
         add_up = self._exchanges.add_up
-        with self.failures.named():
+        with self.failures.named(self._partner):
             if losses.device.type == "cpu":
                 both = torch.cat([losses, torch.tensor(votes, dtype=losses.dtype)])
                 add_up(both, torch.empty_like(both))
@@ -73,6 +76,9 @@ class Processes(World):
             voted = torch.tensor(votes, dtype=torch.float32)
             add_up(voted, torch.empty_like(voted))
             return losses, [vote > 0 for vote in voted.tolist()]
+
+    def _partner(self) -> int | None:
+        return self._exchanges.partner
 
     def broadcast(self, value: T | None) -> T:
         if self.size == 1:
@@ -111,6 +117,14 @@ class Processes(World):
             self._store.set(f"said/{self._said}/{self.rank}", pickle.dumps(value))  # type: ignore[arg-type]
             return []
         return [value, *(self._awaited(f"said/{self._said}/{rank}") for rank in range(1, self.size))]
+
+    def part(self) -> None:
+        with suppress(RuntimeError):  # the launcher has ended
+            if self.leads:
+                self._store.set("parted", "")
+            ends = time.monotonic() + PARTING_SECONDS
+            while not self._store.check(["parted"]) and time.monotonic() < ends:
+                time.sleep(_POLL_SECONDS)
 
     def _awaited(self, key: str) -> Any:
         try:

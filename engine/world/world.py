@@ -75,6 +75,9 @@ class World:
         """As ``gather``, before the training: waits for the others without limit, unless a stop is requested."""
         return [value]
 
+    def part(self) -> None:
+        """Waits at the end until the first process has written everything, during which a launcher stops nobody."""
+
     def limit(self, seconds: float) -> None:
         """Sets how long an exchange in the training may take, in seconds."""
 
