@@ -45,8 +45,11 @@ class ShardsOfBatch(Guard):
                 continue
             what = "a batch" if images == size else f"the last batch of the {length} training images"
             message = f"got {shards}, but {what} is {images} images; expected shards {why}"
-            way_out = setting(f"{data.kind}.drop_last", "true") if images < size else f"at most {images // least}"
-            yield preflight.problem(f"{message}: {way_out}, or another batch size", "training", "shards")
+            most = 1 << ((images // least).bit_length() - 1) if images >= least else 1
+            way_out = setting("training.shards", str(most))
+            if images < size:
+                way_out = f"{setting(f'{data.kind}.drop_last', 'true')}, or {way_out}"
+            yield preflight.problem(f"{message}: {way_out}", "training", "shards")
 
 
 class Processes(Guard):
