@@ -1,10 +1,12 @@
 """Processes that are stopped, killed, fail or hang while they train one run, and what the others make of it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +24,7 @@ from tests.exactness import (
     with_handler,
     write_configuration,
 )
+from tests.soaking import SOAK, soak
 from tests.test_stopping import signal_at, status
 from tests.worlds import SMALL, Launcher, ended, on_rank, run_on, scalars
 
@@ -164,7 +167,7 @@ def test_torchrun_resumes_the_same_run_by_itself_after_a_kill(alone, tmp_path):
         "    def attach(self, run):\n"
         "        run.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=5), lambda: self.kill(run))\n"
         "    def kill(self, run):\n"
-        '        if run.world.rank == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":\n'
+        f'        if run.world.rank == 1 and int(os.environ["TORCHELASTIC_RESTART_COUNT"]) < {3 if SOAK else 1}:\n'
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     with (tmp_path / "output.txt").open("w") as file:
@@ -176,3 +179,41 @@ def test_torchrun_resumes_the_same_run_by_itself_after_a_kill(alone, tmp_path):
     assert [name for name in differences(alone, run) if name != "config.yaml" and "Killing" not in name] == []
     assert "the launcher starts again: resuming" in output(configuration)
     assert run.name == "version_0"
+
+
+def workers(agent):
+    """Returns the processes of torchrun's, as soon as the run has begun."""
+    found = subprocess.run(["pgrep", "-P", str(agent.pid)], capture_output=True, text=True, check=False).stdout
+    return [int(pid) for pid in found.split()]
+
+
+def trains(agent, folder, rows):
+    """Waits until a run of torchrun's has written so many rows of losses."""
+    written = 0
+    while written < rows and agent.poll() is None:
+        time.sleep(0.1)
+        written = sum(len(path.read_text().splitlines()) for path in (folder / "runs").glob("*/*/*/losses.jsonl"))
+
+
+@soak
+@pytest.mark.parametrize("to", ["the agent", "the agent, killed", "the agent and its processes"])
+def test_torchrun_and_its_processes_are_signalled(tmp_path, to):
+    longer = {**SMALL, "training": {**SMALL["training"], "epochs": 200}}
+    configuration = write_configuration(tmp_path, longer)
+    with (tmp_path / "output.txt").open("w") as file:
+        agent = torchrun(str(configuration), stdout=file, stderr=file)
+        trains(agent, tmp_path, 8)
+        started = workers(agent)
+        if to == "the agent and its processes":
+            for pid in started:
+                os.kill(pid, signal.SIGTERM)
+        agent.send_signal(signal.SIGKILL if to == "the agent, killed" else signal.SIGTERM)
+        assert agent.wait(60) == (-signal.SIGKILL if to == "the agent, killed" else 1)
+        deadline = time.monotonic() + 30
+        while any(Path(f"/proc/{pid}").exists() for pid in started) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    run = only_run(tmp_path)
+    recorded = json.loads((run / "status.json").read_text())
+    assert (recorded["status"], recorded["exit_code"]) == ("interrupted", 143)
+    assert checkpoints.iterations_in(run / "checkpoints")[-1] == recorded["iteration"]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started)
