@@ -12,21 +12,13 @@ import yaml
 from firebox.engine.components.constructors import attributes
 from firebox.engine.components.source import Source
 from firebox.engine.components.targets import Target
-from firebox.engine.configuration.core_schema import MAXIMUM_BYTES, TOO_LONG, Loader
+from firebox.engine.configuration.core_schema import MAXIMUM_BYTES, TOO_LONG
 from firebox.engine.configuration.paths import names_file, places
+from firebox.engine.configuration.quick_loading import QuickLoader
 from firebox.foundation.problems import Mark
 
 LARGEST_SOURCE = 1 << 20
 """Largest size in bytes of a source file that is parsed for the attributes of a class."""
-
-_Fast: type[Any] = Loader
-if yaml.__with_libyaml__:
-    # libyaml is ten times as fast and lists a thousand runs in a second, but gives no marks for messages.
-    class _Fast(yaml.CSafeLoader):  # type: ignore[no-redef]
-        """libyaml's loader, with the scalars of YAML 1.2."""
-
-        yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
-        yaml_constructors = Loader.yaml_constructors
 
 
 class Unreadable(ValueError):
@@ -52,7 +44,7 @@ def recorded_values(path: Path) -> dict[str, Any]:
         text = content.decode()
         if "&" in text:
             _refuse_aliases(text, path)
-        values = yaml.load(text, Loader=_Fast)
+        values = yaml.load(text, Loader=QuickLoader)
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -68,7 +60,7 @@ def recorded_values(path: Path) -> dict[str, Any]:
 
 def _refuse_aliases(text: str, path: Path) -> None:
     """Refuses aliases, because nested aliases can expand to more than memory can hold."""
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Fast)):
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=QuickLoader)):
         raise Unreadable(f"{path}: an alias; a recorded configuration has none")
 
 
