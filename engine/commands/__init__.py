@@ -9,6 +9,7 @@ CATALOGUE = {
     "archive": "firebox.engine.commands.archive",
     "runs": "firebox.engine.commands.runs",
     "compare": "firebox.engine.commands.compare",
+    "report": "firebox.engine.commands.report",
     "list": "firebox.engine.commands.list",
     "data": "firebox.engine.commands.data",
     "config": "firebox.engine.commands.config",

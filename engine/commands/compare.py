@@ -6,7 +6,6 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.measure import Measurement
@@ -14,10 +13,10 @@ from rich.table import Table
 
 from firebox.engine.records.comparison import Comparison, compare
 from firebox.engine.records.comparison_tables import as_objects, rows_of_numbers, table_of, transposed
-from firebox.engine.records.recorded import recorded
+from firebox.engine.records.recorded import all_recorded
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
-from firebox.foundation.problems import Problem, Refusal, printable, refuse
+from firebox.foundation.problems import Refusal, printable
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     try:
-        comparison = compared(options.runs)
+        comparison = compare(all_recorded(options.runs))
     except Refusal as refusal:
         console.problems(refusal)
         return REFUSED
@@ -44,22 +43,6 @@ def run(options: argparse.Namespace) -> int:
         if not comparison.keys and len(options.runs) > 1:
             console.messages.print("the settings are the same in all of them")
     return COMPLETED
-
-
-def compared(paths: Sequence[Path]) -> Comparison:
-    """Reads runs and archives, and compares them.
-
-    Raises:
-        Refusal: some of the paths are neither; it has all of them.
-    """
-    found, problems = [], list[Problem]()
-    for path in dict.fromkeys(paths):
-        try:
-            found.append(recorded(path))
-        except Refusal as refusal:
-            problems += refusal.problems
-    refuse(problems)
-    return compare(found)
 
 
 def _table(rows: list[list[str]]) -> Table:

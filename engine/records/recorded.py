@@ -16,7 +16,7 @@ from firebox.engine.records.listing import NO_METRICS, is_finite, listed, parsed
 from firebox.engine.records.monitor import Monitor, best_of, recorded_monitor
 from firebox.engine.records.run_directory import RunDirectory, is_run
 from firebox.engine.records.sealing import CARD, parsed
-from firebox.foundation.problems import Problem, Refusal
+from firebox.foundation.problems import Problem, Refusal, refuse
 
 USUAL = Monitor("validation/loss", "min")
 """What tells the best evaluation of a run whose handlers watch nothing."""
@@ -52,7 +52,9 @@ class Recorded:
         seconds: how long it was trained, by its log; a stretch that was killed counts to its last message.
         parameters: the model's number of parameters.
         data: SHA-256 of what it was last trained on.
+        fingerprint: what that consists of, as ``data.json`` has it.
         environments: the environments that it was trained in, the first first.
+        origin: directory of the run; that of an archive's run if it is still there; None if it is gone.
         faults: what could not be read.
     """
 
@@ -70,7 +72,9 @@ class Recorded:
     seconds: float | None
     parameters: int | None
     data: str | None
+    fingerprint: Mapping[str, Any]
     environments: Sequence[Mapping[str, Any]]
+    origin: RunDirectory | None
     faults: Sequence[str]
 
 
@@ -86,6 +90,22 @@ def recorded(path: Path) -> Recorded:
         return _archive(path)
     message = f"{path}: neither a run's directory nor an archive; firebox runs lists them"
     raise Refusal([Problem("", message)])
+
+
+def all_recorded(paths: Sequence[Path]) -> list[Recorded]:
+    """Reads several, each once.
+
+    Raises:
+        Refusal: some of the paths are neither runs nor archives; it has all of them.
+    """
+    found, problems = [], list[Problem]()
+    for path in dict.fromkeys(paths):
+        try:
+            found.append(recorded(path))
+        except Refusal as refusal:
+            problems += refusal.problems
+    refuse(problems)
+    return found
 
 
 def rows_of(losses: Path, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -126,7 +146,9 @@ def _run(path: Path) -> Recorded:
         seconds=_seconds(environments, directory.log),
         parameters=_parameters(environments, directory.model_summary),
         data=run.data,
+        fingerprint=read_record(directory.data),
         environments=environments,
+        origin=directory,
         faults=_faults(directory.configuration, run.reason if run.reason == "no readable status" else ""),
     )
 
@@ -145,7 +167,8 @@ def _archive(path: Path) -> Recorded:
     iteration = selection.get("iteration")
     iteration = iteration if type(iteration) is int else 0
     environments = _environments(_map(_map(card, "env"), "training"))
-    digests = _map(_map(_map(card, "data"), "fingerprint"), "digests")
+    fingerprint = _map(_map(card, "data"), "fingerprint")
+    digests = _map(fingerprint, "digests")
     state = origin.get("status")
     return Recorded(
         path=path,
@@ -162,9 +185,21 @@ def _archive(path: Path) -> Recorded:
         seconds=None,
         parameters=_parameters(environments, path / "model_summary.txt"),
         data=next((text for key in ("content", "names") if isinstance(text := digests.get(key), str)), None),
+        fingerprint=fingerprint,
         environments=environments,
+        origin=_origin(path, origin.get("directory"), environments),
         faults=_faults(path / "config.yaml", fault),
     )
+
+
+def _origin(archive: Path, directory: Any, environments: Sequence[Mapping[str, Any]]) -> RunDirectory | None:
+    """Returns the directory of an archive's run: where it was, or beside the archive; None if it is gone."""
+    if not isinstance(directory, str):
+        return None
+    for place in (Path(directory), archive.parent.joinpath(*Path(directory).parts[-2:])):
+        if is_run(place) and _environments(read_record(place / "environment.json"))[:1] == list(environments[:1]):
+            return RunDirectory(place)
+    return None
 
 
 def _map(content: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -58,9 +58,11 @@ def test_names_are_shown_as_printable_text(tmp_path, capsys, form):
     assert "[red]v" in shown and "[bold]" in shown
 
 
-def test_comparing_imports_no_torch(runs):
+@pytest.mark.parametrize("name", ["compare", "report"])
+def test_comparing_and_reporting_import_no_torch(runs, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
     code = "import sys; from firebox.engine.commands.command_line import main"
     code += "; main(sys.argv[1:]); print([name for name in ('torch', 'ignite', 'matplotlib') if name in sys.modules])"
-    command = [sys.executable, "-c", code, "compare", *runs]
+    command = [sys.executable, "-c", code, name, *runs]
     output = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
     assert output.splitlines()[-1] == "[]"
