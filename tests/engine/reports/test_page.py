@@ -212,9 +212,18 @@ def test_the_command_writes_the_file_and_refuses_what_is_no_run(tmp_path, capsys
 
 
 MEASURE = """<script>
+const picture = document.querySelector("figure img"), slider = document.querySelector(".films input");
+const last = picture.src;
+slider.value = 0;
+slider.dispatchEvent(new Event("input"));
+const log = document.getElementById("log"), smoothing = document.getElementById("smoothing");
+log.click();
+smoothing.value = 0.5;
+smoothing.dispatchEvent(new Event("input"));
 document.title = JSON.stringify({
+  slides: picture.src !== last, caption: document.querySelector("figcaption").textContent,
   wide: document.scrollingElement.scrollWidth > innerWidth, plots: document.querySelectorAll("canvas").length,
-  picture: document.querySelector("figure img").naturalWidth, ground: getComputedStyle(document.body).backgroundColor,
+  picture: picture.naturalWidth, ground: getComputedStyle(document.body).backgroundColor,
 });
 </script></body>"""
 BROWSER = [
@@ -237,7 +246,10 @@ def test_a_browser_shows_curves_and_pictures_narrow_and_wide_in_light_and_dark(t
         [*command, "--dump-dom", f"file://{tmp_path}/measured.html"], capture_output=True, timeout=120, check=True
     )
     title = json.loads(re.search(r"<title>(.*?)</title>", done.stdout.decode())[1].replace("&quot;", '"'))
-    assert title == {"wide": False, "plots": 2, "picture": 32, "ground": ground}
+    assert title == {
+        "slides": True, "caption": "validation: reconstruction", "wide": False, "plots": 2, "picture": 32,
+        "ground": ground,
+    }  # fmt: skip
     shot = tmp_path / "shot.png"
     command += [f"--screenshot={shot}", f"file://{tmp_path}/page.html"]
     subprocess.run(command, capture_output=True, timeout=120, check=True)
