@@ -70,7 +70,11 @@ def _drawn(records: Sequence[Recorded], names: Sequence[str]) -> list[dict[str, 
         series = curves_of(record.origin.losses) if record.origin is not None and shown else []
         films = films_of(images, PICTURE_BYTES // len(records))
         found.append(
-            {"name": printable_lines(name), "series": [asdict(s) for s in series], "films": [asdict(f) for f in films]}
+            {
+                "name": printable_lines(name),
+                "series": [{**asdict(each), "values": [float(f"{v:.6g}") for v in each.values]} for each in series],
+                "films": [asdict(film) for film in films],
+            }
         )
     return found
 
@@ -90,4 +94,4 @@ def _digest(script: str) -> str:
 
 
 def _file(name: str) -> str:
-    return files("firebox.engine.reports").joinpath("page", name).read_text(encoding="utf-8")
+    return files("firebox.engine.reports").joinpath("static", name).read_text(encoding="utf-8")

@@ -42,8 +42,9 @@
   // Round numbers between two values of a logarithmic scale; uPlot's own begin at the lowest value.
   function marks(low, high) {
     const found = [];
+    const leading = high / low > 1000 ? [1] : [1, 2, 5];
     for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10) {
-      found.push(...[1, 2, 5].map((k) => k * power).filter((value) => value >= low && value <= high));
+      found.push(...leading.map((k) => k * power).filter((value) => value >= low && value <= high));
     }
     if (found.length > 2) return found;
     const rough = (high - low) / 5;
