@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -27,8 +26,6 @@ from firebox.foundation.console import Borrowed
 from firebox.foundation.exit_codes import COMPLETED, FAILED, INTERRUPTED
 from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Interrupted, Problem, Refusal, TrainingFailure
-
-logger = logging.getLogger("firebox")
 
 
 class Stopped(KeyboardInterrupt):
@@ -248,7 +245,7 @@ def _completed(directory: str) -> Refusal:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Raises what prevents a start as the shell says it: as a refusal, or as a stop."""
+    """Raises what prevents a start as a refusal with the shell's text, or as a stop."""
     try:
         yield
     except (Overdue, Interrupted) as error:
