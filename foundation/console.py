@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from rich.console import Console
 from rich.live import Live
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +24,8 @@ logger = logging.getLogger("firebox")
 
 DRAWS_PER_SECOND = 10
 LONGEST_BAR = 30
+WIDEST = 10_000
+"""Number of columns that a table may have where there is no terminal to fit into."""
 
 
 class _AsWritten(Console):
@@ -208,7 +209,7 @@ def _say_incomplete(path: Path, error: BaseException | None) -> None:
 def tabulate(table: Table) -> None:
     """Prints a table, at its full width if standard output is not a terminal."""
     if not results.is_terminal:
-        results.width = max(results.width, Measurement.get(results, results.options.update(width=1000), table).maximum)
+        results.width = WIDEST
     results.print(table)
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from firebox.engine.archives.finding import archives_in
 from firebox.engine.records.comparison_tables import text_of
-from firebox.engine.records.flat_runs import Condition, Row, chosen, settings_of
+from firebox.engine.records.flat_runs import Condition, chosen, flat, settings_of
 from firebox.engine.records.listing import Listed, runs_in
 from firebox.engine.records.sealing import CARD, parsed
 from firebox.foundation import console
@@ -50,11 +50,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     try:
-        found = chosen(runs_in(options.root), options.where, options.sort, descending=options.descending)
+        runs = chosen(runs_in(options.root), options.where, options.sort, descending=options.descending)
     except Refusal as refusal:
         console.problems(refusal)
         return REFUSED
-    runs = [run for run, _ in found]
     if options.json:
         # ASCII alone: nothing that a terminal would act on, whatever the names.
         sys.stdout.write(json.dumps([_plain(found) for found in runs], indent=1, allow_nan=False) + "\n")
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     archives = [] if options.where else archives_in(options.root)
     if runs:
         asked = [Condition.parse(text).key for text in options.where] + [options.sort] * (options.sort is not None)
-        console.tabulate(_table_of_runs(found, [key for key in dict.fromkeys(asked) if key not in SHOWN]))
+        console.tabulate(_table_of_runs(runs, [key for key in dict.fromkeys(asked) if key not in SHOWN]))
     if archives:
         console.tabulate(_table_of_archives(archives))
     if not (runs or archives):
@@ -88,13 +87,14 @@ def _plain(found: Listed) -> dict[str, Any]:
     }
 
 
-def _table_of_runs(found: list[tuple[Listed, Row]], keys: list[str]) -> Table:
+def _table_of_runs(runs: list[Listed], keys: list[str]) -> Table:
     """Returns a row for each run, with a column for each of the keys that it was chosen or ordered by."""
     table = _table("run", "status", "epochs", "best", *keys, "age")
-    for run, row in found:
+    for run in runs:
         done, total = run.epochs or ("?", "?")
         best = "" if run.best is None else f"{run.best[0]} {run.best[1]:.6g}"
         state = Text(run.state, STYLES.get(run.state, "white"))
+        row = flat(run) if keys else {}
         asked = [text_of(row.get(key)) for key in keys]
         table.add_row(str(run.path), state, f"{done}/{total}", best, *asked, age(time.time() - run.changed))
     return table

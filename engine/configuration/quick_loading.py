@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +14,10 @@ KEPT_SCALARS = 4096
 """Number of different scalars that are remembered; recorded configurations repeat a few hundred."""
 LONGEST_KEPT = 100
 """Number of characters up to which a scalar is remembered."""
+KEPT_SECTIONS = 1024
+LONGEST_SECTION = 4096
+"""Number of characters up to which a section is remembered."""
+_SECTIONS = re.compile(r"^(?=[a-z_]+:)", re.MULTILINE)
 _MAP, _LIST, _TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str"))
 
 QuickLoader: type[Any] = Loader
@@ -34,6 +39,33 @@ if yaml.__with_libyaml__:
                 return None if node is None else _constructed(node)
             except _Unusual:
                 return self.construct_document(node)
+
+
+def load_sections(text: str) -> Any:
+    """Returns what the loader makes of a document, reading equal sections of several documents once.
+
+    Runs that are listed together have most of their sections in common. What is nested in the result is shared with
+    others, and not to be changed.
+
+    Raises:
+        yaml.YAMLError, ValueError: as the loader.
+    """
+    found: dict[str, Any] = {}
+    try:
+        for section in _SECTIONS.split(text):
+            found |= _section(section) if len(section) <= LONGEST_SECTION else _section.__wrapped__(section)
+    except (yaml.YAMLError, ValueError, _Unusual):
+        # A section that is none by itself, such as the middle of a text in quotes.
+        return yaml.load(text, Loader=QuickLoader)
+    return found or None
+
+
+@lru_cache(KEPT_SECTIONS)
+def _section(text: str) -> dict[str, Any]:
+    if all(line.startswith("#") for line in text.splitlines()):
+        return {}
+    value = yaml.load(text, Loader=QuickLoader)
+    return value if isinstance(value, dict) and len(value) == 1 else _unusual()
 
 
 class _Unusual(Exception):

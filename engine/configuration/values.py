@@ -14,7 +14,7 @@ from firebox.engine.components.source import Source
 from firebox.engine.components.targets import Target
 from firebox.engine.configuration.core_schema import MAXIMUM_BYTES, TOO_LONG
 from firebox.engine.configuration.paths import names_file, places
-from firebox.engine.configuration.quick_loading import QuickLoader
+from firebox.engine.configuration.quick_loading import QuickLoader, load_sections
 from firebox.foundation.problems import Mark
 
 LARGEST_SOURCE = 1 << 20
@@ -25,11 +25,12 @@ class Unreadable(ValueError):
     """The file is not a configuration."""
 
 
-def recorded_values(path: Path) -> dict[str, Any]:
+def recorded_values(path: Path, *, shared: bool = False) -> dict[str, Any]:
     """Reads a configuration that a run or an archive recorded, as plain data.
 
     Args:
         path: path of the file; a recorded configuration extends no other.
+        shared: whether the values may be shared with those of other files, and must not be changed.
 
     Raises:
         Unreadable: the file can't be read, is not YAML, is not a map, or exceeds the limits of a configuration.
@@ -44,7 +45,7 @@ def recorded_values(path: Path) -> dict[str, Any]:
         text = content.decode()
         if "&" in text:
             _refuse_aliases(text, path)
-        values = yaml.load(text, Loader=QuickLoader)
+        values = load_sections(text) if shared else yaml.load(text, Loader=QuickLoader)
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

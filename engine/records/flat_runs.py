@@ -110,8 +110,8 @@ def _kind(value: Any) -> str:
 
 
 def chosen(
-    runs: Iterable[Listed], conditions: Sequence[str], sort: str | None = None, *, descending: bool = False
-) -> list[tuple[Listed, Row]]:
+    runs: Sequence[Listed], conditions: Sequence[str], sort: str | None = None, *, descending: bool = False
+) -> list[Listed]:
     """Returns the runs that meet all conditions, in the order of a column; those without a value there come last.
 
     Args:
@@ -124,18 +124,21 @@ def chosen(
         Refusal: a condition can't be read, or no run has a column.
     """
     wanted = [Condition.parse(text) for text in conditions]
-    found = [(run, flat(run)) for run in runs]
-    known = {key for _, row in found for key in row}
     asked = [("--where", condition.key) for condition in wanted] + ([] if sort is None else [("--sort", sort)])
-    unknown = [(option, key) for option, key in asked if found and key not in known]
+    if not asked:
+        return list(runs)
+    rows = [flat(run) for run in runs]
+    known = {key for row in rows for key in row}
+    unknown = [(option, key) for option, key in asked if rows and key not in known]
     if unknown:
         raise Refusal([Problem("", f"{o}: no run has {shown(key)}{_close(key, known)}") for o, key in unknown])
-    kept = [(run, row) for run, row in found if all(condition.met_by(row) for condition in wanted)]
-    if sort is None:
-        return kept
-    with_value = [each for each in kept if each[1].get(sort) is not None]
-    with_value.sort(key=lambda each: (_kind(each[1][sort]), each[1][sort]), reverse=descending)
-    return with_value + [each for each in kept if each[1].get(sort) is None]
+    pairs = zip(runs, rows, strict=True)
+    kept = [(run, row) for run, row in pairs if all(condition.met_by(row) for condition in wanted)]
+    if sort is not None:
+        with_value = [each for each in kept if each[1].get(sort) is not None]
+        with_value.sort(key=lambda each: (_kind(each[1][sort]), each[1][sort]), reverse=descending)
+        kept = with_value + [each for each in kept if each[1].get(sort) is None]
+    return [run for run, _ in kept]
 
 
 def _close(key: str, known: Iterable[str]) -> str:

@@ -70,7 +70,7 @@ def listed(path: Path) -> Listed:
     rows = _last_rows(directory.losses)
     iteration = max([_whole(status.get("iteration")), *(_whole(row.get("iteration")) for row in rows)])
     try:
-        values = recorded_values(directory.configuration)
+        values = recorded_values(directory.configuration, shared=True)
     except Unreadable:
         values = {}
     manifests = valid_manifests(directory.checkpoints)

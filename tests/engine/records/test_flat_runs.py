@@ -25,7 +25,7 @@ def names(root, *conditions, **order):
 
 
 def sorted_names(root, *conditions, **order):
-    return [run.path.name for run, _ in chosen(runs_in(root), conditions, **order)]
+    return [run.path.name for run in chosen(runs_in(root), conditions, **order)]
 
 
 @pytest.mark.parametrize(
