@@ -150,7 +150,7 @@ def firebox(content: Mapping[str, Any]) -> Iterator[Run]:
         content: content of the configuration; the output folder is added.
     """
     from firebox.engine.configuration import read
-    from firebox.engine.launch import course
+    from firebox.engine.launch import launch
     from firebox.engine.records.claiming import claim
     from firebox.engine.training.factory import build
     from firebox.foundation import console
@@ -164,11 +164,11 @@ def firebox(content: Mapping[str, Any]) -> Iterator[Run]:
         run = build(read(TRAINER, shipped(DEFAULT), path))
         run.begin(claim(run.configuration))
         console.log_to(run.directory.log)
-        course.start(run)
+        launch.start(run)
         try:
             yield run
         finally:
-            course.close(run)
+            launch.close(run)
             run.directory.unlock()
 
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from firebox.data.sources.batch import Batch
 from firebox.engine.configuration import read
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
 from firebox.engine.training.losses import LossRecord
@@ -64,11 +64,11 @@ def running(folder, handlers=None, **training):
     path.write_text(yaml.safe_dump(content))
     run = build(read(TRAINER.name, TRAINER.default, path))
     run.begin(claim(run.configuration))
-    course.start(run)
+    launch.start(run)
     try:
         yield run
     finally:
-        course.close(run)
+        launch.close(run)
         run.directory.unlock()
 
 

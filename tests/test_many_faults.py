@@ -12,7 +12,7 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from firebox.engine.launch import course
+from firebox.engine.launch import together
 from firebox.engine.records import checkpoints
 from tests.exactness import (
     SCRIPT,
@@ -102,7 +102,7 @@ def test_a_process_that_hangs_is_given_up(tmp_path):
             time.sleep(120)
 
     def prepare(rank):
-        course.STOP_SECONDS = 2.0
+        together.STOP_SECONDS = 2.0
         if rank == 1:
             with_handler(Events.ITERATION_STARTED, hang)()
 

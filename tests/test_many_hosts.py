@@ -130,7 +130,7 @@ def test_two_hosts_equal_one_process_and_one_that_is_cut_off_ends_with_a_clear_w
         )
         script = tmp_path / "patient.py"
         script.write_text(
-            "import sys\nfrom firebox.engine.launch import course\ncourse.STOP_SECONDS = 5.0\n"
+            "import sys\nfrom firebox.engine.launch import together\ntogether.STOP_SECONDS = 5.0\n"
             "from firebox.engine.commands.command_line import train_script\n"
             "from firebox.trainers.train_cae_baseline import TRAINER\nsys.exit(train_script(TRAINER, sys.argv[1:]))\n"
         )

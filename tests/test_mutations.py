@@ -14,7 +14,7 @@ from firebox.engine.checks.report import preflight
 from firebox.engine.commands.train import trainers
 from firebox.engine.configuration import plain, read
 from firebox.engine.configuration.nodes import parse_file
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
@@ -124,10 +124,10 @@ def trained_for_an_iteration(configuration):
 
     run.begin(claim(configuration))
     try:
-        course.start(run)
-        course.finish(run)
+        launch.start(run)
+        launch.finish(run)
     finally:
-        course.close(run)
+        launch.close(run)
         run.directory.unlock()
     return run.iteration
 

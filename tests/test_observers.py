@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation import console
@@ -83,7 +83,7 @@ def losses(tmp_path_factory):
 
 def trained(configuration):
     """Returns the exit code, losses.jsonl, status.json and log.txt of a run."""
-    code = course.train(configuration, None, StopRequest())
+    code = launch.train(configuration, None, StopRequest())
     directory = RunDirectory(configuration.directory / configuration.output.version)
     status = json.loads((directory.path / "status.json").read_text())
     return code, directory.losses.read_bytes(), status, directory.log.read_text()
@@ -162,7 +162,7 @@ def test_a_state_that_an_observer_no_longer_understands_is_left(tmp_path):
     code, _, _, _ = trained(configuration)
     assert code == 0
     directory = RunDirectory(configuration.directory / "run")
-    assert course.train(configuration, directory, StopRequest()) == 0
+    assert launch.train(configuration, directory, StopRequest()) == 0
     assert "own.py:Failing: a mistake" in shown(directory.log.read_text())[-1]
 
 
@@ -260,7 +260,7 @@ def test_losses_that_the_disk_has_no_room_for_stop_the_run_and_name_the_file(tmp
     def train():
         sys.stdout = sys.stderr = io.StringIO()
         Limited(4_000).__enter__()
-        os._exit(course.train(configuration, None, StopRequest()))
+        os._exit(launch.train(configuration, None, StopRequest()))
 
     process = FORK.Process(target=train)
     process.start()
@@ -278,7 +278,7 @@ def test_a_log_that_the_disk_has_no_room_for_stops_nothing(tmp_path, losses, cap
     monkeypatch.setattr(RunDirectory, "log", property(lambda self: self.path.parent / "full"))
     configuration.directory.mkdir(parents=True)
     (configuration.directory / "full").symlink_to("/dev/full")
-    code = course.train(configuration, None, StopRequest())
+    code = launch.train(configuration, None, StopRequest())
     said = capsys.readouterr().err
 
     assert code == 0

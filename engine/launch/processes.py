@@ -1,10 +1,11 @@
-"""Processes that must not train: those of multiprocessing."""
+"""Processes that must not train: those of multiprocessing, and several that were not started by torchrun."""
 
 from __future__ import annotations
 
 import multiprocessing
 import sys
 
+from firebox.engine.world.launched import launched
 from firebox.foundation.problems import Mark, Problem, Refusal
 
 
@@ -21,3 +22,16 @@ def refuse_second_import() -> None:
             'expected the call that trains below: if __name__ == "__main__":'
         )
         raise Refusal([Problem("", message, Mark(str(sys.argv[0])))])
+
+
+def refuse_several() -> None:
+    """Refuses one of several processes where a single one is to train, as from Python.
+
+    Raises:
+        Refusal: this is such a process. Only the first process gives the reason, so that it is shown once.
+    """
+    started = launched()
+    if started is not None and started.size > 1:
+        message = f"WORLD_SIZE is {started.size}, but a run from Python is trained by one process"
+        expected = "expected a trainer's script, such as: torchrun --nproc-per-node 2 trainers/train_cae_baseline.py"
+        raise Refusal([Problem("", f"{message}; {expected}")] if started.rank == 0 else [])

@@ -16,13 +16,12 @@ from ignite.engine import Engine, Events
 
 from firebox.data.sources.batch import Batch
 from firebox.engine.checks.report import preflight_of_replay
-from firebox.engine.configuration import Configuration, Named
+from firebox.engine.configuration import Configuration
 from firebox.engine.records import checkpoints
 from firebox.engine.records.data_record import known_data
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.construction import blamed
-from firebox.engine.training.factory import build
-from firebox.engine.training.handler import Handler
+from firebox.engine.training.factory import build, trains
 from firebox.engine.training.losses import Row
 from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
@@ -73,7 +72,7 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
     Raises:
         Refusal: the run has no such iteration, or can't be made here.
     """
-    configuration = dataclasses.replace(configuration, handlers=tuple(filter(_trains, configuration.handlers)))
+    configuration = dataclasses.replace(configuration, handlers=tuple(filter(trains, configuration.handlers)))
     preflight_of_replay(configuration)
     environment = _environment(directory, iteration)
     threads = environment.get("threads")
@@ -129,11 +128,6 @@ def _compare_devices(run: Run, environment: dict[str, Any], iteration: int) -> N
             run.device,
             device,
         )
-
-
-def _trains(named: Named) -> bool:
-    kind: type[Handler] = named.component.target.load()
-    return kind.trains()
 
 
 def _load_before(run: Run, directory: RunDirectory, iteration: int) -> int:

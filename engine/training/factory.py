@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -68,6 +69,8 @@ def build(
         Refusal: the data can't be read, or a component can't be constructed.
     """
     stop = stop or StopRequest()
+    if not world.leads:
+        configuration = replace(configuration, handlers=tuple(filter(trains, configuration.handlers)))
     device = choose_device(configuration.training.device, world.local_rank)
     set_up(device, configuration.training.threads)
     if identity is not None:
@@ -219,6 +222,12 @@ def handler_parts(configuration: Configuration) -> dict[str, tuple[str, Named]]:
         if schedule is not None:
             parts[f"{schedule.component.short_name}.{name}"] = (f"scheduler.parts.{name}", schedule)
     return parts
+
+
+def trains(named: Named) -> bool:
+    """Whether a handler may affect the training."""
+    kind: type[Handler] = named.component.target.load()
+    return kind.trains()
 
 
 def build_handlers(configuration: Configuration) -> dict[str, Handler]:

@@ -38,6 +38,7 @@ class StopRequest:
         self._received_at = 0.0
         self._shared = False
         self._watch: Watch | None = None
+        self._told = False
 
     def follow_launcher(self) -> None:
         """Takes a launcher's end for a request to stop, and what it and a batch system signal for one signal."""
@@ -86,7 +87,9 @@ class StopRequest:
         Outside the main thread there are no signals to take over; it says so.
         """
         if threading.current_thread() is not threading.main_thread():
-            logger.warning("started outside the main thread: signals do not stop this run, and what hangs is awaited")
+            if not self._told:
+                logger.warning("started outside the main thread: signals do not stop this run, what hangs is awaited")
+                self._told = True
             yield
             return
         self._watch = Watch()

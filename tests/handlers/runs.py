@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import read
-from firebox.engine.launch import course
+from firebox.engine.launch import beginning, launch
 from firebox.engine.launch.resuming import take_up
 from firebox.engine.records.claiming import claim
 from firebox.engine.records.run_directory import RunDirectory
@@ -64,19 +64,19 @@ def begun(configuration):
     run = build(configuration, StopRequest())
     directory = RunDirectory(configuration.directory / configuration.output.version)
     if directory.path.exists():
-        run = take_up(run, directory, lambda: course.assemble(configuration, StopRequest()))
+        run = take_up(run, directory, lambda: beginning.assemble(configuration, StopRequest()))
     else:
         run.begin(claim(configuration))
-    course.start(run)
+    launch.start(run)
     return run
 
 
 def ended(run):
     """Trains a run to its end, or to where it is stopped, and returns it."""
     try:
-        course.finish(run)
+        launch.finish(run)
     finally:
-        course.close(run)
+        launch.close(run)
         run.directory.unlock()
     return run
 
@@ -108,7 +108,7 @@ def cut_off(configuration, iteration):
 
     run.trainer.add_event_handler(Events.ITERATION_STARTED, die)
     try:
-        course.finish(run)
+        launch.finish(run)
     except KeyboardInterrupt:
         run.background.close()
         run.directory.unlock()

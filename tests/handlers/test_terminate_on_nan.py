@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Events
 
 from firebox.engine.commands import command_line
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.records import checkpoints
 from firebox.engine.training.stopping import StopRequest
 from firebox.handlers.terminate_on_nan import NonFiniteLoss
@@ -101,7 +101,7 @@ def test_the_last_iterations_are_looked_at_too(tmp_path):
 
 def test_a_run_that_explodes_fails_with_one_message_and_resumes(tmp_path, caplog):
     configuration = configured(tmp_path, HANDLERS, **EXPLODING)
-    assert course.train(configuration, None, StopRequest()) == course.FAILED
+    assert launch.train(configuration, None, StopRequest()) == launch.FAILED
     run = begun(configuration)
 
     assert "Traceback" not in caplog.text
@@ -177,7 +177,7 @@ def test_the_iteration_is_replayed_and_says_what_was_not_finite(tmp_path, capsys
         "        return {'loss': loss.detach()}\n"
     )
     configuration = configured(tmp_path, HANDLERS, module={"name": "own.py:Own"})
-    assert course.train(configuration, None, StopRequest()) == course.FAILED
+    assert launch.train(configuration, None, StopRequest()) == launch.FAILED
     for iteration in (7, 8):
         command_line.main(["replay", str(configuration.directory / "run"), "--iteration", str(iteration)])
         shown = capsys.readouterr().out

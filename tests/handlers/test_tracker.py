@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 from ignite.engine import Events
 
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Refusal
@@ -68,7 +68,7 @@ def test_a_parameter_that_the_logger_does_not_take_is_refused(monkeypatch):
 def test_a_tracker_that_can_not_be_started_is_switched_off_and_the_run_goes_on(tmp_path, caplog):
     (tmp_path / "tracked").touch()
     caplog.set_level("INFO", "firebox")
-    assert course.train(tracked(tmp_path), None, StopRequest()) == course.COMPLETED
+    assert launch.train(tracked(tmp_path), None, StopRequest()) == launch.COMPLETED
     (said,) = [text for text in caplog.messages if text.startswith("handlers.tracker: ")]
     assert "Not a directory" in said
     assert said.endswith("it is switched off, the training goes on")

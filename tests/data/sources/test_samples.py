@@ -8,7 +8,7 @@ import torch
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.samples import faults_of_samples
 from firebox.data.sources.source import DatasetImages
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from tests.handlers.runs import configured
@@ -44,7 +44,7 @@ def trained_on(folder, sample, source=ITEMS):
     configuration = configured(
         folder, {}, datagenerator=None, datamodule={"name": "own.py:Own", "batch_size": 10, "augmentations": []}
     )
-    return course.train(configuration, None, StopRequest()), configuration
+    return launch.train(configuration, None, StopRequest()), configuration
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_samples_that_are_not_what_they_are_said_to_be_are_refused(tmp_path, sam
 
 @pytest.mark.parametrize("sample", [f"{IMAGE}, 1", IMAGE, f"(255 * {IMAGE}).byte(), 0", f"1.2 * {IMAGE} - 0.1, 1"])
 def test_samples_as_they_should_be_are_trained_on(tmp_path, sample):
-    assert trained_on(tmp_path, sample)[0] == course.COMPLETED
+    assert trained_on(tmp_path, sample)[0] == launch.COMPLETED
 
 
 def test_a_label_that_comes_later_stops_the_run_and_names_its_samples(tmp_path, caplog):
     code, _ = trained_on(tmp_path, f"{IMAGE}, 7 if index == 80 else 0")
-    assert code == course.FAILED
+    assert code == launch.FAILED
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
     assert not any("Traceback" in text for text in said)
     assert (

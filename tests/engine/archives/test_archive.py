@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from firebox.engine.archives.loading import load_archive
 from firebox.engine.archives.making import archive_run
 from firebox.engine.configuration import read
-from firebox.engine.launch.course import train
+from firebox.engine.launch.launch import train
 from firebox.engine.records import checkpoints
 from firebox.engine.records.sealing import sealed
 from firebox.engine.training.stopping import StopRequest

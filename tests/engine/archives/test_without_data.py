@@ -15,7 +15,7 @@ from firebox.data.declarations.targets import Classes, Labels, Mask, Target, Val
 from firebox.engine.archives.loading import load_archive, load_model
 from firebox.engine.archives.making import archive_run
 from firebox.engine.configuration import read
-from firebox.engine.launch.course import train
+from firebox.engine.launch.launch import train
 from firebox.engine.records.sealing import sealed
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Refusal

@@ -7,7 +7,7 @@ import pytest
 
 from firebox.engine.commands.command_line import main
 from firebox.engine.configuration import read
-from firebox.engine.launch.course import train
+from firebox.engine.launch.launch import train
 from firebox.engine.training.stopping import StopRequest
 
 CONFIGURATION = """\

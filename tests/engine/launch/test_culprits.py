@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from firebox.engine.configuration import read
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
@@ -69,7 +69,7 @@ def _everything_logged(caplog):
 
 def failed(configuration, caplog):
     """Returns the reason of a run that fails; it is all that the console shows of it."""
-    assert course.train(configuration, None, StopRequest()) == course.FAILED
+    assert launch.train(configuration, None, StopRequest()) == launch.FAILED
     directory = RunDirectory(configuration.directory / configuration.output.version)
     status = json.loads((directory.path / "status.json").read_text())
     assert status["status"] == "failed"
@@ -279,7 +279,7 @@ def test_code_that_fails_while_its_run_is_archived_is_refused_in_one_line(tmp_pa
     file = tmp_path / "own.py"
     file.write_text(ARCHIVED.format(method=method))
     configuration = configured(tmp_path, {"checkpoint": {}, "evaluation": {}}, module={"name": f"{file}:Own"})
-    assert course.train(configuration, None, StopRequest()) == 0
+    assert launch.train(configuration, None, StopRequest()) == 0
     run = configuration.directory / "run"
     options = ["-m", "firebox", "archive", str(run), "--checkpoint", "last"]
     done = script(*options, env={**os.environ, "GONE": "1"})
@@ -317,7 +317,7 @@ def test_a_replay_without_the_data_is_refused_in_one_line(tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     configuration = configured(tmp_path, {"loss_log": {}}, **folder_of_images(images))
-    assert course.train(configuration, None, StopRequest()) == 0
+    assert launch.train(configuration, None, StopRequest()) == 0
     images.rename(tmp_path / "elsewhere")
     run = configuration.directory / "run"
     done = script("-m", "firebox", "replay", str(run), "--iteration", "3")
@@ -330,7 +330,7 @@ def test_a_replay_without_the_data_is_refused_in_one_line(tmp_path):
 
 def test_a_replay_on_another_device_is_refused_or_said(tmp_path):
     configuration = configured(tmp_path, {"loss_log": {}})
-    assert course.train(configuration, None, StopRequest()) == 0
+    assert launch.train(configuration, None, StopRequest()) == 0
     run = configuration.directory / "run"
     environment = json.loads((run / "environment.json").read_text())
     (run / "environment.json").write_text(json.dumps({**environment, "device": "cuda:0", "device_name": "A100"}))

@@ -7,8 +7,8 @@ import shutil
 import pytest
 import torch
 
-from firebox.engine.launch import course, launch
-from firebox.engine.launch.launch import Request
+from firebox.engine.launch import launch
+from firebox.engine.launch.admission import Request
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.stopping import StopRequest
@@ -36,7 +36,7 @@ def whole(tmp_path_factory):
 
 def completed(configuration):
     """Trains a run to its end as the command line does; returns its directory."""
-    assert course.train(configuration, None, StopRequest()) == course.COMPLETED
+    assert launch.train(configuration, None, StopRequest()) == launch.COMPLETED
     return RunDirectory(configuration.directory / configuration.output.version)
 
 
@@ -82,7 +82,7 @@ def flip(file):
 def test_a_completed_run_that_is_whole_is_left_alone(tmp_path, capsys):
     directory = completed(configured(tmp_path, HANDLERS))
     before = directory.status()
-    assert resumed(directory) == course.COMPLETED
+    assert resumed(directory) == launch.COMPLETED
     printed = capsys.readouterr().err
     assert "is completed: trained for 2 epochs" in printed
     assert directory.status() == before
@@ -107,7 +107,7 @@ def foreign(state):
 def test_a_completed_run_that_is_not_whole_is_computed_again_and_ends_equal(tmp_path, whole, capsys, damage, said):
     directory = completed(configured(tmp_path, HANDLERS))
     damage(directory)
-    assert resumed(directory) == course.COMPLETED
+    assert resumed(directory) == launch.COMPLETED
     printed = capsys.readouterr().err
     assert re.search(f"is completed, but .*{said}", printed)
     assert "Traceback" not in printed
@@ -208,7 +208,7 @@ def test_a_run_that_went_back_keeps_its_new_checkpoints(tmp_path):
 def test_rows_of_a_run_that_logs_no_losses_are_not_missed(tmp_path, capsys):
     directory = completed(configured(tmp_path, {"checkpoint": {"every": "4 iterations"}}))
     assert not directory.losses.exists()
-    assert resumed(directory) == course.COMPLETED
+    assert resumed(directory) == launch.COMPLETED
     printed = capsys.readouterr().err
     assert "is completed: trained" in printed
 
@@ -344,7 +344,7 @@ def test_an_odd_record_is_started_anew(tmp_path, capsys, name, text):
     configuration = configured(tmp_path, HANDLERS)
     directory = stopped(configuration, 5).directory
     (directory.path / name).write_text(text)
-    assert resumed(directory) == course.COMPLETED
+    assert resumed(directory) == launch.COMPLETED
     printed = capsys.readouterr().err
     assert directory.status().state == "completed"
     assert json.loads(directory.environment.read_text())["epoch_length"] == 9

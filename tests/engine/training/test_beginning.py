@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from firebox.engine.archives.loading import load_archive
 from firebox.engine.archives.making import archive_run
 from firebox.engine.checks.report import preflight
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.launch.replay import replay
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
@@ -101,7 +101,7 @@ def test_a_resumed_run_needs_the_weights_no_more_and_equals_the_uninterrupted(tm
     directory = RunDirectory(configuration.directory / "run")
     assert replay(configuration, directory, 2).equal
     earlier.unlink()
-    assert course.train(configuration, directory, StopRequest()) == course.COMPLETED
+    assert launch.train(configuration, directory, StopRequest()) == launch.COMPLETED
     assert directory.losses.read_bytes() == whole.directory.losses.read_bytes()
     plain = trained(normed(tmp_path / "plain"))
     assert rows_of(plain)[0]["loss"] != rows_of(whole)[0]["loss"]
@@ -109,13 +109,13 @@ def test_a_resumed_run_needs_the_weights_no_more_and_equals_the_uninterrupted(tm
 
 def test_an_archive_is_verified_and_its_card_says_what_a_later_one_began_with(tmp_path):
     first = normed(tmp_path / "first", handlers={**HANDLERS, "evaluation": {}})
-    assert course.train(first, None, StopRequest()) == course.COMPLETED
+    assert launch.train(first, None, StopRequest()) == launch.COMPLETED
     archive = archive_run(first.directory / "run", "last")
     named = normed(tmp_path / "first", model={"weights": f"{archive.parent.name}/{archive.name}"})
     assert named.weights.path == archive
     handlers = {**HANDLERS, "evaluation": {}}
     second = normed(tmp_path / "second", model={"weights": str(archive)}, handlers=handlers)
-    assert course.train(second, None, StopRequest()) == course.COMPLETED
+    assert launch.train(second, None, StopRequest()) == launch.COMPLETED
     archive_run(second.directory / "run", "last")
     (later,) = (tmp_path / "second" / "runs" / "shapes").glob("archived_*")
     began = load_archive(later, trust_code=True).card["model"]["weights"]

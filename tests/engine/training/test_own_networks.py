@@ -8,7 +8,7 @@ import torch
 from firebox.engine.archives.loading import load_archive
 from firebox.engine.archives.making import archive_run
 from firebox.engine.checks.report import preflight
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.launch.replay import replay
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
@@ -89,7 +89,7 @@ def test_a_network_that_is_not_saved_is_noticed_by_the_same_comparison(tmp_path,
 
 def test_a_replay_and_an_archive_have_the_network(tmp_path):
     configuration = adversarial(tmp_path)
-    assert course.train(configuration, None, StopRequest()) == course.COMPLETED
+    assert launch.train(configuration, None, StopRequest()) == launch.COMPLETED
     directory = RunDirectory(configuration.directory / configuration.output.version)
     assert replay(configuration, directory, 13).equal
     archive = load_archive(archive_run(directory.path, "last"), trust_code=True)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from firebox.engine.launch.launch import Request, launch
+from firebox.engine.launch.admission import Request
+from firebox.engine.launch.launch import launch
 from firebox.engine.world.launched import Launched, launched
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
 from firebox.foundation.problems import Refusal

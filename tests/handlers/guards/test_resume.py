@@ -6,8 +6,8 @@ import pytest
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
-from firebox.engine.launch import course
-from firebox.engine.launch.launch import Request, configure
+from firebox.engine.launch import launch
+from firebox.engine.launch.admission import Request, configure
 from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
 from firebox.foundation.problems import Refusal
@@ -24,9 +24,9 @@ def saved(folder, version, *assignments):
     configuration = read(TRAINER.name, TRAINER.default, None, [*SETTINGS, *QUIET, *root, *assignments])
     run = build(configuration)
     run.begin(claim(configuration))
-    course.start(run)
+    launch.start(run)
     run.handlers["checkpoint"].save()
-    course.close(run)
+    launch.close(run)
     run.directory.unlock()
     return run.directory
 

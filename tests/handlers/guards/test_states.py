@@ -7,7 +7,7 @@ import pytest
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.stopping import StopRequest
@@ -108,7 +108,7 @@ def test_what_becomes_unstorable_while_training_stops_the_run_at_its_save(tmp_pa
     name = written(tmp_path, HANDLER.format(value="0", attach=later))
     configuration = configured(tmp_path, {name: {}, "checkpoint": {"every": "2 iterations"}})
     preflight(configuration, TRAINER)
-    assert course.train(configuration, None, StopRequest()) == course.FAILED
+    assert launch.train(configuration, None, StopRequest()) == launch.FAILED
     directory = RunDirectory(configuration.directory / configuration.output.version)
     reason = directory.status().reason
     assert reason.startswith('the handler own.py:Own: state_dict()["best"][0] is ')

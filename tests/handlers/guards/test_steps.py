@@ -7,7 +7,7 @@ import torch
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
-from firebox.engine.launch import course
+from firebox.engine.launch import launch
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.terms import faults_of_terms
 from firebox.foundation.problems import Refusal
@@ -169,7 +169,7 @@ def test_what_could_not_be_rehearsed_is_noticed_at_the_first_iteration(tmp_path,
     step = "loss.item(); update(loss); return {'loss': loss.detach(), 'beta': 0.5}"
     (tmp_path / "own.py").write_text(OWN.format(step=step, evaluated="evaluated", metrics=LOSS))
     configuration = configured(tmp_path, {"loss_log": {}}, module={"name": "own.py:Own"})
-    assert course.train(configuration, None, StopRequest()) == course.FAILED
+    assert launch.train(configuration, None, StopRequest()) == launch.FAILED
     assert f'its training step\'s "beta" is a float, {SCALAR}' in caplog.text
     assert "Traceback" not in caplog.text
 
