@@ -224,6 +224,7 @@ def close(run: Run) -> None:
     with ExitStack() as ends:
         for stream in run.streams.values():
             ends.callback(stream.close)
+        ends.callback(run.training.close)
         ends.callback(within_limit, run, "TensorBoard's file", run.close_tensorboard)
         ends.callback(run.background.close)
         for name, handler in reversed(run.handlers.items()):

@@ -168,7 +168,10 @@ def _replay(run: Run, directory: RunDirectory, iteration: int, started_from: int
             trainer.terminate()
 
     run.trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
-    run.trainer.run(run.streams["train"])
+    try:
+        run.trainer.run(run.streams["train"])
+    finally:
+        run.training.close()
     run.losses.settle()
     batch = run.training.prepared(iteration, run.streams["train"].read(iteration - 1))
     shown = run.data.specification.to_unit(batch.images)

@@ -74,6 +74,9 @@ class TrainingIteration:
         self._record.add(iteration, rate, losses, self._update.non_finite, others)
         return losses
 
+    def close(self) -> None:
+        """Ends what the iterations have started."""
+
     def prepared(self, iteration: int, raw: Batch) -> Batch:
         """Seeds the iteration and returns the batch as its model sees it, augmented."""
         self.seeder(iteration)

@@ -65,6 +65,9 @@ class ShardedIteration(TrainingIteration):
         self._names: list[str] = []
         self._sums: dict[tuple[bool, ...], Sum] = {}
 
+    def close(self) -> None:
+        self._turns.close()
+
     def prepared(self, iteration: int, raw: Batch) -> Batch:
         """Returns the process's part of the batch as its model sees it, augmented."""
         batches = []

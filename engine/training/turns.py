@@ -11,6 +11,9 @@ import torch
 
 T = TypeVar("T")
 
+ENDING_SECONDS = 1.0
+"""Longest time that a thread is waited for."""
+
 
 class Abandoned(BaseException):
     """Raised in a function that waits for its turn after another one has failed."""
@@ -36,7 +39,7 @@ class Turns:
         self._device = device
         self._enter, self._leave = enter, leave
         self._turn: list[threading.Semaphore] = []
-        self._jobs: list[SimpleQueue[Callable[[], Any]]] = [SimpleQueue() for _ in range(count)]
+        self._jobs: list[SimpleQueue[Callable[[], Any] | None]] = [SimpleQueue() for _ in range(count)]
         self._threads: list[threading.Thread] = []
         self._running: list[int] = []
         self._now = 0
@@ -119,12 +122,22 @@ class Turns:
 
     def _start_threads(self) -> None:
         for number in range(len(self._threads) + 1, self._count):
-            thread = threading.Thread(target=self._work, args=(number,), name=f"firebox-shard-{number}", daemon=True)
+            thread = threading.Thread(
+                target=_work, args=(self._jobs[number], self._device), name=f"firebox-shard-{number}", daemon=True
+            )
             thread.start()
             self._threads.append(thread)
 
-    def _work(self, number: int) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.set_device(self._device)  # the current device is a thread's own
-        while True:
-            self._jobs[number].get()()
+    def close(self) -> None:
+        """Ends the threads; to run functions again starts new ones."""
+        threads, self._threads = self._threads, []
+        for number, thread in enumerate(threads, start=1):
+            self._jobs[number].put(None)
+            thread.join(ENDING_SECONDS)  # one whose function has failed to end is left to the process's end
+
+
+def _work(jobs: SimpleQueue[Callable[[], Any] | None], device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # the current device is a thread's own
+    while (job := jobs.get()) is not None:
+        job()

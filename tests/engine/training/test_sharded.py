@@ -1,6 +1,7 @@
 """Batches that are cut into shards, in one process: what is added up, and what costs nothing where there is one."""
 
 import json
+import threading
 from itertools import pairwise
 
 import pytest
@@ -140,6 +141,7 @@ def test_updates_that_only_some_shards_make_are_refused(tmp_path):
     configuration = configured(tmp_path, {}, module={"name": "uneven.py:Uneven"}, training={"shards": 4})
     with pytest.raises(UnusableModule, match=r"other updates for one shard .* or --set training.shards=1"):
         trained(configuration)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("firebox-shard")]
 
 
 def test_several_optimizers_meet_after_each_update(tmp_path):

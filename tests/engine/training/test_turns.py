@@ -1,5 +1,7 @@
 """Functions that take turns: the order, what a thread keeps, and errors."""
 
+import threading
+
 import pytest
 import torch
 
@@ -27,6 +29,10 @@ def test_each_runs_until_it_hands_over_then_the_next_one_does():
         assert turns.run([lambda n=n: step(n) for n in range(3)]) == [0, 1, 2]
         expected = [f"+{n} {n}.{part} -{n}" for part in range(2) for n in range(3)] + [f"+{n} -{n}" for n in range(3)]
         assert " ".join(said) == " ".join(expected)
+    turns.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("firebox-shard")]
+    assert turns.run([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3], "with new threads"
+    turns.close()
 
 
 def test_a_single_function_has_no_thread_and_hands_over_to_itself():
@@ -53,6 +59,7 @@ def test_an_error_in_one_ends_all(failing):
     with pytest.raises(ValueError, match=f"step {failing}"):
         turns.run([lambda n=n: step(n) for n in range(3)])
     assert sorted(unwound) == [0, 1, 2]
+    turns.close()
 
 
 def test_each_keeps_its_own_autocast_over_its_turns():
@@ -65,4 +72,5 @@ def test_each_keeps_its_own_autocast_over_its_turns():
             dtypes.append((product @ product).dtype)
 
     turns.run([lambda: step(torch.bfloat16), lambda: step(None)])
+    turns.close()
     assert dtypes == [torch.bfloat16, torch.float32]
