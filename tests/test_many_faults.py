@@ -32,15 +32,6 @@ QUICK = {**SMALL, "training": {**SMALL["training"], "shards": 2}, "handlers": [{
 """Eight iterations with the default handlers."""
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """The run of one process that nothing disturbs."""
-    folder = tmp_path_factory.mktemp("alone")
-    configuration = write_configuration(folder, SMALL)
-    assert Forked(str(configuration)).wait() == 0, output(configuration)
-    return only_run(folder)
-
-
 def test_a_chain_of_stops_and_kills_on_2_4_and_1_processes_ends_as_the_undisturbed_run(alone, tmp_path):
     configuration = write_configuration(tmp_path, SMALL)
     configuration.write_text(configuration.read_text().replace("every: 7 iterations", "every: 2 iterations"))

@@ -23,7 +23,13 @@ HOSTS = ("firebox-one", "firebox-two")
 
 
 def can_make_hosts():
-    return os.geteuid() == 0 and shutil.which("ip") is not None and ip("netns", "add", "firebox-try").returncode == 0
+    """Whether this machine lets these tests make network namespaces."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    name = f"firebox-try-{os.getpid()}"
+    made = ip("netns", "add", name).returncode == 0
+    ip("netns", "del", name)
+    return made
 
 
 def ip(*arguments):
@@ -109,7 +115,8 @@ def on_both_hosts(configuration, *options):
             within(
                 host, sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
                 "--rdzv-id=hosts", "--rdzv-backend=c10d", "--rdzv-endpoint=10.77.0.1:29577",
-                f"--local-addr=10.77.0.{number + 1}", str(SCRIPT), str(configuration), *options,
+                f"--local-addr=10.77.0.{number + 1}", f"--rdzv-conf=is_host={1 - number}",
+                str(SCRIPT), str(configuration), *options,
                 stdout=file, stderr=file, start_new_session=True,
                 env={**os.environ, "GLOO_SOCKET_IFNAME": cable, "OMP_NUM_THREADS": "1"},
             )

@@ -72,15 +72,6 @@ def pairs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """The run of one process, whose batches are cut into four shards, with everything on."""
-    folder = tmp_path_factory.mktemp("alone")
-    configuration = write_configuration(folder, SMALL)
-    assert Forked(str(configuration)).wait() == 0, output(configuration)
-    return only_run(folder)
-
-
 @pytest.mark.parametrize("size", [2, 4])
 def test_a_run_of_several_processes_equals_that_of_one(alone, tmp_path, size):
     configuration = write_configuration(tmp_path, SMALL)
@@ -93,7 +84,7 @@ def test_a_run_of_several_processes_equals_that_of_one(alone, tmp_path, size):
     assert output(configuration).count("run directory:") == 1
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", TRAINERS if SOAK else ["vae_baseline", "classifier_baseline"])
 def test_so_does_that_of_every_trainer(tmp_path, trainer, request):
     if trainer == "restoration_baseline":
         TRAINERS[trainer]["datamodule"]["root"] = str(request.getfixturevalue("pairs"))
