@@ -129,18 +129,13 @@ def test_the_comparison_notices_when_a_mechanism_is_off(alone, tmp_path, size, s
     assert any(name.startswith("checkpoint 8: /model") for name in found), found
 
 
-def test_the_comparison_notices_another_number_of_threads(alone, tmp_path):
-    configuration = write_configuration(tmp_path, SMALL)
-    assert Forked(str(configuration), "--set", "training.threads=2").wait() == 0, output(configuration)
-    assert any(name.startswith("checkpoint 8: /model") for name in differences(alone, only_run(tmp_path)))
-
-
-def test_a_resume_with_other_threads_is_refused_unless_it_is_allowed(tmp_path):
+def test_other_threads_are_refused_unless_allowed_and_then_the_comparison_notices(alone, tmp_path):
     configuration = write_configuration(tmp_path, SMALL)
     assert Forked(str(configuration), prepare=kill_at(3)).wait() == -signal.SIGKILL
-    assert Forked(str(configuration), "--resume", "--set", "training.threads=2").wait() == 2
+    two = ("--resume", "--set", "training.threads=2")
+    assert Forked(str(configuration), *two).wait() == 2
     said = output(configuration)
     assert "threads: the run had 1 threads, now 2, which changes bits; expected the same" in said
     assert "--set training.threads=1, or --allow-change threads" in said
-    resumed = Forked(str(configuration), "--resume", "--set", "training.threads=2", "--allow-change", "threads")
-    assert resumed.wait() == 0
+    assert Forked(str(configuration), *two, "--allow-change", "threads").wait() == 0
+    assert any(name.startswith("checkpoint 8: /model") for name in differences(alone, only_run(tmp_path)))

@@ -6,6 +6,7 @@ import pickle
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -52,6 +53,10 @@ class Processes(World):
 
     def limit(self, seconds: float) -> None:
         self.failures.seconds = self._exchanges.seconds = seconds
+        if self.size > 1:
+            # Under its earlier name in releases of torch that lack this one.
+            set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout
+            set_timeout(timedelta(seconds=seconds), dist.group.WORLD)
 
     def sum_of(self, like: Sequence[torch.Tensor]) -> Sum:
         if self.size == 1:
