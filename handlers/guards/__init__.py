@@ -27,6 +27,7 @@ CATALOGUE = {
     "shards_of_batch": "firebox.handlers.guards.shards:ShardsOfBatch",
     "processes": "firebox.handlers.guards.shards:Processes",
     "own_devices": "firebox.handlers.guards.shards:OwnDevices",
+    "spread_weights": "firebox.handlers.guards.spread_weights:SpreadWeights",
     "augmentations": "firebox.handlers.guards.augmentations:Augmentations",
     "run_length": "firebox.handlers.guards.schedule:RunLength",
     "schedule": "firebox.handlers.guards.schedule:ScheduleLength",
