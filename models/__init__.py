@@ -11,5 +11,6 @@ CATALOGUE = {
     "vae_baseline": "firebox.models.vae_baseline:VAEBaseline",
     "classifier_baseline": "firebox.models.classifier_baseline:ClassifierBaseline",
     "timm": "firebox.models.timm:Timm",
+    "diffusion_unet": "firebox.models.diffusion_unet:DiffusionUNet",
     "unet_baseline": "firebox.models.unet_baseline:UNetBaseline",
 }

@@ -8,6 +8,8 @@ CATALOGUE = {
     "reconstruction": "firebox.modules.reconstruction:Reconstruction",
     "variational": "firebox.modules.variational:Variational",
     "classification": "firebox.modules.classification:Classification",
+    "flow_matching": "firebox.modules.flow_matching:FlowMatching",
+    "ddpm": "firebox.modules.ddpm:DDPM",
     "segmentation": "firebox.modules.segmentation:Segmentation",
 }
 

@@ -23,9 +23,10 @@ Images = Mapping[str, tuple[torch.Tensor, ...]]
 Picture = torch.Tensor | Callable[[], torch.Tensor]
 """A picture (C, H, W), uint8 or float in [0, 1]; or a function that draws it, called on the thread that writes."""
 
-OutputKind = Literal["pixels", "pixel_logits", "class_logits", "mask_logits", "label_logits", "values"]
+OutputKind = Literal["pixels", "pixel_logits", "noise", "class_logits", "mask_logits", "label_logits", "values"]
 """Pixels have the data's pixel range; the logits are of pixels in [0, 1], of the classes of a sample or of each of its
-pixels, or of labels; values are numbers that are regressed."""
+pixels, or of labels; noise, or what follows from it, has the shape of an image and any values; values are numbers that
+are regressed."""
 
 TAKEN: dict[Kind, str] = {
     "class": "a class",
@@ -80,6 +81,9 @@ class Module(ABC):
     averaged: ClassVar[tuple[str, ...]] = ()
     """Patterns of the model's parameters or layers that the handler ema averages, such as ``("generator",)``; the rest
     of the model is evaluated as it is. () for all."""
+
+    centred: ClassVar[bool] = False
+    """Whether it needs pixels around 0, in [-1,1] or standardised, as those do that noise is added to."""
 
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""

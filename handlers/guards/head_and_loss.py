@@ -16,17 +16,19 @@ LOGITS = ("pixel_logits", "label_logits", *SOFTMAX)
 
 
 class HeadAndLoss(Guard):
-    """Refuses an output that is no logit where the loss takes it for one."""
+    """Refuses an output that is bounded where the loss takes it for logits or noise."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         kind, activation = preflight.run.module.output_kind, preflight.output_activation
-        if kind not in LOGITS or activation in (None, "linear"):
+        if kind not in (*LOGITS, "noise") or activation in (None, "linear"):
             return
         where = activation_key(preflight)
         way_out = "end the model in its last linear layer"
         if where[-1] == "output_activation":
             way_out = "--set model.output_activation=linear"
-        if kind in SOFTMAX:
+        if kind == "noise":
+            takes = "the module takes the output for noise, which has any values"
+        elif kind in SOFTMAX:
             takes = "cross entropy takes the output for logits and applies softmax itself"
         else:
             loss = preflight.run.module.loss
