@@ -32,6 +32,7 @@ CATALOGUE = {
     "monitored_metric": "firebox.handlers.guards.monitored_metric:MonitoredMetric",
     "monitored_number": "firebox.handlers.guards.steps:MonitoredNumber",
     "monitor_mode": "firebox.handlers.guards.monitored_metric:MonitorMode",
+    "sample_quality": "firebox.handlers.guards.sample_quality:SampleQualityMeasured",
     "handlers_conflict": "firebox.handlers.guards.handlers_conflict:HandlersConflict",
     "float32": "firebox.handlers.guards.numbers:Float32",
     "device": "firebox.handlers.guards.device:Device",
