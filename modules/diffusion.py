@@ -14,8 +14,9 @@ from torch import Tensor
 
 from firebox.data.batch import Batch
 from firebox.data.specification import ImageSpecification
+from firebox.engine.training.generative import Generative
 from firebox.engine.training.modes import evaluation_mode
-from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
+from firebox.engine.training.module import Evaluated, Images, OutputKind, Picture
 from firebox.engine.training.showing import Shown
 from firebox.engine.training.update import Update
 from firebox.foundation.fixed_draws import normal, spread
@@ -54,7 +55,7 @@ class DiffusionEvaluated(Evaluated):
     times: Tensor
 
 
-class Diffusion(Module):
+class Diffusion(Generative):
     """Trains a network by the squared error of what it predicts of images with noise, averaged over their pixels.
 
     Evaluations give every image its own time and noise, which depend on its position in the split alone: they are the
@@ -149,10 +150,11 @@ class Diffusion(Module):
         return {"loss": loss_metric("loss", device), **each, BY_TIME: tenths}
 
     def evaluation_images(self, metrics: Mapping[str, Any]) -> Mapping[str, Picture]:
+        pictures = super().evaluation_images(metrics)
         losses = metrics.get(BY_TIME)
         if losses is None:
-            return {}
-        return {BY_TIME: partial(draw_stairs, losses.cpu(), (0.0, 1.0), ("time", "loss"))}
+            return pictures
+        return {**pictures, BY_TIME: partial(draw_stairs, losses.cpu(), (0.0, 1.0), ("time", "loss"))}
 
     def images(self, batch: Batch) -> Images:
         """Returns images drawn for the batch's classes, how they came out of the noise, and what they were taken for.

@@ -23,10 +23,12 @@ Images = Mapping[str, tuple[torch.Tensor, ...]]
 Picture = torch.Tensor | Callable[[], torch.Tensor]
 """A picture (C, H, W), uint8 or float in [0, 1]; or a function that draws it, called on the thread that writes."""
 
-OutputKind = Literal["pixels", "pixel_logits", "noise", "class_logits", "mask_logits", "label_logits", "values"]
+OutputKind = Literal[
+    "pixels", "pixel_logits", "noise", "class_logits", "mask_logits", "label_logits", "values", "scores"
+]
 """Pixels have the data's pixel range; the logits are of pixels in [0, 1], of the classes of a sample or of each of its
-pixels, or of labels; noise, or what follows from it, has the shape of an image and any values; values are numbers that
-are regressed."""
+pixels, or of labels; noise, or what follows from it, has the shape of an image and no bounds; values are numbers that
+are regressed; scores are a critic's, and have no bounds."""
 
 TAKEN: dict[Kind, str] = {
     "class": "a class",
@@ -84,6 +86,14 @@ class Module(ABC):
 
     centred: ClassVar[bool] = False
     """Whether it needs pixels around 0, in [-1,1] or standardised, as those do that noise is added to."""
+
+    rivals: ClassVar[tuple[str, ...]] = ()
+    """The names of losses that two parts of the model pull in opposite directions, as in a GAN: neither falls while the
+    model improves, so that guards let nothing stop at them or take them for the best."""
+
+    penalised: ClassVar[tuple[str, ...]] = ()
+    """The parts of the model whose gradient at each image is penalised, such as ``("critic",)``. It needs the gradient
+    of a gradient, and outputs that depend on one image each; guards refuse what has neither."""
 
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""

@@ -12,24 +12,27 @@ from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.foundation.problems import Problem
 
 SOFTMAX = ("class_logits", "mask_logits")
-LOGITS = ("pixel_logits", "label_logits", *SOFTMAX)
+LOGITS = ("pixel_logits", "label_logits", "scores", "noise", *SOFTMAX)
 
 
 class HeadAndLoss(Guard):
-    """Refuses an output that is bounded where the loss takes it for logits or noise."""
+    """Refuses an output that has bounds where the loss takes it for a logit, a score or noise."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         kind, activation = preflight.run.module.output_kind, preflight.output_activation
-        if kind not in (*LOGITS, "noise") or activation in (None, "linear"):
+        if kind not in LOGITS or activation in (None, "linear"):
             return
         where = activation_key(preflight)
         way_out = "end the model in its last linear layer"
         if where[-1] == "output_activation":
             way_out = "--set model.output_activation=linear"
         if kind == "noise":
-            takes = "the module takes the output for noise, which has any values"
+            takes = "the module takes the output for noise, which has no bounds"
         elif kind in SOFTMAX:
             takes = "cross entropy takes the output for logits and applies softmax itself"
+        elif kind == "scores":
+            module = preflight.configuration.module.component.short_name
+            takes = f"the module {module} takes the output for a critic's score, which has no bounds"
         else:
             loss = preflight.run.module.loss
             what = f"the loss {loss.name}" if isinstance(loss, PixelLoss) else "the module"
