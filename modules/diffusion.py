@@ -12,8 +12,8 @@ import torch
 from ignite.metrics import Metric
 from torch import Tensor
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.generative import Generative
 from firebox.engine.training.modes import evaluation_mode
 from firebox.engine.training.module import Evaluated, Images, OutputKind, Picture

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
 from firebox.modules.diffusion import Diffusion
 from firebox.modules.noise_levels import Levels, Velocity
 
