@@ -32,7 +32,7 @@ def draw_stairs(values: torch.Tensor, ends: tuple[float, float], axes: tuple[str
         The picture, (3, H, W) uint8.
     """
     canvas = new_canvas()
-    width, height = SIZE[0] + AXIS + MARGIN, SIZE[1] + AXIS + MARGIN
+    width, height = SIZE[0] + AXIS + 3 * MARGIN, SIZE[1] + AXIS + MARGIN
     resize(canvas, width, height)
     plot = canvas.figure.add_axes((AXIS / width, AXIS / height, SIZE[0] / width, SIZE[1] / height))
     edges = torch.linspace(*ends, len(values) + 1).tolist()

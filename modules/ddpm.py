@@ -67,7 +67,7 @@ class DDPM(Diffusion):
             label_dropout=label_dropout,
             guidance_scale=guidance_scale,
         )
-        self.timesteps = timesteps
+        self.timesteps = self.most_steps = timesteps
         bars = alpha_bars(schedule, timesteps, zero_terminal_snr=zero_terminal_snr)
         self.require_steps(sampling_steps)
         if prediction == "epsilon" and zero_terminal_snr:

@@ -73,6 +73,8 @@ class Diffusion(Generative):
     """
 
     centred = True
+    most_steps: int | None = None
+    """The largest number of sampling steps; None for any."""
 
     def __init__(
         self,
@@ -176,25 +178,30 @@ class Diffusion(Generative):
             "estimates": Shown(*(to_unit(moment.clean) for moment in strip), given=labels),
         }
 
-    def sample(self, count: int, generator: torch.Generator, *, labels: Tensor | None = None) -> Tensor:
-        """Draws images, the model in evaluation mode and without gradients.
+    def sample(
+        self,
+        count: int,
+        generator: torch.Generator,
+        *,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+    ) -> Tensor:
+        """Draws images for the classes in turn, the model in evaluation mode and without gradients.
 
         Args:
             count: number of images.
             generator: generator on the CPU, from which all randomness comes.
-            labels: the class of each, (count,) int64; None for the classes in turn.
+            steps: number of steps; None for the module's own.
+            guidance_scale: scale of the guidance; None for the module's own.
 
         Returns:
             Images in about the data's pixel range, (count, C, H, W) float32 on the model's device.
         """
         device = next(self.model.parameters()).device
         noise = torch.randn(count, *self.specification.shape, generator=generator).to(device)
-        if labels is None and self.classes:
-            labels = torch.arange(count) % self.classes
-        images = noise
-        for moment in self.trajectory(noise, None if labels is None else labels.to(device)):
-            images = moment.images
-        return images
+        labels = torch.arange(count, device=device) % self.classes if self.classes else None
+        *_, last = self.trajectory(noise, labels, steps=steps, guidance_scale=guidance_scale)
+        return last.images
 
     def trajectory(
         self,

@@ -112,7 +112,10 @@ def test_latent_space_shows_every_test_image_by_class(autoencoder: Path) -> None
     assert width > height > 640
 
 
-@pytest.mark.parametrize("name", ["reconstruct", "interpolate", "latent_space"])
+@pytest.mark.parametrize(
+    "name",
+    ["reconstruct", "interpolate", "latent_space", "denoising_trajectory", "guidance_sweep", "steps_sweep"],
+)
 def test_a_classifier_is_refused_in_one_line(
     classifier: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
