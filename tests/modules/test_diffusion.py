@@ -1,4 +1,4 @@
-"""The diffusion modules: what they predict, what they leave out, how they guide; the rest is in test_diffusion_exact."""
+"""The diffusion modules: what they predict and leave out, how they guide; the rest is in test_diffusion_exact."""
 
 import pytest
 import torch
