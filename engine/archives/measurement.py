@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
 from firebox.engine.training.run import Run
 
 LARGEST_PCA = 4096
