@@ -17,7 +17,7 @@ from firebox.foundation.paths import FilePath
 from firebox.foundation.randomness import generator
 
 if TYPE_CHECKING:
-    from firebox.data.datamodule import Split
+    from firebox.data.bases.datamodule import Split
 
 FILE = "sample_quality.json"
 

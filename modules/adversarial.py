@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 import torch
 
-from firebox.data.batch import Batch
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.generative import Generative
 from firebox.engine.training.module import Evaluated, Images, OutputKind
 

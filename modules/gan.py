@@ -6,7 +6,7 @@ import torch
 from ignite.metrics import Metric
 from torch.nn.functional import softplus
 
-from firebox.data.batch import Batch
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.module import Evaluated
 from firebox.engine.training.update import Update
 from firebox.modules.adversarial import Adversarial

@@ -8,8 +8,8 @@ import torch
 from ignite.metrics import Metric
 from pydantic import Field, PositiveFloat
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.module import Evaluated
 from firebox.engine.training.update import Update
 from firebox.modules.adversarial import Adversarial

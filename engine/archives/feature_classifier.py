@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
 from firebox.engine.archives.loading import Archive, load_model
 from firebox.foundation.problems import shown
 

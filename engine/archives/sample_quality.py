@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from ignite.metrics import Metric
 
-from firebox.data.stream import BatchStream
+from firebox.data.streaming.stream import BatchStream
 from firebox.engine.archives.feature_classifier import FeatureClassifier
 from firebox.engine.archives.sample_metrics import (
     NEIGHBOURS,
