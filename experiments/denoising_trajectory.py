@@ -47,7 +47,7 @@ EXPERIMENT = Experiment(
     look=denoising_trajectory,
     counts="images to draw",
     count=10,
-    needs_of_module=("trajectory",),
+    needs_trajectory=True,
 )
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ EXPERIMENT = Experiment(
     look=guidance_sweep,
     counts="images to draw with each",
     count=10,
-    needs_of_module=("trajectory",),
+    needs_trajectory=True,
     judged=True,
 )
 

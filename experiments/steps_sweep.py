@@ -21,7 +21,7 @@ EXPERIMENT = Experiment(
     look=steps_sweep,
     counts="images to draw with each",
     count=10,
-    needs_of_module=("trajectory",),
+    needs_trajectory=True,
     judged=True,
 )
 
