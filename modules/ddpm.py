@@ -68,22 +68,21 @@ class DDPM(Diffusion):
             guidance_scale=guidance_scale,
         )
         self.timesteps = self.most_steps = timesteps
-        bars = alpha_bars(schedule, timesteps, zero_terminal_snr=zero_terminal_snr)
+        squares = alpha_bars(schedule, timesteps, zero_terminal_snr=zero_terminal_snr)
         self.require_steps(sampling_steps)
         if prediction == "epsilon" and zero_terminal_snr:
             raise ValueError(
                 "prediction: got epsilon with zero_terminal_snr: at the last timestep the input is noise alone, and "
                 "says nothing of the image; expected --set module.prediction=v"
             )
-        if schedule == "linear" and not zero_terminal_snr and (last := float(bars[-1])) > LARGEST_LAST:
+        if schedule == "linear" and not zero_terminal_snr and (last := squares[-1]) > LARGEST_LAST:
             raise ValueError(
                 f"timesteps: got {timesteps}, at the end of which the schedule linear leaves {last:.2g} of an image's "
                 f"variance, where sampling begins with noise alone; expected at most {LARGEST_LAST:g}: "
                 "--set module.timesteps=1000, or --set module.schedule=cosine"
             )
-        self.all_levels = Levels(
-            torch.linspace(0, 1, timesteps + 1, dtype=torch.float64), bars.sqrt(), (1 - bars).sqrt()
-        )
+        times, bars = (torch.tensor(each, dtype=torch.float64) for each in (range(timesteps + 1), squares.tolist()))
+        self.all_levels = Levels(times / timesteps, bars.sqrt(), (1 - bars).sqrt())
         """The levels of all timesteps, float64 (timesteps + 1,) on the CPU; the first is without noise."""
 
     def require_steps(self, steps: int) -> None:

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import torch
+import numpy
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -102,8 +103,10 @@ class Velocity(Prediction):
         return Estimate(noisy + noise * output, noisy - signal * output)
 
 
-def alpha_bars(schedule: Literal["linear", "cosine"], timesteps: int, *, zero_terminal_snr: bool = False) -> Tensor:
-    """Returns the squared factor of the image at each timestep, float64 (timesteps + 1,); the first is 1: no noise.
+def alpha_bars(
+    schedule: Literal["linear", "cosine"], timesteps: int, *, zero_terminal_snr: bool = False
+) -> NDArray[numpy.float64]:
+    """Returns the squared factor of the image at each timestep, (timesteps + 1,); the first is 1: no noise.
 
     Args:
         schedule: linear, betas from 0.0001 to 0.02 (Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models",
@@ -113,14 +116,14 @@ def alpha_bars(schedule: Literal["linear", "cosine"], timesteps: int, *, zero_te
         zero_terminal_snr: whether the factors are moved and scaled so that the last one is 0 (Lin et al., "Common
             Diffusion Noise Schedules and Sample Steps are Flawed", WACV 2024).
     """
+    # In NumPy, as a check before training has no values in its tensors.
     if schedule == "linear":
-        betas = torch.linspace(1e-4, 0.02, timesteps, dtype=torch.float64)
+        betas = numpy.linspace(1e-4, 0.02, timesteps)
     else:
-        grid = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
-        squares = torch.cos((grid + 0.008) / 1.008 * torch.pi / 2).square()
-        betas = (1 - squares[1:] / squares[:-1]).clamp(max=0.999)
-    bars = (1 - betas).cumprod(0)
+        squares = numpy.cos((numpy.arange(timesteps + 1) / timesteps + 0.008) / 1.008 * numpy.pi / 2) ** 2
+        betas = numpy.minimum(1 - squares[1:] / squares[:-1], 0.999)
+    bars = numpy.cumprod(1 - betas)
     if zero_terminal_snr:
-        signals = bars.sqrt()
-        bars = ((signals - signals[-1]) * signals[0] / (signals[0] - signals[-1])).square()
-    return torch.cat([bars.new_ones(1), bars])
+        signals = numpy.sqrt(bars)
+        bars = ((signals - signals[-1]) * signals[0] / (signals[0] - signals[-1])) ** 2
+    return numpy.concatenate([[1.0], bars])

@@ -59,7 +59,7 @@ def loss_on_training_images(run: Run, images: int | None = None) -> float:
 
 
 def bars(schedule: str) -> torch.Tensor:
-    return alpha_bars(schedule, 1000)[1:, None]
+    return torch.from_numpy(alpha_bars(schedule, 1000))[1:, None]
 
 
 BEST_AFFINE = {
@@ -185,7 +185,7 @@ def flow(spectrum: torch.Tensor, steps: int, *, heun: bool) -> torch.Tensor:
 def ddim(spectrum: torch.Tensor, steps: int) -> torch.Tensor:
     """Returns the variances after DDIM's steps over the linear schedule (Pierret and Galerne, ICML 2025)."""
     variances = torch.ones_like(spectrum)
-    every = alpha_bars("linear", 1000)
+    every = torch.from_numpy(alpha_bars("linear", 1000))
     chosen = [*torch.linspace(1000, 1, steps, dtype=torch.float64).round().long().tolist(), 0]
     for t, s in pairwise(chosen):
         here, there = every[t], every[s]

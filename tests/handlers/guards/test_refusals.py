@@ -12,30 +12,31 @@ from tests import ways_out
 CAE, VAE, CLASSIFIER, UNET = "cae_baseline", "vae_baseline", "classifier_baseline", "unet_baseline"
 RESTORATION = "restoration_baseline"
 DIFFUSION = "diffusion_baseline"
+SMALL = "model={name: diffusion_unet, channels: [4], blocks: 1, embedding_dim: 8}"
 NO_DATAMODULE = "datamodule=null"
 
 CASES = {
     "noise_on_pixels_from_zero": (
         DIFFUSION,
-        ['datamodule.pixel_range="[0,1]"'],
+        [SMALL, 'datamodule.pixel_range="[0,1]"'],
         "datamodule.pixel_range",
         "got [0,1], but flow_matching adds noise of zero mean and unit variance, which pixels around 0 end in",
     ),
     "a_schedule_that_leaves_something_of_the_image": (
         DIFFUSION,
-        ["module={name: ddpm, schedule: linear, timesteps: 100}"],
+        [SMALL, "module={name: ddpm, schedule: linear, timesteps: 100}"],
         "module.timesteps",
         "got 100, at the end of which the schedule linear leaves 0.36 of an image's variance",
     ),
     "epsilon_where_nothing_is_left_of_the_image": (
         DIFFUSION,
-        ["module={name: ddpm, prediction: epsilon, zero_terminal_snr: true}"],
+        [SMALL, "module={name: ddpm, prediction: epsilon, zero_terminal_snr: true}"],
         "module.prediction",
         "got epsilon with zero_terminal_snr: at the last timestep the input is noise alone",
     ),
     "guidance_without_label_dropout": (
         DIFFUSION,
-        ["module={name: flow_matching, guidance_scale: 2.0, label_dropout: 0}"],
+        [SMALL, "module={name: flow_matching, guidance_scale: 2.0, label_dropout: 0}"],
         "module.guidance_scale",
         "got 2, but label_dropout is 0: the network never learns to do without a class",
     ),
@@ -45,13 +46,14 @@ CASES = {
             "datamodule={name: image_folder, root: UNLABELLED, image_size: [16, 16], batch_size: 1}",
             'datamodule.pixel_range="[-1,1]"',
             "module={name: flow_matching, guidance_scale: 2.0}",
+            SMALL,
         ],
         "module.guidance_scale",
         "got 2, but the data has no classes; expected 1, or a data set with classes",
     ),
     "more_sampling_steps_than_timesteps": (
         DIFFUSION,
-        ["module={name: ddpm, timesteps: 50, sampling_steps: 51}"],
+        [SMALL, "module={name: ddpm, timesteps: 50, sampling_steps: 51}"],
         "module.sampling_steps",
         "got 51, expected at most 50, the number of timesteps",
     ),
@@ -69,7 +71,7 @@ CASES = {
     ),
     "half_precision_without_a_watch_for_nan": (
         DIFFUSION,
-        ["training.precision=float16", "training.device=cpu", "handlers.terminate_on_nan=false"],
+        [SMALL, "training.precision=float16", "training.device=cpu", "handlers.terminate_on_nan=false"],
         "handlers.terminate_on_nan",
         "got false, but training.precision float16 overflows easily, and nothing would say so",
     ),
