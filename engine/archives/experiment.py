@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.table import Table
 
+from firebox.engine.archives.archive import Archive
 from firebox.engine.archives.arguments import archive_parser, positive
-from firebox.engine.archives.loading import Archive, load_archive
+from firebox.engine.archives.loading import load_archive
 from firebox.engine.records.verification import EXPERIMENTS
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED

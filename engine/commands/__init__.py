@@ -9,6 +9,8 @@ CATALOGUE = {
     "train": "firebox.engine.commands.train",
     "archive": "firebox.engine.commands.archive",
     "runs": "firebox.engine.commands.runs",
+    "compare": "firebox.engine.commands.compare",
+    "report": "firebox.engine.commands.report",
     "list": "firebox.engine.commands.list",
     "data": "firebox.engine.commands.data",
     "config": "firebox.engine.commands.config",
