@@ -74,7 +74,7 @@ class ResidentImages:
         targets: targets of shape (N, ...), such as classes (N,) int64; None if there are none.
     """
 
-    def __init__(self, images: torch.Tensor, targets: torch.Tensor | None) -> None:
+    def __init__(self, images: torch.Tensor, targets: torch.Tensor | None = None) -> None:
         if images.dtype not in HELD or images.ndim != 4:
             expected = "expected uint8, uint16 or float32 (N, C, H, W)"
             raise ValueError(f"images: got {images.dtype} {tuple(images.shape)}, {expected}")
