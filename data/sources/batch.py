@@ -94,7 +94,7 @@ class Preparation:
     def _from_bytes(self, images: torch.Tensor) -> torch.Tensor:
         """Returns bytes divided by 255, in the same memory format."""
         # Dividing the bytes themselves gives the same bits and, in channels_last, takes twenty times as long.
-        together = AT_ONCE * torch.get_num_threads() // max(1, images[0].numel())
+        together = AT_ONCE * torch.get_num_threads() * len(images) // max(1, images.numel())
         if images.device.type != "cpu" or together >= len(images):
             return images.float().div_(self._white)
         converted = torch.empty_like(images, dtype=torch.float32)
