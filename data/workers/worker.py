@@ -102,7 +102,8 @@ class InSharedMemory(Dataset[Any]):
     def _handed(self, tensor: torch.Tensor) -> torch.Tensor | numpy.ndarray[Any, Any]:
         if not self._shared and tensor.dtype in PLAIN and tensor.is_contiguous() and tensor.nbytes <= BY_VALUE:
             return tensor.detach().numpy()
-        return tensor.share_memory_()
+        tensor.share_memory_()
+        return tensor
 
 
 def as_gathered(batch: Any) -> Any:
