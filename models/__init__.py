@@ -12,4 +12,6 @@ CATALOGUE = {
     "classifier_baseline": "firebox.models.classifier_baseline:ClassifierBaseline",
     "timm": "firebox.models.timm:Timm",
     "unet_baseline": "firebox.models.unet_baseline:UNetBaseline",
+    "denoising_baseline": "firebox.models.denoising_baseline:DenoisingBaseline",
+    "vqvae_baseline": "firebox.models.vqvae_baseline:VQVAEBaseline",
 }

@@ -9,6 +9,8 @@ CATALOGUE = {
     "variational": "firebox.modules.variational:Variational",
     "classification": "firebox.modules.classification:Classification",
     "segmentation": "firebox.modules.segmentation:Segmentation",
+    "denoising": "firebox.modules.denoising:Denoising",
+    "vector_quantised": "firebox.modules.vector_quantised:VectorQuantised",
 }
 
 LOSSES = {

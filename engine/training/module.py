@@ -81,6 +81,14 @@ class Module(ABC):
     """Patterns of the model's parameters or layers that the handler ema averages, such as ``("generator",)``; the rest
     of the model is evaluated as it is. () for all."""
 
+    accumulates: ClassVar[bool] = True
+    """Whether ``training.accumulation`` may make its step in microbatches, whose gradients are added. Not if the step
+    changes something else that the next microbatch would see, such as a codebook."""
+
+    adds_noise: ClassVar[bool] = False
+    """Whether it adds noise to the images itself and compares the output with the images without: noise among the
+    augmentations would be in both."""
+
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""
 
