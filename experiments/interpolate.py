@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from firebox.engine.archives.experiment import Experiment, Findings, Subject
+
+if TYPE_CHECKING:
+    import torch
 
 STEPS = 9
 """Number of decoded latents per pair, including both ends."""
@@ -23,7 +28,7 @@ def interpolate(subject: Subject) -> Findings:
         first, second = latents[:pairs], latents[pairs:]
         share = torch.linspace(0, 1, STEPS, device=latents.device).view(1, -1, 1)
         walks = torch.lerp(first.unsqueeze(1), second.unsqueeze(1), share)
-        decoded = subject.shown(model.decode(walks.flatten(0, 1))).unflatten(0, (pairs, STEPS))
+        decoded = subject.shown(decode(subject, walks.flatten(0, 1))).unflatten(0, (pairs, STEPS))
     ends = subject.archive.specification.to_unit(batch.images)
     rows = torch.cat([ends[:pairs].unsqueeze(1), decoded, ends[pairs:].unsqueeze(1)], dim=1)
     indices = batch.indices.tolist()
@@ -35,6 +40,16 @@ def interpolate(subject: Subject) -> Findings:
         "pixel_distances_per_step": (decoded[:, 1:] - decoded[:, :-1]).flatten(2).norm(dim=2).tolist(),
     }
     return Findings(numbers, grid((rows.flatten(0, 1),), columns=STEPS + 2))
+
+
+def decode(subject: Subject, latents: torch.Tensor) -> torch.Tensor:
+    """Returns the model's output for latents (N, latent_dim); between codes, that for the nearest ones."""
+    model = subject.autoencoder
+    latents = latents.unflatten(1, getattr(model, "latent_shape", latents.shape[1:]))
+    if hasattr(model, "quantise"):
+        latents, _ = model.quantise(latents)
+    output: torch.Tensor = model.decode(latents)
+    return output
 
 
 EXPERIMENT = Experiment(

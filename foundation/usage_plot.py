@@ -12,8 +12,8 @@ SIZE = (640, 240)
 
 def perplexity(counts: torch.Tensor) -> torch.Tensor:
     """Returns the number of equally likely codes that would have the entropy of these counts (K,), from 1 to K."""
-    shares = counts.double() / counts.sum()
-    return torch.special.entr(shares).sum().exp()
+    entropy: torch.Tensor = torch.special.entr(counts.double() / counts.sum()).sum()
+    return entropy.exp()
 
 
 def unused(counts: torch.Tensor) -> torch.Tensor:

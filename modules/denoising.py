@@ -57,7 +57,9 @@ class Denoising(Module):
             way_out = f"; for {sigma:g} of 255, --set module.sigma={meant:g}" if sigma <= 255 else ""
             raise ValueError(f"sigma: got {sigma:g}, {why}; expected at most {highest - lowest:g}{way_out}")
         if clip and isinstance(model, LinearAutoencoder):
-            why = "but the optimum of a linear model is known for noise that is Gaussian, which it is not once it is cut"
+            why = (
+                "but the optimum of a linear model is known for noise that is Gaussian, which it is not once it is cut"
+            )
             raise ValueError(f"clip: got true, {why}; expected --set module.clip=false, or another model")
         self.sigma = sigma
         self.clip = clip

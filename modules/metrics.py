@@ -95,9 +95,7 @@ class CodeCounts(Metric):
 
     _state_dict_all_req_keys = ("_counts",)
 
-    def __init__(
-        self, codes: int, output_transform: Callable[..., Any] = lambda x: x, *, device: torch.device
-    ) -> None:
+    def __init__(self, codes: int, output_transform: Callable[..., Any] = lambda x: x, *, device: torch.device) -> None:
         self.codes = codes
         super().__init__(output_transform, device=device)
 

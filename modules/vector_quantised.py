@@ -134,9 +134,7 @@ class VectorQuantised(Module):
 
         They are of a whole split: a batch has too few latents to use all codes.
         """
-        counts = CodeCounts(
-            len(self.autoencoder.codebook.counts), lambda evaluated: evaluated.codes, device=device
-        )
+        counts = CodeCounts(len(self.autoencoder.codebook.counts), lambda evaluated: evaluated.codes, device=device)
         return {
             **{name: loss_metric(name, device) for name in ("loss", "reconstruction", "commitment")},
             **reconstruction_metrics(self.specification, device),

@@ -94,6 +94,7 @@ class Experiment:
         counts: the things that ``--count`` counts.
         count: default of ``--count``; None for everything.
         needs: methods that the model must have.
+        needs_training: what a module must have to have trained the model for this, and how a message calls that.
         needs_images: whether the model's output must be images.
     """
 
@@ -103,6 +104,7 @@ class Experiment:
     counts: str
     count: int | None = None
     needs: tuple[str, ...] = ()
+    needs_training: tuple[str, str] | None = None
     needs_images: bool = False
 
     def main(self) -> NoReturn:
@@ -135,6 +137,8 @@ class Experiment:
         missing = [f"{name}()" for name in self.needs if not callable(getattr(archive.model, name, None))]
         if self.needs_images and not hasattr(archive.module, "pixels"):
             missing.append("images as output")
+        if self.needs_training is not None and not hasattr(archive.module, self.needs_training[0]):
+            missing.append(self.needs_training[1])
         if missing:
             kind = type(archive.model).__name__
             message = f"{archive.path}: {self.name} needs a model with {' and '.join(missing)}; {kind} has none"
