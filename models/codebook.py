@@ -51,19 +51,13 @@ class Codebook(nn.Module):
         """Sets the vectors by k-means on latents (N, D, ...), unless they are those of an earlier training.
 
         Random vectors may all be farther from the data than the first that wins: then one code stands for everything.
-
-        Raises:
-            ValueError: there are fewer latents than codes.
+        Where there are fewer latents than codes, several codes begin alike, of which all but one are dead.
         """
         rows = self._rows(latents)
-        if len(rows) < len(self.counts):
-            raise ValueError(
-                f"the codebook begins with {len(self.counts)} vectors among the latents of the first batch, which has "
-                f"{len(rows)}; expected a larger batch_size or a smaller num_embeddings"
-            )
         fresh = self.counts.sum() == 0  # decided on the device, which the host does not wait for
         held = self.embeddings.clone(), self.counts.clone(), self.sums.clone()
-        self.embeddings.copy_(rows[torch.randperm(len(rows), device=rows.device)[: len(self.counts)]])
+        order = torch.randperm(len(rows), device=rows.device)
+        self.embeddings.copy_(rows[order[torch.arange(len(self.counts), device=rows.device) % len(rows)]])
         for _ in range(LLOYD_STEPS):
             self._average(rows, self._nearest(rows), decay=0.0, epsilon=0.0)
         for tensor, before in zip((self.embeddings, self.counts, self.sums), held, strict=True):

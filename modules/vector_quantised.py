@@ -29,6 +29,8 @@ class QuantisedModel(Protocol):
     """The interface that the module requires of a model."""
 
     codebook: Codebook
+    latent_shape: tuple[int, ...]
+    """(D, h, w), the shape of an image's latents."""
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Returns latents (N, D, h, w), not quantised yet, of images (N, C, H, W)."""
@@ -70,7 +72,7 @@ class VectorQuantised(Module):
             the model's output as logits and the pixels, in [0,1], as probabilities.
     """
 
-    requires = ("encode", "quantise", "decode", "codebook")
+    requires = ("encode", "quantise", "decode", "codebook", "latent_shape")
     accumulates = False
 
     def __init__(

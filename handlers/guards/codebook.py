@@ -9,18 +9,18 @@ from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem
 
-SETTING = "num_embeddings"
-"""The model's setting that says how many codes there are."""
-
 
 class CodebookSize(Guard):
     """Refuses a codebook with more codes than the first batch has latents for it to begin with."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
+        from firebox.models.codebook import Codebook
+
         model, data = preflight.run.model, preflight.configuration.data
-        shape, codes = getattr(model, "latent_shape", None), preflight.configuration.model.parameters.get(SETTING)
-        if not isinstance(shape, tuple) or not isinstance(codes, int) or not hasattr(model, "codebook"):
-            return
+        codebook, shape = getattr(model, "codebook", None), getattr(model, "latent_shape", None)
+        if not isinstance(codebook, Codebook) or not isinstance(shape, tuple):
+            return  # another guard says that the module needs them
+        codes = len(codebook.counts)
         _ = preflight.epoch_length  # unavailable if there is nothing to train on
         images = min(data.loading.batch_size, preflight.split_lengths["train"])
         places = math.prod(shape[1:])
@@ -29,7 +29,7 @@ class CodebookSize(Guard):
             message = f"got {codes}, but the first batch, {images} images of {sides} latents, has {images * places}"
             way_out = f"at most that many, or --set {data.kind}.batch_size={-(-codes // places)}"
             why = "to begin the codebook with, which would leave codes without any"
-            yield preflight.problem(f"{message} {why}; expected {way_out}", "model", SETTING)
+            yield preflight.problem(f"{message} {why}; expected {way_out}", "model", "num_embeddings")
 
 
 class TrainedCodebook(Guard):
