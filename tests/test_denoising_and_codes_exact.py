@@ -1,6 +1,7 @@
 """Runs that denoise and that quantise: killed, resumed, replayed and archived, as exact as any other."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -13,11 +14,13 @@ from firebox.engine.archives.measurement import measure
 from firebox.engine.commands.command_line import main
 from firebox.engine.commands.train import trainers
 from firebox.engine.configuration import read
+from firebox.engine.launch.launch import train
 from firebox.engine.records import checkpoints
 from firebox.engine.training.factory import build
+from firebox.engine.training.stopping import StopRequest
 from firebox.handlers import DEFAULTS
-from firebox.models.codebook import Codebook
 from tests.exactness import Forked, differences, only_run, output, with_handler
+from tests.handlers.runs import begun, ended
 
 FAMILIES = {
     "denoising_baseline": {
@@ -50,11 +53,14 @@ def write_configuration(folder, family):
         **FAMILIES[family],
         "scheduler": {"name": "one_cycle", "max_lr": 0.01},
         "training": {"epochs": 2, "device": "cpu"},
-        "output": {"root": str(folder / "runs")},
+        "output": {"root": str(folder / "runs"), "version": "run"},
         "handlers": [
             {"checkpoint": {"every": "3 iterations"}},
             {"image_dump": {"every": "1 epoch", "count": 4}},
             {"ema": {"decay": 0.9}},
+            {"progress": False},
+            {"model_summary": False},
+            {"loss_plot": False},
         ],
     }
     folder.mkdir(exist_ok=True)
@@ -62,12 +68,16 @@ def write_configuration(folder, family):
     return folder / "config.yaml"
 
 
+def configured(path, family, *assignments):
+    return read(family, trainers()[family].default, path, assignments)
+
+
 @pytest.fixture(scope="module", params=FAMILIES)
 def whole(request, tmp_path_factory):
     """The family, and its run that is never stopped."""
-    configuration = write_configuration(tmp_path_factory.mktemp("whole"), request.param)
-    assert Forked(str(configuration), trainer=trainers()[request.param]).wait() == 0, output(configuration)
-    return request.param, only_run(configuration.parent)
+    path = write_configuration(tmp_path_factory.mktemp("whole"), request.param)
+    assert train(configured(path, request.param), None, StopRequest()) == 0
+    return request.param, only_run(path.parent)
 
 
 def kill(run):
@@ -80,34 +90,35 @@ def kill(run):
 KILLED = with_handler(Events.ITERATION_COMPLETED, kill)
 
 
+def unseeded(run):
+    """Draws an iteration's noise from wherever the generator is."""
+    run.training.seeder = type("Unseeded", (), {"__call__": lambda *_: None, "others": run.training.seeder.others})()
+
+
+def forgotten(run):
+    """Has the codebook's moving counts from elsewhere than the checkpoint."""
+    run.model.codebook.counts.fill_(1.0)
+
+
+SABOTAGE = {"denoising_baseline": unseeded, "vqvae_baseline": forgotten}
+
+
 def test_a_run_that_is_killed_resumes_exactly(whole, tmp_path):
     family, reference = whole
-    configuration, trainer = write_configuration(tmp_path, family), trainers()[family]
-    assert Forked(str(configuration), prepare=KILLED, trainer=trainer).wait() == -signal.SIGKILL
-    assert Forked(str(configuration), "--resume", trainer=trainer).wait() == 0, output(configuration)
-    assert differences(reference, only_run(tmp_path)) == []
-
-
-def forgotten_counts():
-    """Keeps a codebook's moving counts where no checkpoint has them."""
-    register = Codebook.register_buffer
-    Codebook.register_buffer = lambda self, name, tensor: register(self, name, tensor, persistent=name != "counts")
-
-
-def test_the_harness_notices_a_codebook_that_is_not_resumed_whole(tmp_path):
-    trainer = trainers()["vqvae_baseline"]
-    whole, stopped = (write_configuration(tmp_path / name, "vqvae_baseline") for name in ("whole", "stopped"))
-
-    def killed_after_sabotage():
-        forgotten_counts()
-        KILLED()
-
-    assert Forked(str(whole), prepare=forgotten_counts, trainer=trainer).wait() == 0
-    assert Forked(str(stopped), prepare=killed_after_sabotage, trainer=trainer).wait() == -signal.SIGKILL
-    resumed = Forked(str(stopped), "--resume", prepare=forgotten_counts, trainer=trainer)
-    assert resumed.wait() == 0, output(stopped)
-    found = differences(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
-    assert any("codebook.embeddings" in name for name in found), found
+    path, trainer = write_configuration(tmp_path, family), trainers()[family]
+    assert Forked(str(path), prepare=KILLED, trainer=trainer).wait() == -signal.SIGKILL
+    run = only_run(tmp_path)
+    shutil.copytree(run, tmp_path / "copy")
+    assert Forked(str(path), "--resume", trainer=trainer).wait() == 0, output(path)
+    assert differences(reference, run) == []
+    # The test can tell: what is wrong with the resumed run alone is noticed.
+    shutil.rmtree(run)
+    shutil.copytree(tmp_path / "copy", run)
+    resumed = begun(configured(path, family))
+    assert resumed.iteration == 3
+    SABOTAGE[family](resumed)
+    ended(resumed)
+    assert any("/model/" in name for name in differences(reference, run))
 
 
 def test_every_iteration_can_be_replayed(whole, capsys):
@@ -128,8 +139,7 @@ def test_an_archive_measures_what_the_run_did(whole, capsys):
 
 def assembled(folder, *assignments):
     off = [f"handlers.{name}=false" for name in DEFAULTS]
-    path = write_configuration(folder, "vqvae_baseline")
-    return build(read("vqvae_baseline", trainers()["vqvae_baseline"].default, path, [*off, *assignments]))
+    return build(configured(write_configuration(folder, "vqvae_baseline"), "vqvae_baseline", *off, *assignments))
 
 
 def test_a_codebook_is_averaged_as_its_encoder_is(tmp_path):

@@ -83,7 +83,7 @@ def test_noise_in_another_unit_than_the_pixels_is_refused(pixel_range, sigma, me
 
 def test_cut_noise_is_refused_for_the_model_whose_optimum_is_known_without():
     linear = LinearAutoencoder(SHAPE, latent_dim=2)
-    with pytest.raises(ValueError, match="clip: got true, .* expected --set module.clip=false"):
+    with pytest.raises(ValueError, match=r"clip: got true, .* expected --set module.clip=false"):
         module(model=linear, clip=True)
     module(model=linear)
     module(model=DenoisingBaseline(SHAPE, channels=(4,)), clip=True)

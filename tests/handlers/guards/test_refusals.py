@@ -63,7 +63,7 @@ CASES = {
         DENOISING,
         ["datamodule.augmentations=[random_horizontal_flip, {random_gaussian_noise: {std: 0.3}}]"],
         "datamodule.augmentations.1",
-        "got random_gaussian_noise, which is in the images that the module denoising takes for clean, too; leave it out",
+        "got random_gaussian_noise, which is in the images that the module denoising takes for clean, too; leave",
     ),
     "noise_in_the_unit_of_bytes": (
         DENOISING,
