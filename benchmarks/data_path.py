@@ -28,11 +28,11 @@ from firebox.benchmarks.measuring import ROOT, Cells, begin, installed, interlea
 from firebox.benchmarks.photograph_peers import BATCH_SIZE, Job, peers
 from firebox.benchmarks.photographs import COUNT, SOURCES, default_root, make
 from firebox.benchmarks.random_images import random_images
-from firebox.data.batch import Preparation
-from firebox.data.placement import Placement
-from firebox.data.source import DatasetImages, ImageSource
-from firebox.data.specification import ImageSpecification
-from firebox.data.stream import BatchStream
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Preparation
+from firebox.data.sources.source import DatasetImages, ImageSource
+from firebox.data.streaming.placement import Placement
+from firebox.data.streaming.stream import BatchStream
 
 SHAPE = (1, 28, 28)
 BATCH_SIZES = (32, 128, 1024)

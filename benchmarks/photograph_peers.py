@@ -54,11 +54,11 @@ def firebox(job: Job) -> Callable[[], Batches]:
 
     The samples are decoded beforehand, by as many processes as the others read with, into a cache that is empty.
     """
-    from firebox.data import placement
-    from firebox.data.batch import Preparation
     from firebox.data.image_folder import ImageFolder
-    from firebox.data.reading import Reading
-    from firebox.data.stream import BatchStream
+    from firebox.data.sources.batch import Preparation
+    from firebox.data.sources.reading import Reading
+    from firebox.data.streaming import placement
+    from firebox.data.streaming.stream import BatchStream
     from firebox.engine.training.devices import set_up
 
     set_up(torch.device("cpu"))
@@ -123,7 +123,7 @@ def webdataset(job: Job) -> Callable[[], Batches]:
 
 
 SYSTEMS: dict[str, tuple[Callable[[Job], Callable[[], Batches]], tuple[str, ...]]] = {
-    "Firebox": (firebox, ("PIL.ImageOps", "firebox.data.image_folder", "firebox.data.stream")),
+    "Firebox": (firebox, ("PIL.ImageOps", "firebox.data.image_folder", "firebox.data.streaming.stream")),
     "torchvision": (image_folder, ("torchvision.datasets", "torchvision.transforms.v2")),
     "Hugging Face datasets": (hugging_face, ("torchvision.transforms.v2", "datasets")),
     "webdataset": (webdataset, ("torchvision.transforms.v2", "webdataset")),

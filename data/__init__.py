@@ -1,7 +1,7 @@
 """Datamodules and datagenerators, and how samples become batches.
 
-Imports foundation alone. Add a data set in a file of its own, with a line in the catalogue here: short name ->
-"module:Class".
+Imports foundation alone. The data sets are files here; what they consist of is in the rooms below them. Add a data set
+in a file of its own, with a line in the catalogue here: short name -> "module:Class".
 """
 
 DATAMODULES = {

@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from firebox.data.array_layout import Order
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import Samples, Split
-from firebox.data.folds import FoldSettings
-from firebox.data.listing import Listing
-from firebox.data.packed import PackedImages
-from firebox.data.specification import ImageSpecification, PixelRange
-from firebox.data.target_settings import Names, TargetKind, names_of, target_of
-from firebox.data.targets import Target
+from firebox.data.bases.datamodule import Samples, Split
+from firebox.data.bases.packed import PackedImages
+from firebox.data.containers.array_layout import Order
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.specification import ImageSpecification, PixelRange
+from firebox.data.declarations.target_settings import Names, TargetKind, names_of, target_of
+from firebox.data.declarations.targets import Target
+from firebox.data.division.folds import FoldSettings
+from firebox.data.division.listing import Listing
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import Interrupted
 
 if TYPE_CHECKING:
-    from firebox.data.array_files import ArrayFile
-    from firebox.data.array_images import ArrayImages
-    from firebox.data.array_layout import ImageLayout
-    from firebox.data.division import Division
-    from firebox.data.reading import Reading
-    from firebox.data.source import ImageSource
+    from firebox.data.containers.array_files import ArrayFile
+    from firebox.data.containers.array_images import ArrayImages
+    from firebox.data.containers.array_layout import ImageLayout
+    from firebox.data.division.division import Division
+    from firebox.data.sources.reading import Reading
+    from firebox.data.sources.source import ImageSource
 
 SCANNED = 2 << 30
 """Bytes of images and targets up to which all that could hold a wrong value are read before the training."""
@@ -128,7 +128,7 @@ class Arrays(PackedImages):
 
     @cached_property
     def _known(self) -> _Known:
-        from firebox.data.array_layout import kind_of, layout_of
+        from firebox.data.containers.array_layout import kind_of, layout_of
 
         images, targets = self._opened("images", self._images), self._opened("targets", self._targets)
         for split, file in images.items():
@@ -158,7 +158,7 @@ class Arrays(PackedImages):
 
     def _opened(self, setting: str, names: Mapping[Split, str]) -> dict[Split, ArrayFile]:
         """Reads the headers of the arrays that a setting names."""
-        from firebox.data.array_files import array_file
+        from firebox.data.containers.array_files import array_file
 
         found = {}
         for split, name in names.items():
@@ -202,7 +202,7 @@ class Arrays(PackedImages):
         return {**super().transform, **settings, "target": described}
 
     def missing(self) -> str | None:
-        from firebox.data.array_files import file_of
+        from firebox.data.containers.array_files import file_of
 
         names = [*self._images.values(), *self._targets.values()]
         try:
@@ -220,8 +220,8 @@ class Arrays(PackedImages):
         """Reads all samples that could hold a wrong value, if they are few enough."""
         import torch
 
-        from firebox.data.division import Division
-        from firebox.data.source import TOGETHER
+        from firebox.data.division.division import Division
+        from firebox.data.sources.source import TOGETHER
 
         known = self._known
         spatial = known.target is not None and known.target.spatial
@@ -239,8 +239,8 @@ class Arrays(PackedImages):
                 reading.progress(f"{split} samples looked at", int(indices[-1]) + 1, count)
 
     def _source(self, part: Split, division: Division) -> ArrayImages:
-        from firebox.data.array_images import ArrayImages, ArrayTargets
-        from firebox.data.stored_array import stored_array
+        from firebox.data.containers.array_images import ArrayImages, ArrayTargets
+        from firebox.data.containers.stored_array import stored_array
 
         known = self._known
         targets = None
@@ -250,9 +250,9 @@ class Arrays(PackedImages):
         return ArrayImages(stored_array(known.images[part]), known.layout, targets, division)
 
     def read(self, split: Split) -> ImageSource:
-        from firebox.data.array_images import ArraySamples
-        from firebox.data.source import DatasetImages
-        from firebox.data.stored_array import ChunkedArray
+        from firebox.data.containers.array_images import ArraySamples
+        from firebox.data.containers.stored_array import ChunkedArray
+        from firebox.data.sources.source import DatasetImages
 
         source = self._source(self.part_of(split), self.division(split))
         return DatasetImages(ArraySamples(source), fixed=True) if source.reads_by(ChunkedArray) else source

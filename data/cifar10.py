@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firebox.data.data_error import DataError
-from firebox.data.published import DownloadedImages
+from firebox.data.bases.published import DownloadedImages
+from firebox.data.declarations.data_error import DataError
 
 if TYPE_CHECKING:
     import torch
 
-    from firebox.data.idx import Part
+    from firebox.data.containers.idx import Part
 
 FOLDER = "cifar-10-batches-py"
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from firebox.data.data_error import DataError
+from firebox.data.bases.published import PublishedImages
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.specification import PixelRange
+from firebox.data.division.folds import FoldSettings
 from firebox.data.fashion_mnist import FASHION_CLASSES
-from firebox.data.folds import FoldSettings
-from firebox.data.published import PublishedImages
-from firebox.data.specification import PixelRange
 
 if TYPE_CHECKING:
     import torch
 
-    from firebox.data.idx import Part
+    from firebox.data.containers.idx import Part
 
 FOLDER = Path(__file__).parent / "assets" / "fashion_mini"
 
@@ -53,7 +53,7 @@ class FashionMini(PublishedImages):
         )
 
     def missing(self) -> str | None:
-        from firebox.data.idx import FILES
+        from firebox.data.containers.idx import FILES
 
         absent = [name for name in FILES if not (FOLDER / name).is_file()]
         if not absent:
@@ -64,7 +64,7 @@ class FashionMini(PublishedImages):
         )
 
     def _read_part(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-        from firebox.data.idx import read_labelled
+        from firebox.data.containers.idx import read_labelled
 
         text = self.missing()
         if text is not None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from firebox.data.declarations.specification import PixelRange
 from firebox.data.image_pairs import ImagePairs
-from firebox.data.specification import PixelRange
 from firebox.foundation.paths import FilePath
 
 FOLDER = "datasets/fashion_mini_pairs"

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import Split
-from firebox.data.decoding import Background, Color, ImageDecoder
-from firebox.data.encoded_samples import SampleDecoder, sample_decoder
-from firebox.data.extras import required
-from firebox.data.folds import FoldSettings
-from firebox.data.listing import Listing
-from firebox.data.packed import PackedImages
-from firebox.data.specification import ImageSpecification, PixelRange
-from firebox.data.table_columns import Columns, columns_of
-from firebox.data.target_settings import Names, TargetKind, names_of
+from firebox.data.bases.datamodule import Split
+from firebox.data.bases.packed import PackedImages
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.extras import required
+from firebox.data.declarations.specification import ImageSpecification, PixelRange
+from firebox.data.declarations.target_settings import Names, TargetKind, names_of
+from firebox.data.decoding.decoding import Background, Color, ImageDecoder
+from firebox.data.decoding.encoded_samples import SampleDecoder, sample_decoder
+from firebox.data.division.folds import FoldSettings
+from firebox.data.division.listing import Listing
+from firebox.data.tables.table_columns import Columns, columns_of
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import in_one_line, listed, shown, similar
 
 if TYPE_CHECKING:
-    from firebox.data.source import DatasetImages
+    from firebox.data.sources.source import DatasetImages
 
 SAVED = ("dataset_dict.json", "state.json")
 """What a folder holds that ``save_to_disk`` has written, of all splits or of one."""
@@ -200,8 +200,8 @@ class HuggingFace(PackedImages):
         return f"{self._path}: no such file or folder; a data set of the hub is named by hub instead of path"
 
     def read(self, split: Split) -> DatasetImages:
-        from firebox.data.source import DatasetImages
-        from firebox.data.table_samples import TableSamples
+        from firebox.data.sources.source import DatasetImages
+        from firebox.data.tables.table_samples import TableSamples
 
         part, columns = self.part_of(split), self._columns
         library = required("datasets", "hugging_face", self._name)

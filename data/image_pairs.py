@@ -8,16 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.decoding import Background, Color, Dtype, ImageDecoder
-from firebox.data.file_targets import MaskClasses, image_target, mask_target
-from firebox.data.folders import Splits
-from firebox.data.folds import FoldSettings
-from firebox.data.listed_images import ListedImages, OnBadFile
-from firebox.data.listing import Listing
-from firebox.data.pair_decoding import PairDecoder
-from firebox.data.pairs import list_pairs
-from firebox.data.specification import PixelRange
-from firebox.data.targets import Target
+from firebox.data.bases.listed_images import ListedImages, OnBadFile
+from firebox.data.declarations.specification import PixelRange
+from firebox.data.declarations.targets import Target
+from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
+from firebox.data.decoding.file_targets import MaskClasses, image_target, mask_target
+from firebox.data.decoding.pair_decoding import PairDecoder
+from firebox.data.division.folds import FoldSettings
+from firebox.data.division.listing import Listing
+from firebox.data.folders.folders import Splits
+from firebox.data.folders.pairs import list_pairs
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 

@@ -8,15 +8,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.decoding import Background, Color, Dtype, ImageDecoder
-from firebox.data.file_targets import MaskClasses, image_target, mask_target
-from firebox.data.folds import FoldSettings
-from firebox.data.image_files import Decoder
-from firebox.data.listed_images import ListedImages, OnBadFile
-from firebox.data.listing import Listing
-from firebox.data.specification import PixelRange
-from firebox.data.table_rows import Columns, list_table
-from firebox.data.targets import Labels, Target, Values
+from firebox.data.bases.listed_images import ListedImages, OnBadFile
+from firebox.data.declarations.specification import PixelRange
+from firebox.data.declarations.targets import Labels, Target, Values
+from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
+from firebox.data.decoding.file_targets import MaskClasses, image_target, mask_target
+from firebox.data.decoding.image_files import Decoder
+from firebox.data.division.folds import FoldSettings
+from firebox.data.division.listing import Listing
+from firebox.data.tables.table_rows import Columns, list_table
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 

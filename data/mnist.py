@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firebox.data.idx_images import IdxImages
+from firebox.data.bases.idx_images import IdxImages
 
 
 class MNIST(IdxImages):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from firebox.data.datagenerator import DataGenerator
-from firebox.data.datamodule import Split
-from firebox.data.specification import ImageSpecification, PixelRange
-from firebox.data.targets import Classes, Mask
+from firebox.data.bases.datagenerator import DataGenerator
+from firebox.data.bases.datamodule import Split
+from firebox.data.declarations.specification import ImageSpecification, PixelRange
+from firebox.data.declarations.targets import Classes, Mask
 
 if TYPE_CHECKING:
     import torch

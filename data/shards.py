@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import Split
-from firebox.data.decoding import Background, Color, ImageDecoder
-from firebox.data.encoded_samples import sample_decoder
-from firebox.data.folds import FoldSettings
-from firebox.data.listing import Listing
-from firebox.data.packed import PackedImages
-from firebox.data.specification import ImageSpecification, PixelRange
-from firebox.data.target_settings import Names, TargetKind, names_of
+from firebox.data.bases.datamodule import Split
+from firebox.data.bases.packed import PackedImages
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.specification import ImageSpecification, PixelRange
+from firebox.data.declarations.target_settings import Names, TargetKind, names_of
+from firebox.data.decoding.decoding import Background, Color, ImageDecoder
+from firebox.data.decoding.encoded_samples import sample_decoder
+from firebox.data.division.folds import FoldSettings
+from firebox.data.division.listing import Listing
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 
 if TYPE_CHECKING:
-    from firebox.data.shard_headers import Shard
-    from firebox.data.shard_index import ShardIndex
-    from firebox.data.source import DatasetImages
+    from firebox.data.containers.shard_headers import Shard
+    from firebox.data.containers.shard_index import ShardIndex
+    from firebox.data.sources.source import DatasetImages
 
 
 class Shards(PackedImages):
@@ -112,8 +112,8 @@ class Shards(PackedImages):
 
     @cached_property
     def _indices(self) -> dict[Split, ShardIndex]:
-        from firebox.data.shard_headers import Roles, shards_in
-        from firebox.data.shard_index import index_of
+        from firebox.data.containers.shard_headers import Roles, shards_in
+        from firebox.data.containers.shard_index import index_of
 
         text = self.missing()
         if text is not None:
@@ -157,8 +157,8 @@ class Shards(PackedImages):
         return None
 
     def read(self, split: Split) -> DatasetImages:
-        from firebox.data.shard_samples import ShardSamples
-        from firebox.data.source import DatasetImages
+        from firebox.data.containers.shard_samples import ShardSamples
+        from firebox.data.sources.source import DatasetImages
 
         index = self._indices[self.part_of(split)]
         samples = ShardSamples(self._root, index, self._decoder, self._key, is_json=self._is_json)

@@ -7,6 +7,7 @@ arrow is an import; where an import follows from two others (handlers -> engine 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -78,7 +79,14 @@ def read_code() -> Code:
     modules = {module: module.removeprefix("firebox.") for module in graph.modules if "." in module}
     packages = {modules[module] for module in modules if graph.find_children(module)}
     files: dict[str, list[str]] = {}
-    for name in sorted(set(modules.values()) - packages):
+    order = [room for layer in layers[2] for room in re.findall(r"\w+", layer)]
+
+    def place(name: str) -> tuple[str, int, str]:
+        """Where a file is named: the rooms of data as in their contract, all else by name."""
+        folder, room, *_ = [*name.split("."), ""]
+        return folder, order.index(room) if folder == "data" and room in order else -1, name
+
+    for name in sorted(set(modules.values()) - packages, key=place):
         files.setdefault(name.rpartition(".")[0], []).append(name.rpartition(".")[2])
 
     folders = [folder for floor in floors for folder in floor]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run

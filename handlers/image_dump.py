@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from pydantic import PositiveInt
 
-from firebox.data.batch import Batch
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
+from firebox.data.sources.batch import Batch
 from firebox.engine.records.tags import tag_of_picture
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.module import Picture

@@ -10,7 +10,7 @@ import ignite.handlers
 from ignite.engine import Engine, Events
 from ignite.handlers.base_logger import BaseLogger
 
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase

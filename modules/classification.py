@@ -11,8 +11,8 @@ from ignite.metrics import Accuracy, ConfusionMatrix, Metric
 from pydantic import Field
 from torch.nn import functional
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
 from firebox.engine.training.showing import Shown
 from firebox.engine.training.update import Update

@@ -10,7 +10,7 @@ from ignite.metrics import SSIM, Average, Metric
 from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
 from ignite.metrics.psnr import PSNR
 
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
 from firebox.engine.training.module import Evaluated
 
 SMALLEST_SSIM_SIDE = 6

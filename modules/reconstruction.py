@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import torch
 from ignite.metrics import Metric
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
-from firebox.data.target_image import TargetImage
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.declarations.target_image import TargetImage
+from firebox.data.sources.batch import Batch
 from firebox.engine.components.part import Part
 from firebox.engine.training.module import Evaluated, Images, Module
 from firebox.engine.training.pixel_loss import PixelLoss

@@ -11,9 +11,9 @@ from ignite.metrics import ConfusionMatrix, DiceCoefficient, IoU, Metric, Metric
 from pydantic import NonNegativeFloat
 from torch.nn import functional
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
-from firebox.data.targets import Mask
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.declarations.targets import Mask
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
 from firebox.engine.training.terms import RESERVED
 from firebox.engine.training.update import Update

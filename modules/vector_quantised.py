@@ -13,8 +13,8 @@ from ignite.metrics import Metric, MetricsLambda
 from pydantic import Field, NonNegativeFloat
 from torch.nn import functional
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
 from firebox.engine.components.part import Part
 from firebox.engine.training.module import Evaluated, Images, Module, Picture
 from firebox.engine.training.pixel_loss import PixelLoss

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from firebox.data.fashion_mini import FashionMini
-from firebox.data.stream import BatchStream
+from firebox.data.streaming.stream import BatchStream
 from firebox.engine.configuration import read
 from firebox.engine.training.factory import build
 from firebox.engine.training.losses import Row

@@ -13,7 +13,7 @@ import yaml
 from ignite.engine import Engine, Events
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from firebox.data.batch import Batch
+from firebox.data.sources.batch import Batch
 from firebox.engine.configuration import read
 from firebox.engine.launch import launch
 from firebox.engine.records.claiming import claim

@@ -24,7 +24,7 @@ DATA = '''
 import time
 import torch
 from firebox import DataModule, ImageSpecification
-from firebox.data.source import DatasetImages
+from firebox.data.sources.source import DatasetImages
 
 
 class Samples(torch.utils.data.Dataset):

@@ -46,7 +46,7 @@ def test_imports_run_down_only_and_in_no_circle():
     ("file", "line", "broken"),
     [
         ("foundation/files.py", "import firebox.engine.training.run", "from floor to floor"),
-        ("models/cae_baseline.py", "from firebox.data.batch import Batch", "from floor to floor"),
+        ("models/cae_baseline.py", "from firebox.data.sources.batch import Batch", "from floor to floor"),
         ("modules/losses_of_mine.py", "from firebox.handlers.checkpoint import Checkpoint", "from floor to floor"),
         ("engine/components/catalogue.py", "from firebox.engine.training.run import Run", "inside the engine"),
         ("handlers/checkpoint.py", "from firebox import Handler", "public face"),

@@ -8,7 +8,7 @@ import numpy
 import pytest
 import yaml
 
-from firebox.data.hold_out import hold_out
+from firebox.data.division.hold_out import hold_out
 from tests.data.packed_files import arrays, write_shards
 from tests.exactness import Forked, differences, kill_at, only_run, output, resumed_to_the_end, write_configuration
 

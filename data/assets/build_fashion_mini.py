@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy
 
+from firebox.data.containers.idx import FILES, read_idx, write_idx
 from firebox.data.fashion_mini import FOLDER
 from firebox.data.fashion_mnist import FashionMNIST
-from firebox.data.idx import FILES, read_idx, write_idx
 
 PER_CLASS = {"train": 600, "t10k": 100}
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from firebox.data.containers.idx import FILES, read_idx
 from firebox.data.fashion_mini import FOLDER as MINI
 from firebox.data.fashion_mini_pairs import FOLDER
-from firebox.data.idx import FILES, read_idx
 from firebox.foundation.exit_codes import REFUSED
 
 if TYPE_CHECKING:

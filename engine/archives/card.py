@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from firebox.data.decoding import ImageDecoder
-from firebox.data.fingerprint import content_of
-from firebox.data.pair_decoding import PairDecoder
-from firebox.data.specification import ImageSpecification
-from firebox.data.specification_record import plain_specification
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.declarations.specification_record import plain_specification
+from firebox.data.decoding.decoding import ImageDecoder
+from firebox.data.decoding.pair_decoding import PairDecoder
+from firebox.data.fingerprints.fingerprint import content_of
 from firebox.engine.archives.loading import TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import evaluation_split, reconstruction_errors
 from firebox.engine.archives.probe import probe

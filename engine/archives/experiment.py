@@ -25,8 +25,8 @@ from firebox.foundation.problems import Problem, Refusal
 if TYPE_CHECKING:
     import torch
 
-    from firebox.data.batch import Batch
-    from firebox.data.datamodule import Split
+    from firebox.data.bases.datamodule import Split
+    from firebox.data.sources.batch import Batch
 
 
 @dataclass(frozen=True, slots=True)

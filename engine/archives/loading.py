@@ -20,8 +20,8 @@ from firebox.foundation.problems import Problem, Refusal, in_one_line, shown
 if TYPE_CHECKING:
     import torch
 
-    from firebox.data.datamodule import DataModule
-    from firebox.data.specification import ImageSpecification
+    from firebox.data.bases.datamodule import DataModule
+    from firebox.data.declarations.specification import ImageSpecification
     from firebox.engine.training.module import Module
     from firebox.engine.training.run import Run
 
@@ -183,7 +183,7 @@ def self_check(run: Run, images: int) -> tuple[str, float]:
 
 def _stand_in(path: Path, card: Mapping[str, Any]) -> DataModule:
     """Returns data without content, of the specification that the card describes."""
-    from firebox.data.specification_record import specification_from
+    from firebox.data.declarations.specification_record import specification_from
     from firebox.engine.checks.fake_data import FakeData
 
     described = card.get("specification")
@@ -221,8 +221,8 @@ def _build(path: Path, card: Mapping[str, Any], data: DataModule | None = None, 
 
 
 def _warn_of_other_data(path: Path, card: Mapping[str, Any], run: Run) -> None:
-    from firebox.data.changes import Changes
-    from firebox.data.fingerprint import Fingerprint, agree
+    from firebox.data.fingerprints.changes import Changes
+    from firebox.data.fingerprints.fingerprint import Fingerprint, agree
 
     try:
         recorded = Fingerprint.from_plain(card["data"]["fingerprint"])

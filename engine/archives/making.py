@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
 from firebox.engine.archives.card import card
 from firebox.engine.archives.loading import evaluation_only, loaded
 from firebox.engine.archives.measurement import evaluation_split, measure

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
 from firebox.engine.archives.principal_components import held, images_of, principal_components
 from firebox.engine.training.run import Run
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from firebox.data.decoding import cover
-from firebox.data.targets import Mask
+from firebox.data.declarations.targets import Mask
+from firebox.data.decoding.decoding import cover
 from firebox.engine.archives.loading import Archive
 from firebox.foundation.files import naming
 from firebox.foundation.pictures import encode, encode_mask, grid, mask_palette

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
 from firebox.engine.training.run import Run
 
 LARGEST = 4096

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from firebox.data.batch import Batch
-from firebox.data.datamodule import DataModule, Split
-from firebox.data.specification import ImageSpecification
+from firebox.data.bases.datamodule import DataModule, Split
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
 
 
 class FakeData(DataModule):

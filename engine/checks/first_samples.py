@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from firebox.data.data_error import DataError
-from firebox.data.samples import faults_of_samples, faults_of_targets
+from firebox.data.declarations.data_error import DataError
+from firebox.data.sources.samples import faults_of_samples, faults_of_targets
 from firebox.engine.training.run import Run
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from firebox.data.epoch import batches_in_epoch
-from firebox.data.listed_images import ListedImages
+from firebox.data.bases.listed_images import ListedImages
+from firebox.data.streaming.epoch import batches_in_epoch
 from firebox.engine.checks.attached import Attached
 from firebox.engine.checks.locating import located
 from firebox.engine.configuration import Configuration, Named
@@ -18,8 +18,8 @@ from firebox.engine.training.handler import Handler
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
 if TYPE_CHECKING:
-    from firebox.data.datamodule import DataModule, Samples, Split
-    from firebox.data.specification import ImageSpecification
+    from firebox.data.bases.datamodule import DataModule, Samples, Split
+    from firebox.data.declarations.specification import ImageSpecification
     from firebox.engine.checks.costs import Costs
     from firebox.engine.checks.output import Output
     from firebox.engine.checks.rehearsal import Rehearsal

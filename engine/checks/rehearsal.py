@@ -19,11 +19,11 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from firebox.data.batch import Batch
-from firebox.data.datamodule import Samples, Split
-from firebox.data.epoch import batch_sizes, microbatch_sizes
-from firebox.data.placement import choose_placement
-from firebox.data.specification import ImageSpecification
+from firebox.data.bases.datamodule import Samples, Split
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
+from firebox.data.streaming.epoch import batch_sizes, microbatch_sizes
+from firebox.data.streaming.placement import choose_placement
 from firebox.engine.checks.costs import Costs, bytes_in, largest_output, saved_bytes
 from firebox.engine.checks.fake_data import FakeData
 from firebox.engine.checks.fake_tensors import Copying, fake_tensor_mode

@@ -17,7 +17,7 @@ from firebox.foundation.problems import Problem, in_order, refuse
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from firebox.data.datamodule import DataModule
+    from firebox.data.bases.datamodule import DataModule
     from firebox.engine.checks.costs import Costs
 
 Result = Literal["passed", "refused", "not checked"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firebox.data.data_error import DataError
+from firebox.data.declarations.data_error import DataError
 from firebox.engine.training.run import Run
 from firebox.engine.training.watch import Overdue
 from firebox.foundation.problems import Problem, Refusal, TrainingFailure

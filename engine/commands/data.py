@@ -18,8 +18,8 @@ from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Interrupted, Problem, Refusal
 
 if TYPE_CHECKING:
-    from firebox.data.datamodule import DataModule, Split
-    from firebox.data.source import ImageSource
+    from firebox.data.bases.datamodule import DataModule, Split
+    from firebox.data.sources.source import ImageSource
     from firebox.engine.configuration import Configuration
 
 MOST_CLASSES = 60
@@ -53,7 +53,7 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
     Raises:
         Refusal: the data can't be read.
     """
-    from firebox.data.data_error import DataError
+    from firebox.data.declarations.data_error import DataError
     from firebox.engine.training.streams import construct_data
 
     key = configuration.data.kind
@@ -89,9 +89,9 @@ def _verify(configuration: Configuration, data: DataModule) -> int | None:
     Raises:
         DataError: there are files that can't be decoded, or the data has none; it names them all.
     """
-    from firebox.data.data_error import DataError
-    from firebox.data.listed_images import ListedImages
-    from firebox.data.preparing import told, verify_files
+    from firebox.data.bases.listed_images import ListedImages
+    from firebox.data.declarations.data_error import DataError
+    from firebox.data.preparation.preparing import told, verify_files
     from firebox.engine.training.reading_progress import shown_progress
     from firebox.engine.training.stopping import StopRequest
     from firebox.engine.training.streams import reading
@@ -130,8 +130,8 @@ def _draw(configuration: Configuration, data: DataModule, source: ImageSource, p
     """Writes a picture of training samples as the model sees them, with an augmented one beneath each."""
     import torch
 
-    from firebox.data.batch import Preparation
-    from firebox.data.stream import BatchStream
+    from firebox.data.sources.batch import Preparation
+    from firebox.data.streaming.stream import BatchStream
     from firebox.engine.training.factory import build_augmentation
     from firebox.foundation.files import write_whole
     from firebox.foundation.pictures import encode, grid

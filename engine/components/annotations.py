@@ -21,7 +21,7 @@ LIGHT_MODULES = frozenset(
         "collections.abc",
         "firebox.foundation.intervals",
         "firebox.foundation.paths",
-        "firebox.data.specification",
+        "firebox.data.declarations.specification",
         "firebox.engine.components.part",
     }
 )

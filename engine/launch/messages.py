@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, get_args
 
 from rich.table import Table
 
-from firebox.data.data_error import DataError
-from firebox.data.listing import Split
+from firebox.data.declarations.data_error import DataError
+from firebox.data.division.listing import Split
 from firebox.engine.configuration import Configuration
 from firebox.engine.launch import culprits
 from firebox.engine.records.results import results_table
@@ -29,9 +29,9 @@ from firebox.foundation.problems import (
 )
 
 if TYPE_CHECKING:
-    from firebox.data.datamodule import DataModule
-    from firebox.data.listing import Listing
-    from firebox.data.stream import BatchStream
+    from firebox.data.bases.datamodule import DataModule
+    from firebox.data.division.listing import Listing
+    from firebox.data.streaming.stream import BatchStream
     from firebox.engine.checks.report import Report
     from firebox.engine.training.run import Run
 

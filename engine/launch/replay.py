@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from firebox.data.batch import Batch
+from firebox.data.sources.batch import Batch
 from firebox.engine.checks.report import preflight_of_replay
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.records import checkpoints

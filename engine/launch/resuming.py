@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firebox.data.fingerprint import agree
+from firebox.data.fingerprints.fingerprint import agree
 from firebox.engine.configuration import Configuration, read
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.launch.continuity import (

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from firebox.data.changes import Changes
-from firebox.data.fingerprint import Files, Fingerprint, agree
+from firebox.data.fingerprints.changes import Changes
+from firebox.data.fingerprints.fingerprint import Files, Fingerprint, agree
 from firebox.engine.records.checkpoints import Manifest, valid_manifests
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.foundation.files import write_whole

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
 from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.records.checkpoints import Manifest, valid_manifests
 from firebox.engine.records.monitor import best_of, recorded_monitor

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from firebox.data.data_error import DataError
+from firebox.data.declarations.data_error import DataError
 from firebox.engine.configuration import Named
 from firebox.engine.training.families import made
 from firebox.engine.training.watch import Overdue

@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
-from firebox.data.datamodule import DataModule, Split
-from firebox.data.fingerprint import Fingerprint, fingerprint, skipped_in
-from firebox.data.reading import Reading
-from firebox.data.stream import BatchStream
+from firebox.data.bases.datamodule import DataModule, Split
+from firebox.data.fingerprints.fingerprint import Fingerprint, fingerprint, skipped_in
+from firebox.data.sources.reading import Reading
+from firebox.data.streaming.stream import BatchStream
 
 
 class DataIdentity:

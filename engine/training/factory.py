@@ -11,10 +11,10 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 
-from firebox.data.augmentation import Augmentation
-from firebox.data.batch import Preparation
-from firebox.data.datamodule import DataModule
-from firebox.data.specification import ImageSpecification
+from firebox.data.bases.datamodule import DataModule
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.augmentation import Augmentation
+from firebox.data.sources.batch import Preparation
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.configuration import Optimizer
 from firebox.engine.configuration.sections import Loading

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from firebox.data.datamodule import DataModule
+from firebox.data.bases.datamodule import DataModule
 from firebox.engine.components.catalogue import Kind
 from firebox.engine.configuration import Named
 from firebox.engine.training.handler import Handler

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from ignite.engine import Engine
 
-from firebox.data.batch import Batch, Preparation
+from firebox.data.sources.batch import Batch, Preparation
 from firebox.engine.training.losses import NO_RATES, LossRecord
 from firebox.engine.training.module import Evaluated, Module
 from firebox.engine.training.stopping import StopRequest

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from ignite.metrics import Metric
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
-from firebox.data.targets import Kind
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.declarations.targets import Kind
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.update import Update
 

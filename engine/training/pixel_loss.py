@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from firebox.data.specification import PixelRange
+from firebox.data.declarations.specification import PixelRange
 from firebox.engine.components.part import built, name_of
 
 

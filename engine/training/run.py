@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ignite.engine import Engine
 
-from firebox.data.batch import Preparation
-from firebox.data.datamodule import DataModule, Split
-from firebox.data.stream import BatchStream
+from firebox.data.bases.datamodule import DataModule, Split
+from firebox.data.sources.batch import Preparation
+from firebox.data.streaming.stream import BatchStream
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.records.storable import Unstorable, snapshot

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import torch
 
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import DataModule, Split
-from firebox.data.limited_data import limited
-from firebox.data.reading import Reading, unseen
-from firebox.data.source import DatasetImages, labels_at_hand
-from firebox.data.stream import BatchStream
+from firebox.data.bases.datamodule import DataModule, Split
+from firebox.data.bases.limited_data import limited
+from firebox.data.declarations.data_error import DataError
+from firebox.data.sources.reading import Reading, unseen
+from firebox.data.sources.source import DatasetImages, labels_at_hand
+from firebox.data.streaming.stream import BatchStream
 from firebox.engine.configuration import Configuration
 from firebox.engine.training.construction import blamed, construct
 from firebox.engine.training.reading_progress import shown_progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from firebox.data.epoch import batch_sizes, microbatch_sizes
+from firebox.data.streaming.epoch import batch_sizes, microbatch_sizes
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem

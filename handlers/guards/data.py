@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from firebox.data.datamodule import Split
-from firebox.data.targets import Classes
+from firebox.data.bases.datamodule import Split
+from firebox.data.declarations.targets import Classes
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem, setting, suggestion

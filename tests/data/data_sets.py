@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from firebox.data.source import DatasetImages
-from firebox.data.stream import BatchStream
+from firebox.data.sources.source import DatasetImages
+from firebox.data.streaming.stream import BatchStream
 
 
 class Numbered(torch.utils.data.Dataset):

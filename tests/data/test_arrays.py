@@ -11,10 +11,10 @@ import torch
 
 from firebox.data import arrays as module
 from firebox.data.arrays import Arrays
-from firebox.data.data_error import DataError
-from firebox.data.reading import Reading
-from firebox.data.samples import faults_of_samples
-from firebox.data.targets import Classes, Labels, Mask, Values
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.targets import Classes, Labels, Mask, Values
+from firebox.data.sources.reading import Reading
+from firebox.data.sources.samples import faults_of_samples
 from firebox.foundation.problems import Interrupted
 from tests.data.packed_files import CLASSES, all_of, arrays, grown_by
 from tests.soaking import soak
@@ -282,7 +282,7 @@ def test_wide_sets_are_not_read_before_the_training(root, monkeypatch):
 
 READ_ALL = """
 import torch, numpy
-from firebox.data import mapped_records
+from firebox.data.cache import mapped_records
 from firebox.data.arrays import Arrays
 source = Arrays(root={root!r}, images="x.npy", validation_fraction=0.0).read("train")
 if {whole}:

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from firebox.data import fashion_mini
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
+from firebox.data.containers.idx import FILES, read_idx
+from firebox.data.declarations.data_error import DataError
 from firebox.data.fashion_mini import FOLDER, FashionMini
 from firebox.data.fashion_mnist import FashionMNIST
-from firebox.data.idx import FILES, read_idx
-from firebox.data.reading import Reading
+from firebox.data.sources.reading import Reading
 
 DEBIAN = Path(str(FashionMNIST.package_root))
 

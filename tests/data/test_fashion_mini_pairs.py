@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from firebox.data.assets.make_pairs import NOISE, degraded, make
+from firebox.data.declarations.target_image import TargetImage
 from firebox.data.fashion_mini import FashionMini
 from firebox.data.fashion_mini_pairs import FashionMiniPairs
-from firebox.data.target_image import TargetImage
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy
 import pytest
 import torch
 
-from firebox.data.data_error import DataError
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.targets import Classes, Labels, Mask, Values
 from firebox.data.hugging_face import HuggingFace
-from firebox.data.samples import faults_of_samples
-from firebox.data.targets import Classes, Labels, Mask, Values
+from firebox.data.sources.samples import faults_of_samples
 from tests.data.packed_files import CLASSES, all_of, arrays
 
 datasets = pytest.importorskip("datasets", reason="writes the tables")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import hold_out
-from firebox.data.decoding import Background, Color
+from firebox.data.bases.datamodule import hold_out
+from firebox.data.declarations.data_error import DataError
+from firebox.data.decoding.decoding import Background, Color
 from firebox.data.image_folder import ImageFolder
 
 

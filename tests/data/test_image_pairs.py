@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from firebox.data.data_error import DataError
-from firebox.data.datamodule import Split
+from firebox.data.bases.datamodule import Split
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.target_image import TargetImage
+from firebox.data.declarations.targets import Mask
 from firebox.data.image_pairs import ImagePairs
-from firebox.data.prepared import PreparedImages
-from firebox.data.reading import Reading
-from firebox.data.source import RememberedImages
-from firebox.data.target_image import TargetImage
-from firebox.data.targets import Mask
+from firebox.data.preparation.prepared import PreparedImages
+from firebox.data.sources.reading import Reading
+from firebox.data.sources.source import RememberedImages
 
 CLASSES = ["sky", "sea", "land"]
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from firebox.data.data_error import DataError
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.target_image import TargetImage
+from firebox.data.declarations.targets import Classes, Labels, Mask, Values
 from firebox.data.image_table import ImageTable
-from firebox.data.prepared import PreparedImages
-from firebox.data.reading import Reading
-from firebox.data.source import RememberedImages
-from firebox.data.target_image import TargetImage
-from firebox.data.targets import Classes, Labels, Mask, Values
+from firebox.data.preparation.prepared import PreparedImages
+from firebox.data.sources.reading import Reading
+from firebox.data.sources.source import RememberedImages
 
 COUNT = 9
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from firebox.data.samples import faults_of_samples
 from firebox.data.shapes import CLASSES, Shapes
+from firebox.data.sources.samples import faults_of_samples
 
 
 @pytest.mark.parametrize("image_size", [(32, 32), (33, 19)])

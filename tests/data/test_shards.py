@@ -11,14 +11,14 @@ import numpy
 import pytest
 import torch
 
-from firebox.data import shard_index
-from firebox.data.data_error import DataError
-from firebox.data.reading import Reading
-from firebox.data.samples import faults_of_samples
-from firebox.data.shard_headers import PLACE, Shard
+from firebox.data.containers import shard_index
+from firebox.data.containers.shard_headers import PLACE, Shard
+from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.targets import Classes, Labels, Mask, Values
 from firebox.data.shards import Shards
-from firebox.data.stream import BatchStream
-from firebox.data.targets import Classes, Labels, Mask, Values
+from firebox.data.sources.reading import Reading
+from firebox.data.sources.samples import faults_of_samples
+from firebox.data.streaming.stream import BatchStream
 from firebox.foundation.problems import Interrupted
 from tests.data.packed_files import CLASSES, all_of, arrays, grown_by, members_of, png, write_shard, write_shards
 from tests.soaking import soak
@@ -236,11 +236,11 @@ def test_a_shard_that_changes_during_a_run_is_named(tmp_path, change):
 MANY = """
 import torch
 from pathlib import Path
-from firebox.data.division import Division
-from firebox.data.shard_headers import Shard
-from firebox.data.shard_index import ShardIndex
-from firebox.data.source import DatasetImages
-from firebox.data.stream import BatchStream
+from firebox.data.division.division import Division
+from firebox.data.containers.shard_headers import Shard
+from firebox.data.containers.shard_index import ShardIndex
+from firebox.data.sources.source import DatasetImages
+from firebox.data.streaming.stream import BatchStream
 
 class Places(torch.utils.data.Dataset):
     def __init__(self, index): self.index = index
@@ -282,7 +282,7 @@ def test_an_index_holds_what_its_head_says(tmp_path):
 
 READ_ALL = """
 from firebox.data.shards import Shards
-from firebox.data.stream import BatchStream
+from firebox.data.streaming.stream import BatchStream
 source = Shards(root={root!r}, image_size=(8, 8), validation_fraction=0.0).read("train")
 stream = BatchStream(source, batch_size=16, seed=0, shuffle=True, placement={placement!r})
 next(stream)

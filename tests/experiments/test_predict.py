@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from firebox.data.decoding import ImageDecoder
+from firebox.data.decoding.decoding import ImageDecoder
 from firebox.engine.archives.loading import load_model
 from firebox.experiments.predict import main
 from firebox.foundation.package import ROOT

@@ -5,8 +5,8 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.update import Update
 from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.classification import Classification

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.update import Update
 from firebox.models.denoising_baseline import DenoisingBaseline
 from firebox.models.linear_autoencoder import LinearAutoencoder

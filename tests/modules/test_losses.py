@@ -6,7 +6,7 @@ import yaml
 from torch.nn import functional
 
 from firebox import PixelLoss
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
 from firebox.engine.archives.loading import signature
 from firebox.engine.components.catalogue import catalogue, find
 from firebox.engine.components.part import built, part_of

@@ -6,9 +6,9 @@ from ignite.engine import Engine
 from ignite.metrics.psnr import PSNR
 from torch import nn
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
-from firebox.data.target_image import TargetImage
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.declarations.target_image import TargetImage
+from firebox.data.sources.batch import Batch
 from firebox.modules.reconstruction import Reconstruction
 
 CPU = torch.device("cpu")

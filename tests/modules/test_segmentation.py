@@ -5,9 +5,9 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
-from firebox.data.targets import Mask
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.declarations.targets import Mask
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.update import Update
 from firebox.foundation.pictures import MASK_COLOURS, WHITE
 from firebox.foundation.plots import draw_confusion_matrix

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from firebox.data.batch import Batch
-from firebox.data.specification import ImageSpecification
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.sources.batch import Batch
 from firebox.engine.training.update import Update
 from firebox.models.linear_vae import LinearVAE
 from firebox.models.vae_baseline import VAEBaseline

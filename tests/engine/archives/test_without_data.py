@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from firebox.data.specification import ImageSpecification
-from firebox.data.specification_record import plain_specification, specification_from
-from firebox.data.target_image import TargetImage
-from firebox.data.targets import Classes, Labels, Mask, Target, Values
+from firebox.data.declarations.specification import ImageSpecification
+from firebox.data.declarations.specification_record import plain_specification, specification_from
+from firebox.data.declarations.target_image import TargetImage
+from firebox.data.declarations.targets import Classes, Labels, Mask, Target, Values
 from firebox.engine.archives.loading import load_archive, load_model
 from firebox.engine.archives.making import archive_run
 from firebox.engine.configuration import read

@@ -142,7 +142,7 @@ def test_bytes_are_shown_as_they_are_read_best():
 def test_a_rehearsed_model_can_be_moved_converted_and_copied():
     import copy
 
-    from firebox.data.specification import ImageSpecification
+    from firebox.data.declarations.specification import ImageSpecification
 
     rehearsal = Rehearsal(configured(), ImageSpecification((1, 28, 28), classes=("a", "b")), {"train": 64})
     with rehearsal._faking():

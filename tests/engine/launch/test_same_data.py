@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from firebox.data.decoding import DECODER
+from firebox.data.decoding.decoding import DECODER
 from firebox.engine.commands.command_line import main
 from firebox.engine.records import checkpoints
 from tests.exactness import differing, run_script
@@ -210,7 +210,7 @@ def test_another_transform_or_division_is_said_once_by_its_key(capfd, setting, k
 
 @pytest.mark.usefixtures("project")
 def test_another_decoder_is_said(capfd, monkeypatch):
-    monkeypatch.setattr("firebox.data.decoding.DECODER", 77)
+    monkeypatch.setattr("firebox.data.decoding.decoding.DECODER", 77)
     assert f"read otherwise: decoder was {DECODER}, now 77" in resumed(capfd, version(0), code=2)
 
 

@@ -110,8 +110,8 @@ def test_a_model_that_looks_at_values_is_not_refused_for_it(tmp_path, caplog):
 
 
 DATA = """
-from firebox.data.datamodule import DataModule
-from firebox.data.specification import ImageSpecification
+from firebox.data.bases.datamodule import DataModule
+from firebox.data.declarations.specification import ImageSpecification
 class Own(DataModule):
     @property
     def specification(self):

@@ -1,0 +1,86 @@
+"""Image files as samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firebox.data.decoding.decoding import ImageDecoder
+from firebox.data.decoding.pair_decoding import PairDecoder
+from firebox.data.division.listing import Listing
+
+if TYPE_CHECKING:
+    import torch
+
+Decoder = ImageDecoder | PairDecoder
+"""The way from the files of a sample to the sample."""
+
+
+class ImageFiles:
+    """A map-style data set that decodes an image file, and the file of its target, each time it is asked for them.
+
+    Args:
+        listing: the files.
+        decoder: the way from the files of a sample to the sample.
+    """
+
+    def __init__(self, listing: Listing, decoder: Decoder) -> None:
+        self._listing = listing
+        self.targets = listing.labels
+        """The label of each sample; empty if there are no classes."""
+        self.values = listing.values
+        """The numbers that are the target of each sample; empty if there are none."""
+        self.decoder = decoder
+
+    def __len__(self) -> int:
+        return len(self._listing)
+
+    def __getitem__(self, index: int) -> Any:
+        """Reads an image (C, H, W) and its target, or the image alone if there are no targets.
+
+        Raises:
+            DataError: a file can't be decoded; the message names it.
+        """
+        import torch
+
+        image, *target = self.decoded(index)
+        if target:
+            return image, target[0]
+        if self.values:
+            return image, torch.tensor(self.values[index], dtype=torch.float32)
+        return (image, self.targets[index]) if self.targets else image
+
+    def decoded(self, index: int) -> tuple[torch.Tensor, ...]:
+        """Reads what the files of a sample hold: the image, and its target if that is a file.
+
+        Raises:
+            DataError: a file can't be decoded; the message names it.
+        """
+        if isinstance(self.decoder, PairDecoder):
+            return self.decoder(*self._listing.files_of(index))
+        return (self.decoder(self.file_of(index)),)
+
+    def record(self, index: int) -> tuple[torch.Tensor, ...]:
+        """Reads what ``decoded`` does in the form in which it is kept: the image as (H, W, C).
+
+        Raises:
+            DataError: a file can't be decoded; the message names it.
+        """
+        image, *target = self.decoded(index)
+        return image.permute(1, 2, 0).contiguous(), *target
+
+    def file_of(self, index: int) -> Path:
+        """Returns the file of an image."""
+        return self._listing.files_of(index)[0]
+
+    def is_as_listed(self, index: int) -> bool:
+        """Whether the files of a sample have the sizes and the times of change that they were listed with."""
+        listing = self._listing
+        expected = [(listing.sizes[index], listing.changed[index])]
+        if listing.targets is not None:
+            expected.append((listing.targets.sizes[index], listing.targets.changed[index]))
+        try:
+            states = [path.stat() for path in listing.files_of(index)]
+        except OSError:
+            return False
+        return [(state.st_size, state.st_mtime_ns) for state in states] == expected

@@ -1,0 +1,153 @@
+"""Files that are decoded for a file of samples rather than for a batch."""
+
+from __future__ import annotations
+
+import errno
+import os
+import weakref
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+import numpy
+import torch
+from crc32c import crc32c
+
+from firebox.data.cache.cache import write_at
+from firebox.data.cache.sample_file import Layout, bytes_of
+from firebox.data.declarations.data_error import DataError
+from firebox.data.decoding.decoding import UnreadableFile
+from firebox.data.decoding.image_files import ImageFiles
+from firebox.data.sources.progress import Doing, note
+from firebox.data.sources.reading import Reading
+from firebox.data.workers.one_pass import one_pass
+from firebox.foundation.problems import Interrupted, TrainingFailure
+
+TOGETHER = 32
+"""Number of files that a process decodes between two reports."""
+Unreadable = dict[int, str]
+"""What is wrong with each file that can't be decoded, by its position in the listing."""
+READ, UNREADABLE, CHANGED = 0, 1, 2
+"""States of a file; a negative state is the error code with which its sample could not be written."""
+
+
+class DecodedFiles:
+    """A source that decodes files and writes the samples where they belong, and returns their checksums alone.
+
+    Each process writes by itself, so that no sample is handed from one to another.
+
+    Args:
+        files: the files.
+        layout: layout of the file of samples; None if nothing is to be written.
+        path: path of the file of samples, which exists.
+    """
+
+    def __init__(self, files: ImageFiles, layout: Layout | None = None, path: Path | None = None) -> None:
+        self._files = files
+        self._path = path
+        self._begin, self._record = (0, 0) if layout is None else (layout.offset(0), layout.record)
+        self._opened: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def gather(self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decodes files; returns the crc32c of each sample and the state of each file, int64 (n,) each."""
+        checksums = torch.zeros(len(indices), dtype=torch.int64)
+        states = torch.full((len(indices),), READ, dtype=torch.int64)
+        for k, position in enumerate(indices.tolist()):
+            try:
+                checksums[k] = self.decode(position)
+                if not self._files.is_as_listed(position):
+                    states[k] = CHANGED
+            except UnreadableFile:
+                states[k] = UNREADABLE
+            except OSError as error:
+                states[k] = -(error.errno or errno.EIO)
+                break  # no other can be written either
+        return checksums, states
+
+    def name_of(self, position: int) -> str:
+        """Returns what messages call a file."""
+        return str(self._files.file_of(position))
+
+    def decode(self, position: int) -> int:
+        """Decodes a file and writes its sample; returns the sample's crc32c.
+
+        Raises:
+            UnreadableFile: the file can't be decoded.
+            OSError: the sample can't be written.
+        """
+        note(Doing.SAMPLE, position)
+        parts = self._files.record(position)
+        if self._path is None:
+            return 0
+        record = b"".join(map(bytes_of, parts)) if len(parts) > 1 else bytes_of(parts[0])
+        if self._opened is None:
+            self._opened = os.open(self._path, os.O_WRONLY)
+            weakref.finalize(self, os.close, self._opened)
+        write_at(self._opened, memoryview(record), self._begin + position * self._record)
+        return crc32c(record)
+
+
+class DecodingPass:
+    """One pass over all files, by processes of its own or in this one.
+
+    Args:
+        decoded: the files, and what becomes of their samples.
+        count: number of files.
+        reading: how they may be read.
+    """
+
+    def __init__(self, decoded: DecodedFiles, count: int, reading: Reading) -> None:
+        self._decoded = decoded
+        self._count = count
+        self._reading = reading
+        self._batches = torch.arange(count).split(TOGETHER)
+        self.workers = min(reading.workers, len(self._batches))
+        self.checksums = numpy.zeros(count, numpy.uint32)
+        """crc32c of each sample."""
+        self.changed: list[int] = []
+        """Positions of the files that are not as they were listed."""
+
+    def unreadable(self) -> Unreadable:
+        """Decodes all files, and returns what is wrong with those that can't be decoded.
+
+        Raises:
+            DataError: the processes fail.
+            OSError: samples can't be written.
+            Interrupted: a stop was requested.
+        """
+        suspect: list[int] = []
+        done = 0
+        with closing(self._results()) as results:
+            for indices, (checksums, states) in zip(self._batches, results, strict=True):
+                if (states < READ).any():
+                    code = -int(states.min())
+                    raise OSError(code, os.strerror(code))
+                self.checksums[indices.numpy()] = checksums.numpy()  # NumPy takes a tensor of one index for a number
+                suspect += indices[states == UNREADABLE].tolist()
+                self.changed += indices[states == CHANGED].tolist()
+                done += len(indices)
+                self._reading.progress("samples decoded", done, self._count)
+                if self._reading.stopping():
+                    raise Interrupted
+        return {position: why for position in suspect if (why := self._why(position)) is not None}
+
+    def _results(self) -> Generator[tuple[torch.Tensor, torch.Tensor]]:
+        results = one_pass(self._decoded, self._batches, self.workers, self._reading)
+        try:
+            with closing(results):
+                for checksums, states in results:
+                    assert states is not None
+                    yield checksums, states
+        except TrainingFailure as failure:
+            raise DataError(f"{failure}; with cache: off, files are decoded as they are needed") from None
+
+    def _why(self, position: int) -> str | None:
+        """Tries a file again in this process; returns what is wrong with it, None if it could be decoded now."""
+        try:
+            self.checksums[position] = self._decoded.decode(position)
+        except UnreadableFile as error:
+            return error.why
+        return None

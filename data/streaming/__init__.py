@@ -1,0 +1,4 @@
+"""The endless stream of batches, and where its samples are kept.
+
+Imports foundation and the rooms below. Add a placement of samples here.
+"""
