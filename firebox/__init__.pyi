@@ -24,6 +24,7 @@ from .engine.checks.preflight import Preflight as Preflight
 from .engine.commands.command_line import run_trainer as run_trainer
 from .engine.components.part import Part as Part
 from .engine.configuration.trainer import Trainer as Trainer
+from .engine.training.generative import Generative as Generative
 from .engine.training.handler import Handler as Handler
 from .engine.training.losses import Row as Row
 from .engine.training.module import Evaluated as Evaluated

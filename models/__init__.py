@@ -6,6 +6,7 @@ short name -> "module:Class".
 
 CATALOGUE = {
     "cae_baseline": "firebox.models.cae_baseline:CAEBaseline",
+    "gan_baseline": "firebox.models.gan_baseline:GANBaseline",
     "linear_autoencoder": "firebox.models.linear_autoencoder:LinearAutoencoder",
     "linear_vae": "firebox.models.linear_vae:LinearVAE",
     "vae_baseline": "firebox.models.vae_baseline:VAEBaseline",

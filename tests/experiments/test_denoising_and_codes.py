@@ -137,13 +137,10 @@ def test_interpolation_between_codes_decodes_codes(vqvae: Path) -> None:
     assert run("interpolate", vqvae, "--count", "2") == 0
     assert found(vqvae, "interpolate")["steps"] == 9
 
-    class Of:
-        autoencoder = archive.model
-
     with torch.no_grad():
         latents = archive.model.embed(images)
-        torch.testing.assert_close(decode(Of, latents), archive.model(images))  # type: ignore[arg-type]
-        between = decode(Of, latents.mean(0, keepdim=True))  # type: ignore[arg-type]
+        torch.testing.assert_close(decode(archive.model, latents), archive.model(images))
+        between = decode(archive.model, latents.mean(0, keepdim=True))
         vectors, _ = archive.model.quantise(latents.mean(0).view(1, *archive.model.latent_shape))
         torch.testing.assert_close(between, archive.model.decode(vectors))
 

@@ -1,0 +1,49 @@
+"""A small convolutional GAN."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from firebox.models.gan_critic import GANCritic
+from firebox.models.gan_generator import GANGenerator
+
+
+class GANBaseline(nn.Module):
+    """A generator that draws images in [-1, 1] from noise, and a critic that tells them from real ones.
+
+    Args:
+        input_shape: (C, H, W) of one image; any sides that the stages can halve, including odd ones.
+        latent_dim: dimension of the noise.
+        generator_channels: channels of the generator's stages, from the smallest image to the largest; each stage
+            doubles both sides of the image.
+        critic_channels: output channels of the critic's stages; each stage halves both sides of the image.
+
+    Raises:
+        ValueError: the images are too small for the number of stages.
+    """
+
+    output_activation = "linear"
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        *,
+        latent_dim: PositiveInt = 64,
+        generator_channels: tuple[PositiveInt, ...] = (64, 32),
+        critic_channels: tuple[PositiveInt, ...] = (32, 64),
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.generator = GANGenerator(input_shape, generator_channels, latent_dim)
+        self.critic = GANCritic(input_shape, critic_channels)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Returns images (N, C, H, W) in [-1, 1] for latents (N, latent_dim)."""
+        images: Tensor = self.generator(latents)
+        return images
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the critic's scores (N,) of images (N, C, H, W)."""
+        scores: Tensor = self.critic(images)
+        return scores
