@@ -145,7 +145,7 @@ def test_interpolation_between_codes_decodes_codes(vqvae: Path) -> None:
         torch.testing.assert_close(between, archive.model.decode(vectors))
 
 
-def test_what_lacks_a_codebook_or_was_not_trained_by_noise_is_refused(denoiser: Path, vqvae: Path, capsys) -> None:
+def test_what_lacks_a_codebook_a_prior_or_training_by_noise_is_refused(denoiser: Path, vqvae: Path, capsys) -> None:
     before = {path: sorted(path.iterdir()) for path in (denoiser / "experiments", vqvae / "experiments")}
     assert run("codebook_usage", denoiser) == 2
     assert "codebook_usage needs a model with quantise(); LinearAutoencoder has none" in capsys.readouterr().err
@@ -153,4 +153,6 @@ def test_what_lacks_a_codebook_or_was_not_trained_by_noise_is_refused(denoiser: 
     message = capsys.readouterr().err
     assert "denoise needs a model with training by noise that it removes; VQVAEBaseline has none" in message
     assert message.count("\n") == 1
+    assert run("sample", vqvae) == 2
+    assert "sample needs a model with a distribution to draw images from" in capsys.readouterr().err
     assert before == {path: sorted(path.iterdir()) for path in before}
