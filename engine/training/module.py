@@ -81,9 +81,9 @@ class Module(ABC):
     """Patterns of the model's parameters or layers that the handler ema averages, such as ``("generator",)``; the rest
     of the model is evaluated as it is. () for all."""
 
-    accumulates: ClassVar[bool] = True
-    """Whether ``training.accumulation`` may make its step in microbatches, whose gradients are added. Not if the step
-    changes something else that the next microbatch would see, such as a codebook."""
+    divisible: ClassVar[bool] = True
+    """Whether its step may be made for parts of a batch one after another, whose gradients are added, as for
+    microbatches. Not if the step changes something else that the next part would see, such as a codebook."""
 
     adds_noise: ClassVar[bool] = False
     """Whether it adds noise to the images itself and compares the output with the images without: noise among the

@@ -62,7 +62,7 @@ class Accumulation(Guard):
             message = f"got {accumulation}, but the module has several optimizers ({names}), whose losses are computed"
             message += " one after the other's step; expected 1, or a smaller batch_size"
             yield preflight.problem(message, "training", "accumulation")
-        elif accumulation > 1 and not preflight.run.module.accumulates:
+        elif accumulation > 1 and not preflight.run.module.divisible:
             name = preflight.configuration.module.component.short_name
             message = f"got {accumulation}, but a step of the module {name} changes what the next microbatch would see"
             way_out = "expected 1, or a smaller batch_size: --set training.accumulation=1"
