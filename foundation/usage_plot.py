@@ -12,7 +12,7 @@ SIZE = (640, 240)
 
 def perplexity(counts: torch.Tensor) -> torch.Tensor:
     """Returns the number of equally likely codes that would have the entropy of these counts (K,), from 1 to K."""
-    entropy: torch.Tensor = torch.special.entr(counts.double() / counts.sum()).sum()
+    entropy: torch.Tensor = torch.special.entr(counts.cpu().double() / int(counts.sum())).sum()
     return entropy.exp()
 
 

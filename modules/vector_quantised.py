@@ -181,5 +181,5 @@ def code_colours(embeddings: torch.Tensor) -> torch.Tensor:
     components = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, :3]
     largest = components.gather(0, components.abs().argmax(0, keepdim=True))
     plane = functional.pad(centred @ (components * largest.sign()), (0, 3 - components.shape[1]))
-    spread = plane.std(0).max().clamp(min=1e-12)
+    spread = plane.std(0, correction=0).max().clamp(min=1e-12)
     return (0.5 + plane / (4 * spread)).clamp(0, 1).to(embeddings)

@@ -59,6 +59,7 @@ def test_vectors_that_are_alike_have_like_colours():
     distances = torch.cdist(colours, colours)
     assert float(distances[0, 1]) < 0.01 < 0.2 < float(distances[0, 2:].min())
     assert code_colours(torch.randn(5, 2)).shape == (5, 3)
+    assert torch.equal(code_colours(torch.randn(1, 2)), torch.full((1, 3), 0.5))
 
 
 def test_the_usage_of_a_codebook_is_drawn_with_its_codes_that_are_dead():
