@@ -87,8 +87,8 @@ class Module(ABC):
 
     penalised: ClassVar[tuple[str, ...]] = ()
     """The parts of the model, or networks of the module's own, whose gradient at each image is penalised, such as
-    ``("critic",)``. It needs the gradient
-    of a gradient, and outputs that depend on one image each; guards refuse what has neither."""
+    ``("critic",)``. It needs the gradient of a gradient, and outputs that depend on one image each; guards refuse what
+    has neither."""
 
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""

@@ -23,10 +23,9 @@ class PenalisedNormalisation(Guard):
 
         run, configuration = preflight.run, preflight.configuration
         for name in run.module.penalised:
-            key, owner = (
-                ("model", configuration.model) if hasattr(run.model, name) else ("module", configuration.module)
-            )
-            part = getattr(run.model, name, None) or getattr(run.module, name, None)
+            of_model = hasattr(run.model, name)
+            part = getattr(run.model if of_model else run.module, name, None)
+            key, owner = ("model", configuration.model) if of_model else ("module", configuration.module)
             if not isinstance(part, torch.nn.Module):
                 message = f"penalised of the module has {name!r}, which is no part of the module or of its model"
                 yield preflight.problem(message, "module", "name")
