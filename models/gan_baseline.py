@@ -14,10 +14,9 @@ class GANBaseline(nn.Module):
 
     Args:
         input_shape: (C, H, W) of one image; any sides that the stages can halve, including odd ones.
+        channels: output channels of each stage of the critic, which halves both sides of the image; the generator's
+            stages double them, with the same channels in reverse.
         latent_dim: dimension of the noise.
-        generator_channels: channels of the generator's stages, from the smallest image to the largest; each stage
-            doubles both sides of the image.
-        critic_channels: output channels of the critic's stages; each stage halves both sides of the image.
 
     Raises:
         ValueError: the images are too small for the number of stages.
@@ -29,14 +28,13 @@ class GANBaseline(nn.Module):
         self,
         input_shape: tuple[int, int, int],
         *,
+        channels: tuple[PositiveInt, ...] = (32, 64),
         latent_dim: PositiveInt = 64,
-        generator_channels: tuple[PositiveInt, ...] = (64, 32),
-        critic_channels: tuple[PositiveInt, ...] = (32, 64),
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
-        self.generator = GANGenerator(input_shape, generator_channels, latent_dim)
-        self.critic = GANCritic(input_shape, critic_channels)
+        self.generator = GANGenerator(input_shape, channels, latent_dim)
+        self.critic = GANCritic(input_shape, channels)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Returns images (N, C, H, W) in [-1, 1] for latents (N, latent_dim)."""

@@ -19,7 +19,8 @@ class GANGenerator(nn.Module):
 
     Args:
         input_shape: (C, H, W) of the images to draw; any sides that the stages can halve, including odd ones.
-        channels: input channels of each stage, from the smallest image to the largest.
+        channels: output channels of each stage of the critic, from the largest image to the smallest: the input
+            channels of the generator's stages in reverse.
         latent_dim: dimension of the noise.
 
     Raises:
@@ -30,6 +31,7 @@ class GANGenerator(nn.Module):
 
     def __init__(self, input_shape: tuple[int, int, int], channels: Sequence[int], latent_dim: int) -> None:
         sides = halved_sides(input_shape, len(channels))[::-1]
+        channels = channels[::-1]
         super().__init__()
         self.smallest = (channels[0], *sides[0])
         # What a bias before batch normalisation adds is subtracted again.

@@ -94,8 +94,9 @@ class Module(ABC):
     model improves, so that guards let nothing stop at them or take them for the best."""
 
     penalised: ClassVar[tuple[str, ...]] = ()
-    """The parts of the model whose gradient at each image is penalised, such as ``("critic",)``. It needs the gradient
-    of a gradient, and outputs that depend on one image each; guards refuse what has neither."""
+    """The parts of the model, or networks of the module's own, whose gradient at each image is penalised, such as
+    ``("critic",)``. It needs the gradient of a gradient, and outputs that depend on one image each; guards refuse what
+    has neither."""
 
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""
