@@ -35,7 +35,7 @@ def interpolate(subject: Subject) -> Findings:
         first, second = latents[:pairs], latents[pairs:]
         share = torch.linspace(0, 1, STEPS, device=latents.device).view(1, -1, 1)
         walks = torch.lerp(first.unsqueeze(1), second.unsqueeze(1), share)
-        decoded = subject.shown(model.decode(walks.flatten(0, 1))).unflatten(0, (pairs, STEPS))
+        decoded = subject.shown(decode(model, walks.flatten(0, 1))).unflatten(0, (pairs, STEPS))
     ends = subject.archive.specification.to_unit(batch.images)
     rows = torch.cat([ends[:pairs].unsqueeze(1), decoded, ends[pairs:].unsqueeze(1)], dim=1)
     indices = batch.indices.tolist()
@@ -46,6 +46,15 @@ def interpolate(subject: Subject) -> Findings:
         **measured(first, second, decoded),
     }
     return Findings(numbers, grid((rows.flatten(0, 1),), columns=STEPS + 2))
+
+
+def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Returns the model's output for latents (N, latent_dim); between codes, that for the nearest ones."""
+    latents = latents.unflatten(1, getattr(model, "latent_shape", latents.shape[1:]))
+    if hasattr(model, "quantise"):
+        latents, _ = model.quantise(latents)
+    output: torch.Tensor = model.decode(latents)
+    return output
 
 
 def between_drawn(subject: Subject) -> Findings:

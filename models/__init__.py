@@ -14,4 +14,6 @@ CATALOGUE = {
     "timm": "firebox.models.timm:Timm",
     "diffusion_unet": "firebox.models.diffusion_unet:DiffusionUNet",
     "unet_baseline": "firebox.models.unet_baseline:UNetBaseline",
+    "denoising_baseline": "firebox.models.denoising_baseline:DenoisingBaseline",
+    "vqvae_baseline": "firebox.models.vqvae_baseline:VQVAEBaseline",
 }

@@ -13,6 +13,8 @@ CATALOGUE = {
     "flow_matching": "firebox.modules.flow_matching:FlowMatching",
     "ddpm": "firebox.modules.ddpm:DDPM",
     "segmentation": "firebox.modules.segmentation:Segmentation",
+    "denoising": "firebox.modules.denoising:Denoising",
+    "vector_quantised": "firebox.modules.vector_quantised:VectorQuantised",
 }
 
 LOSSES = {

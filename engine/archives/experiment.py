@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.table import Table
 
+from firebox.engine.archives.archive import Archive
 from firebox.engine.archives.arguments import archive_parser, positive
-from firebox.engine.archives.loading import Archive, load_archive
+from firebox.engine.archives.loading import load_archive
 from firebox.engine.records.verification import EXPERIMENTS
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
@@ -118,6 +119,7 @@ class Experiment:
         counts: the things that ``--count`` counts.
         count: default of ``--count``; None for everything.
         needs: methods that the model must have.
+        needs_training: what a module must have to have trained the model for this, and how a message calls that.
         needs_images: whether the model's output must be images.
         needs_samples: whether the module must be one that draws images.
         needs_latents: whether there must be latents to decode, of given images or drawn ones.
@@ -131,6 +133,7 @@ class Experiment:
     counts: str
     count: int | None = None
     needs: tuple[str, ...] = ()
+    needs_training: tuple[str, str] | None = None
     needs_images: bool = False
     needs_samples: bool = False
     needs_latents: bool = False
@@ -179,6 +182,8 @@ class Experiment:
         missing = [f"{name}()" for name in self.needs if not callable(getattr(archive.model, name, None))]
         if self.needs_images and not hasattr(archive.module, "pixels"):
             missing.append("images as output")
+        if self.needs_training is not None and not hasattr(archive.module, self.needs_training[0]):
+            missing.append(self.needs_training[1])
         if self.needs_samples and not draws:
             missing.append("a distribution to draw images from")
         if self.needs_latents and not (draws or has_latents(archive)):

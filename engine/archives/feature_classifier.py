@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from firebox.data.declarations.specification import ImageSpecification
-from firebox.engine.archives.loading import Archive, load_model
+from firebox.engine.archives.archive import Archive
+from firebox.engine.archives.loading import load_model
 from firebox.foundation.problems import shown
 
 TOGETHER = 512

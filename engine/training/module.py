@@ -84,6 +84,14 @@ class Module(ABC):
     """Patterns of the model's parameters or layers that the handler ema averages, such as ``("generator",)``; the rest
     of the model is evaluated as it is. () for all."""
 
+    divisible: ClassVar[bool] = True
+    """Whether its step may be made for parts of a batch one after another, whose gradients are added, as for
+    microbatches. Not if the step changes something else that the next part would see, such as a codebook."""
+
+    adds_noise: ClassVar[bool] = False
+    """Whether it adds noise to the images itself and compares the output with the images without: noise among the
+    augmentations would be in both."""
+
     centred: ClassVar[bool] = False
     """Whether it needs pixels around 0, in [-1,1] or standardised, as those do that noise is added to."""
 
@@ -92,8 +100,9 @@ class Module(ABC):
     model improves, so that guards let nothing stop at them or take them for the best."""
 
     penalised: ClassVar[tuple[str, ...]] = ()
-    """The parts of the model whose gradient at each image is penalised, such as ``("critic",)``. It needs the gradient
-    of a gradient, and outputs that depend on one image each; guards refuse what has neither."""
+    """The parts of the model, or networks of the module's own, whose gradient at each image is penalised, such as
+    ``("critic",)``. It needs the gradient of a gradient, and outputs that depend on one image each; guards refuse what
+    has neither."""
 
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""

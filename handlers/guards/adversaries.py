@@ -18,20 +18,27 @@ class PenalisedNormalisation(Guard):
     """Refuses batch normalisation in a part whose gradient at each image is penalised."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
+        import torch
         from torch.nn.modules.batchnorm import _BatchNorm
 
-        run = preflight.run
+        run, configuration = preflight.run, preflight.configuration
         for name in run.module.penalised:
-            parts = run.model.get_submodule(name).named_modules(prefix=name)
-            found = [layer for layer, part in parts if isinstance(part, _BatchNorm)]
+            of_model = hasattr(run.model, name)
+            part = getattr(run.model if of_model else run.module, name, None)
+            key, owner = ("model", configuration.model) if of_model else ("module", configuration.module)
+            if not isinstance(part, torch.nn.Module):
+                message = f"penalised of the module has {name!r}, which is no part of the module or of its model"
+                yield preflight.problem(message, "module", "name")
+                continue
+            found = [layer for layer, each in part.named_modules(prefix=name) if isinstance(each, _BatchNorm)]
             if found:
                 message = (
-                    f"got {preflight.configuration.model.component.short_name}, whose {name} has batch normalisation "
+                    f"got {owner.component.short_name}, whose {name} has batch normalisation "
                     f"({shown(', '.join(found))}): an image's score then depends on the "
                     "others of its batch, and the penalty on its gradient has no meaning; expected "
                     "torch.nn.GroupNorm(1, channels), which normalises each image by itself, or none"
                 )
-                yield preflight.problem(message, "model", "name")
+                yield preflight.problem(message, key, "name")
 
 
 class PenaltyCompiled(Guard):

@@ -9,6 +9,7 @@ from firebox.engine.checks.report import preflight
 from firebox.trainers.train_gan_baseline import TRAINER
 from tests.handlers.runs import rows_of, trained
 from tests.modules.adversaries import configured
+from tests.soaking import soak
 
 LAMBDA = 10.0
 
@@ -94,6 +95,7 @@ def test_a_critic_of_numbers_reaches_the_penalised_optimum_not_the_distance(tmp_
     assert on_the_line(tmp_path) == pytest.approx(best, rel=0.01)
 
 
+@soak
 def test_a_penalty_at_the_real_images_has_another_optimum(tmp_path):
     estimate, _ = on_the_line(tmp_path, "own.py:AtRealImages")
     assert abs(estimate / optimum_on_the_line(2.0)[0] - 1) > 0.02

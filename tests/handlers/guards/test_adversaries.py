@@ -57,6 +57,13 @@ def test_what_works_is_accepted(tmp_path, module, kind):
     checked(tmp_path, module=module, kind=kind)
 
 
+def test_a_penalised_part_that_is_not_there_is_refused(tmp_path):
+    own = "from firebox.modules.wgan_gp import WGANGP\nclass Mine(WGANGP):\n    penalised = ('critik',)\n"
+    (tmp_path / "mine.py").write_text(own)
+    with pytest.raises(Refusal, match="penalised of the module has 'critik', which is no part of the module or of its"):
+        checked(tmp_path, module="mine.py:Mine")
+
+
 def test_a_critic_may_score_regions(tmp_path):
     checked(tmp_path, kind="regions")
 
