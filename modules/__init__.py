@@ -8,6 +8,8 @@ CATALOGUE = {
     "reconstruction": "firebox.modules.reconstruction:Reconstruction",
     "variational": "firebox.modules.variational:Variational",
     "classification": "firebox.modules.classification:Classification",
+    "multilabel": "firebox.modules.multilabel:Multilabel",
+    "regression": "firebox.modules.regression:Regression",
     "segmentation": "firebox.modules.segmentation:Segmentation",
 }
 

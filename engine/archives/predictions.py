@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from firebox.data.declarations.targets import Mask
+from firebox.data.declarations.targets import Mask, Values
 from firebox.data.decoding.decoding import cover
 from firebox.engine.archives.loading import Archive
 from firebox.foundation.files import naming
@@ -124,14 +124,16 @@ class LabelProbabilities(_OfNames):
 
 
 class PredictedValues(_OfNames):
-    """Numbers."""
+    """Numbers, in the data's units."""
 
     @property
     def columns(self) -> Sequence[str]:
         return self.names
 
     def rows(self, part: Part) -> list[list[str]]:
-        return [list(map(_number, own)) for own in part.output.float().flatten(1).cpu().tolist()]
+        target = self.archive.specification.target
+        assert isinstance(target, Values)
+        return [list(map(_number, own)) for own in target.in_units(part.output.float().flatten(1)).cpu().tolist()]
 
 
 class PredictedMasks(_OfNames):
