@@ -15,13 +15,15 @@ from firebox.data.containers.array_layout import Order
 from firebox.data.declarations.data_error import DataError
 from firebox.data.declarations.specification import ImageSpecification, PixelRange
 from firebox.data.declarations.target_settings import Names, TargetKind, names_of, target_of
-from firebox.data.declarations.targets import Target
+from firebox.data.declarations.targets import Classes, Target
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import Interrupted
 
 if TYPE_CHECKING:
+    import torch
+
     from firebox.data.containers.array_files import ArrayFile
     from firebox.data.containers.array_images import ArrayImages
     from firebox.data.containers.array_layout import ImageLayout
@@ -249,7 +251,16 @@ class Arrays(PackedImages):
             targets = ArrayTargets(array, known.target, known.layout.shape, known.target_layout)
         return ArrayImages(stored_array(known.images[part]), known.layout, targets, division)
 
-    def read(self, split: Split) -> ImageSource:
+    def training_labels(self) -> torch.Tensor | None:
+        from firebox.data.containers.array_images import ArrayTargets
+        from firebox.data.containers.stored_array import stored_array
+
+        known, target = self._known, self._known.target
+        if not isinstance(target, Classes):
+            return None
+        return ArrayTargets(stored_array(known.targets["train"]), target, known.layout.shape, None).held
+
+    def source(self, split: Split) -> ImageSource:
         from firebox.data.containers.array_images import ArraySamples
         from firebox.data.containers.stored_array import ChunkedArray
         from firebox.data.sources.source import DatasetImages

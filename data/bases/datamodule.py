@@ -48,6 +48,11 @@ class DataModule(ABC):
     def split_lengths(self) -> dict[Split, int]:
         """Number of samples in each split. A split that is absent or has length 0 does not exist."""
 
+    @property
+    def assigned_lengths(self) -> dict[Split, int]:
+        """Number of samples in each split with those that are skipped, which is known before they are found."""
+        return self.split_lengths
+
     @abstractmethod
     def read(self, split: Split) -> ImageSource:
         """Reads a split.

@@ -39,6 +39,10 @@ class DerivedData(DataModule):
     def split_lengths(self) -> dict[Split, int]:
         return self.data.split_lengths
 
+    @property
+    def assigned_lengths(self) -> dict[Split, int]:
+        return self.data.assigned_lengths
+
     def read(self, split: Split) -> ImageSource:
         return self.data.read(split)
 

@@ -46,6 +46,10 @@ class LimitedData(DerivedData):
     def split_lengths(self) -> dict[Split, int]:
         return {split: min(length, self._limit) for split, length in self.data.split_lengths.items()}
 
+    @property
+    def assigned_lengths(self) -> dict[Split, int]:
+        return {split: min(length, self._limit) for split, length in self.data.assigned_lengths.items()}
+
     def read(self, split: Split) -> ImageSource:
         from firebox.data.sources.source import labels_at_hand
         from firebox.data.sources.subset import subset
