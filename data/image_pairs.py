@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from firebox.data.bases.listed_images import ListedImages, OnBadFile
-from firebox.data.declarations.specification import PixelRange
+from firebox.data.declarations.specification import PixelRange, require_order
 from firebox.data.declarations.targets import Target
 from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.decoding.file_targets import MaskClasses, image_target, mask_target
@@ -89,6 +89,7 @@ class ImagePairs(ListedImages):
             value_range=value_range,
             folds=folds,
         )
+        require_order("target_value_range", target_value_range)
         if images == targets:
             raise ValueError(f"targets: got {shown(targets)}, the folder of the images, expected another")
         if isinstance(splits, dict) and "train" not in splits:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from firebox.data.bases.listed_images import ListedImages, OnBadFile
-from firebox.data.declarations.specification import PixelRange
+from firebox.data.declarations.specification import PixelRange, require_order
 from firebox.data.declarations.targets import Labels, Target, Values
 from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.decoding.file_targets import MaskClasses, image_target, mask_target
@@ -100,6 +100,7 @@ class ImageTable(ListedImages):
             value_range=value_range,
             folds=folds,
         )
+        require_order("target_value_range", target_value_range)
         self._table = Path(table).expanduser()
         self._root = self._table.parent if root is None else Path(root).expanduser()
         given = {

@@ -49,6 +49,11 @@ class DataModule(ABC):
         """Number of samples in each split. A split that is absent or has length 0 does not exist."""
 
     @property
+    def dtype(self) -> Literal["uint8", "uint16", "float32"]:
+        """The dtype of the images as they are read, by which memory is estimated before anything is."""
+        return "uint8"
+
+    @property
     def assigned_lengths(self) -> dict[Split, int]:
         """Number of samples in each split with those that are skipped, which is known before they are found."""
         return self.split_lengths

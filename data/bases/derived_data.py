@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from firebox.data.bases.datamodule import DataModule, Split
 from firebox.data.declarations.specification import ImageSpecification
@@ -38,6 +38,10 @@ class DerivedData(DataModule):
     @property
     def split_lengths(self) -> dict[Split, int]:
         return self.data.split_lengths
+
+    @property
+    def dtype(self) -> Literal["uint8", "uint16", "float32"]:
+        return self.data.dtype
 
     @property
     def assigned_lengths(self) -> dict[Split, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from firebox.data.bases.datamodule import DataModule, Samples, Split
 from firebox.data.declarations.data_error import DataError
-from firebox.data.declarations.specification import ImageSpecification, PixelRange
+from firebox.data.declarations.specification import ImageSpecification, PixelRange, require_order
 from firebox.data.declarations.targets import Classes, Target
 from firebox.data.decoding.decoding import Dtype, ImageDecoder, first_dtype
 from firebox.data.decoding.image_files import Decoder, ImageFiles
@@ -72,8 +72,7 @@ class ListedImages(DataModule):
         value_range: tuple[float, float] | None = None,
         folds: FoldSettings | None = None,
     ) -> None:
-        if value_range is not None and not value_range[0] < value_range[1]:
-            raise ValueError(f"value_range: got {list(value_range)}, expected the smaller value first")
+        require_order("value_range", value_range)
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
         self._folds = folds_of(folds, validation_fraction)
@@ -124,6 +123,10 @@ class ListedImages(DataModule):
         if isinstance(target, ImageDecoder):
             target = self.settled(target, dtype, targets=True)
         return PairDecoder(self.settled(image, dtype), target)
+
+    @property
+    def dtype(self) -> Dtype:
+        return (self.decoder.image if isinstance(self.decoder, PairDecoder) else self.decoder).dtype
 
     @property
     def target(self) -> Target | None:
