@@ -37,8 +37,8 @@ class ImagePairs(ListedImages):
         images: folder of the images, below root or below each split's folder.
         targets: folder of their targets.
         target: what the targets are: mask, whose pixels are class numbers or the indices of a palette; or image.
-        classes: of masks: the names of the classes, pixel value k being the k-th name; or a map from the names to pixel
-            values, such as {background: 0, road: 255}.
+        classes: of masks: the names of the classes or their number, pixel value k being the k-th; or a map from the
+            names to pixel values, such as {background: 0, road: 255}.
         ignored: of masks: the pixel value that belongs to no class and is left out of losses and metrics.
         target_color: of target images: their colour mode; null for that of the images.
         target_value_range: of target images: the values that become 0 and 1; null for those of their dtype.

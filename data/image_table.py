@@ -45,8 +45,8 @@ class ImageTable(ListedImages):
             for training.
         group_column: column of the group of each image, such as its patient; null for none. No group may be in two
             splits, and none is divided when images are held out.
-        classes: of masks: the names of the classes, pixel value k being the k-th name; or a map from the names to pixel
-            values.
+        classes: of masks: the names of the classes or their number, pixel value k being the k-th; or a map from the
+            names to pixel values.
         ignored: of masks: the pixel value that belongs to no class and is left out of losses and metrics.
         target_color: of target images: their colour mode; null for that of the images.
         target_value_range: of target images: the values that become 0 and 1; null for those of their dtype.
