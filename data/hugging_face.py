@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import Field, PositiveInt
 
 from firebox.data.bases.datamodule import Split
-from firebox.data.bases.listed_images import OnBadFile
 from firebox.data.bases.packed import PackedImages
 from firebox.data.declarations.data_error import DataError
 from firebox.data.declarations.extras import required
@@ -21,6 +20,7 @@ from firebox.data.decoding.decoding import Background, Color, ImageDecoder
 from firebox.data.decoding.encoded_samples import SampleDecoder, sample_decoder
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
+from firebox.data.sources.reading import OnBadFile
 from firebox.data.tables.table_columns import Columns, columns_of
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import in_one_line, listed, shown, similar
@@ -180,6 +180,10 @@ class HuggingFace(PackedImages):
     def _decoder(self) -> SampleDecoder:
         columns = self._columns
         return sample_decoder(self._image, columns.kind, self._names or columns.names, self._ignored, self._pixel_range)
+
+    @property
+    def image_decoder(self) -> ImageDecoder:
+        return self._image
 
     @property
     def specification(self) -> ImageSpecification:

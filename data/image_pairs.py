@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.bases.listed_images import ListedImages, OnBadFile
+from firebox.data.bases.listed_images import ListedImages
 from firebox.data.declarations.specification import PixelRange, require_order
 from firebox.data.declarations.targets import Target
 from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
@@ -18,6 +18,7 @@ from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
 from firebox.data.folders.folders import Splits
 from firebox.data.folders.pairs import list_pairs
+from firebox.data.sources.reading import OnBadFile
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.bases.listed_images import ListedImages, OnBadFile
+from firebox.data.bases.listed_images import ListedImages
 from firebox.data.declarations.specification import PixelRange, require_order
 from firebox.data.declarations.targets import Labels, Target, Values
 from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
@@ -16,6 +16,7 @@ from firebox.data.decoding.file_targets import MaskClasses, image_target, mask_t
 from firebox.data.decoding.image_files import Decoder
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
+from firebox.data.sources.reading import OnBadFile
 from firebox.data.tables.table_rows import Columns, list_table
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, PositiveInt
 
 from firebox.data.bases.datamodule import Split
-from firebox.data.bases.listed_images import OnBadFile
 from firebox.data.bases.packed import PackedImages
 from firebox.data.declarations.data_error import DataError
 from firebox.data.declarations.specification import ImageSpecification, PixelRange
@@ -21,6 +20,7 @@ from firebox.data.decoding.decoding import Background, Color, ImageDecoder
 from firebox.data.decoding.encoded_samples import sample_decoder
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
+from firebox.data.sources.reading import OnBadFile
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 
@@ -121,6 +121,10 @@ class Shards(PackedImages):
         self._decoder = sample_decoder(image, kind, names_of(classes), ignored, pixel_range)
         if isinstance(self._decoder.target, Classes):
             self._roles = replace(self._roles, classes=self._decoder.target.names)
+
+    @property
+    def image_decoder(self) -> ImageDecoder:
+        return self._decoder.image
 
     @property
     def specification(self) -> ImageSpecification:

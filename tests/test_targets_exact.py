@@ -95,6 +95,7 @@ def predictions_of(run, images, folder, capsys):
     assert main(["archive", str(run), "--checkpoint", "last"]) == 0
     archive = capsys.readouterr().out.splitlines()[-1]
     assert predict([archive, str(images), "--output", str(folder)]) == 0, capsys.readouterr().err
+    assert "images are read as the files of the training data" in capsys.readouterr().err
     found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     about = json.loads(found.pop("about.json"))
     assert about["predicted"] == COUNT

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from firebox.data.bases.moments import Moments
+    from firebox.data.decoding.decoding import ImageDecoder
     from firebox.data.sources.reading import Reading
     from firebox.data.sources.source import ImageSource
 
@@ -38,6 +39,10 @@ class DerivedData(DataModule):
     @property
     def split_lengths(self) -> dict[Split, int]:
         return self.data.split_lengths
+
+    @property
+    def image_decoder(self) -> ImageDecoder | None:
+        return self.data.image_decoder
 
     @property
     def dtype(self) -> Literal["uint8", "uint16", "float32"]:

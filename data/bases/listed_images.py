@@ -28,6 +28,7 @@ from firebox.data.division.hold_out import (
     stratified_length,
 )
 from firebox.data.division.listing import Listing
+from firebox.data.sources.reading import OnBadFile, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +36,9 @@ if TYPE_CHECKING:
     from firebox.data.bases.moments import Moments
     from firebox.data.cache.sample_file import SampleFile
     from firebox.data.preparation.decoded_files import Unreadable
-    from firebox.data.sources.reading import Reading
     from firebox.data.sources.source import ImageSource
 
 logger = logging.getLogger("firebox")
-
-OnBadFile = Literal["refuse", "skip"]
 
 
 class ListedImages(DataModule):
@@ -125,8 +123,8 @@ class ListedImages(DataModule):
         return PairDecoder(self.settled(image, dtype), target)
 
     @property
-    def dtype(self) -> Dtype:
-        return (self.decoder.image if isinstance(self.decoder, PairDecoder) else self.decoder).dtype
+    def image_decoder(self) -> ImageDecoder:
+        return self.decoder.image if isinstance(self.decoder, PairDecoder) else self.decoder
 
     @property
     def target(self) -> Target | None:

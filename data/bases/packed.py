@@ -11,14 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from firebox.data.bases.datamodule import DataModule, Split
-from firebox.data.bases.listed_images import OnBadFile
 from firebox.data.declarations.data_error import DataError
 from firebox.data.declarations.specification import ImageSpecification, PixelRange
 from firebox.data.declarations.targets import Target
 from firebox.data.division.folds import FoldSettings, folds_of
 from firebox.data.division.hold_out import number_held_out, require_folds, require_undivided
 from firebox.data.division.listing import Listing
-from firebox.data.sources.reading import Reading
+from firebox.data.sources.reading import OnBadFile, Reading
 from firebox.foundation.problems import listed
 from firebox.foundation.randomness import PERMUTATION_LIMIT
 

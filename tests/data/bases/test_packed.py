@@ -10,6 +10,7 @@ import torch
 
 from firebox.data.arrays import Arrays
 from firebox.data.bases import unreadable
+from firebox.data.bases.standardised_values import scaled
 from firebox.data.declarations.data_error import DataError
 from firebox.data.hugging_face import HuggingFace
 from firebox.data.shards import Shards
@@ -147,6 +148,14 @@ def test_samples_that_can_not_be_decoded_are_refused_otherwise(root, data):
     found.prepare(Reading())
     with pytest.raises(DataError, match=r"can't be read as an image.*; mend it, or leave it out by on_bad_file: skip"):
         all_of(found.read("train"))
+
+
+@pytest.mark.parametrize("data", [shards, table])
+def test_what_becomes_of_an_image_is_known_to_archives(root, data):
+    found = data(root, color="grayscale")
+    assert found.image_decoder.described()["color"] == "grayscale"
+    assert scaled(found, "standardised").image_decoder == found.image_decoder
+    assert arrays(root).image_decoder is None
 
 
 def test_a_split_of_which_nothing_would_be_left_is_refused(tmp_path):
