@@ -19,7 +19,6 @@ from firebox.data.division.hold_out import number_held_out, require_folds, requi
 from firebox.data.division.listing import Listing
 from firebox.data.sources.reading import OnBadFile, Reading
 from firebox.foundation.problems import listed
-from firebox.foundation.randomness import PERMUTATION_LIMIT
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +93,8 @@ class PackedImages(DataModule):
     @cached_property
     def _strata(self) -> torch.Tensor | None:
         """The label of each sample that is divided; None if the division is not stratified."""
+        from firebox.foundation.randomness import PERMUTATION_LIMIT
+
         return self.training_labels() if self.stored["train"] <= PERMUTATION_LIMIT else None
 
     @property

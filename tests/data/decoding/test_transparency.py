@@ -5,6 +5,8 @@ import zlib
 
 import numpy
 import pytest
+import torch
+from PIL import Image
 
 from firebox.data.decoding.decoding import ImageDecoder, UnreadableFile
 from firebox.data.decoding.pair_decoding import MaskDecoder, PairDecoder
@@ -28,23 +30,23 @@ def write_png(path, depth, colour, values, clear):
     return path
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_the_shade_that_is_transparent_is_that_of_the_file(tmp_path, depth):
+@pytest.mark.parametrize(
+    ("depth", "paired"), [(1, False), (2, False), (4, False), (8, False), (16, False), (2, True), (4, True)]
+)
+def test_the_shade_that_is_transparent_is_that_of_the_file(tmp_path, depth, paired):
     values = [0, 1, 1, 0] if depth == 1 else [0, 1, 2, 3]
-    path = write_png(tmp_path / "x.png", depth, GREY, values, (1,))
+    path, mask = write_png(tmp_path / "x.png", depth, GREY, values, (1,)), tmp_path / "mask.png"
+    Image.fromarray(numpy.zeros((1, 4), numpy.uint8)).save(mask)
     dtype = "uint16" if depth == 16 else "uint8"
-    for decode in (
-        lambda decoder: decoder(path),
-        lambda decoder: PairDecoder(decoder, MaskDecoder((1, 4), (0, 1, 85, 2, 170, 3, 255, 17, 34, 51), None))(
-            path, path
-        )[0],
-    ):
-        opacity = decode(ImageDecoder((1, 4), "rgba", dtype=dtype))[3, 0].tolist()
-        assert [value == 0 for value in opacity] == [value == 1 for value in values]
-        shown = decode(ImageDecoder((1, 4), "grayscale", dtype=dtype))[0, 0].numpy()
-        assert (shown[numpy.array(values) == 1] == (65535 if depth == 16 else 255)).all()
-        if depth == 16:
-            break
+
+    def decoded(color):
+        decoder = ImageDecoder((1, 4), color, dtype=dtype)
+        return PairDecoder(decoder, MaskDecoder((1, 4), (0, 1), None))(path, mask)[0] if paired else decoder(path)
+
+    clear = torch.tensor([value == 1 for value in values])
+    assert torch.equal(decoded("rgba")[3, 0] == 0, clear)
+    most = {"uint8": 255, "uint16": 65535}[dtype]
+    assert (decoded("grayscale")[0, 0].numpy()[clear.numpy()] == most).all(), "laid over white"
 
 
 def test_a_transparent_colour_that_pixels_lose_is_refused(tmp_path):
