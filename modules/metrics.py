@@ -142,3 +142,31 @@ class ActiveUnits(Metric):
     def compute(self) -> float:
         variance = self._squares / self._count - (self._sum / self._count).square()
         return float((variance > self.threshold).sum())
+
+
+class CodeCounts(Metric):
+    """How often each code of a codebook is used, (codes,) int64, over all samples seen.
+
+    Args:
+        codes: number of codes.
+        output_transform: function from the evaluator's output to the codes (N, ...), int64.
+        device: device that the counts are kept on.
+    """
+
+    _state_dict_all_req_keys = ("_counts",)
+
+    def __init__(self, codes: int, output_transform: Callable[..., Any] = lambda x: x, *, device: torch.device) -> None:
+        self.codes = codes
+        super().__init__(output_transform, device=device)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        self._counts = torch.zeros(self.codes, dtype=torch.int64, device=self._device)
+
+    @reinit__is_reduced
+    def update(self, codes: torch.Tensor) -> None:
+        self._counts = self._counts + torch.bincount(codes.detach().flatten(), minlength=self.codes).to(self._counts)
+
+    @sync_all_reduce("_counts")
+    def compute(self) -> torch.Tensor:
+        return self._counts

@@ -155,7 +155,7 @@ class ImageDecoder:
         if self.dtype == "uint8":
             fitted = image.resize(self.image_size[::-1], Image.Resampling.BILINEAR, box=box)
             pixels = torch.from_numpy(numpy.array(fitted))
-            return self._fit(pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous())
+            return self._fit(pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1))
         return self._fit(torch.from_numpy(numpy.stack([self._scaled(plane, box) for plane in self._planes(image)])))
 
     def _planes(self, image: Image.Image) -> list[numpy.ndarray[Any, Any]]:

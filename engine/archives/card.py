@@ -32,8 +32,16 @@ DEFINITIONS = {
     "accuracy": "share of the images whose largest logit is the label's",
     "confusion_matrix": "counts of images; a row for each true class, a column for each predicted one",
     "active_units": "latent entries whose posterior mean has a variance above 0.01 over the images",
+    "psnr_of_input": "PSNR of the model's input, cut to [0,1]",
+    "perplexity": "exp of the entropy of the codes' frequencies: the number of equally likely codes of this entropy",
+    "dead_codes": "codes that no latent has",
+    "code_counts": "number of latents that have each code",
 }
-REDUCTIONS = {"confusion_matrix": "sum over the images", "active_units": "over all images at once"}
+REDUCTIONS = {
+    "confusion_matrix": "sum over the images",
+    "code_counts": "sum over the images",
+    **dict.fromkeys(("active_units", "perplexity", "dead_codes"), "over all images at once"),
+}
 
 
 def card(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.table import Table
 
+from firebox.engine.archives.archive import Archive
 from firebox.engine.archives.arguments import archive_parser, positive
-from firebox.engine.archives.loading import Archive, load_archive
+from firebox.engine.archives.loading import load_archive
 from firebox.engine.records.verification import EXPERIMENTS
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     from firebox.data.bases.datamodule import Split
     from firebox.data.sources.batch import Batch
+
+
+DRAWN_TOGETHER = 256
+"""Number of images that a model draws at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,18 @@ class Subject:
         """Returns the first images of the split as the model sees them, and their labels, on its device."""
         run = self.archive.run
         return run.preparation(run.streams[self.split].first(count))
+
+    def drawn(self, count: int) -> torch.Tensor:
+        """Draws images by the run's seed, the same ones each time, (count, C, H, W) in [0, 1]; for modules that do."""
+        import torch
+
+        from firebox.foundation.randomness import generator
+
+        archive, noise = self.archive, generator(self.archive.card["seed"], "sample")
+        sizes = [len(part) for part in torch.arange(count).split(DRAWN_TOGETHER)]
+        with torch.inference_mode():
+            parts = [archive.module.sample(size, noise) for size in sizes]  # type: ignore[attr-defined]
+        return archive.specification.to_unit(torch.cat(parts))
 
     @property
     def autoencoder(self) -> Any:
@@ -94,7 +111,10 @@ class Experiment:
         counts: the things that ``--count`` counts.
         count: default of ``--count``; None for everything.
         needs: methods that the model must have.
+        needs_training: what a module must have to have trained the model for this, and how a message calls that.
         needs_images: whether the model's output must be images.
+        needs_samples: whether the module must be one that draws images.
+        needs_latents: whether there must be latents to decode, of given images or drawn ones.
     """
 
     name: str
@@ -103,7 +123,10 @@ class Experiment:
     counts: str
     count: int | None = None
     needs: tuple[str, ...] = ()
+    needs_training: tuple[str, str] | None = None
     needs_images: bool = False
+    needs_samples: bool = False
+    needs_latents: bool = False
 
     def main(self) -> NoReturn:
         """Runs the experiment as a script."""
@@ -132,13 +155,27 @@ class Experiment:
         return parser
 
     def _refuse_unfit(self, archive: Archive) -> None:
+        from firebox.engine.training.generative import Generative
+
+        draws = isinstance(archive.module, Generative)
         missing = [f"{name}()" for name in self.needs if not callable(getattr(archive.model, name, None))]
         if self.needs_images and not hasattr(archive.module, "pixels"):
             missing.append("images as output")
+        if self.needs_training is not None and not hasattr(archive.module, self.needs_training[0]):
+            missing.append(self.needs_training[1])
+        if self.needs_samples and not draws:
+            missing.append("a distribution to draw images from")
+        if self.needs_latents and not (draws or has_latents(archive)):
+            missing.append("embed() and images as output")
         if missing:
             kind = type(archive.model).__name__
             message = f"{archive.path}: {self.name} needs a model with {' and '.join(missing)}; {kind} has none"
             raise Refusal([Problem("", message)])
+
+
+def has_latents(archive: Archive) -> bool:
+    """Whether a model gives images their latents, and draws images of latents."""
+    return callable(getattr(archive.model, "embed", None)) and hasattr(archive.module, "pixels")
 
 
 def subject_of(archive: Archive, count: int | None) -> Subject:

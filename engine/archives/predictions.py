@@ -13,7 +13,7 @@ import torch
 
 from firebox.data.declarations.targets import Mask
 from firebox.data.decoding.decoding import cover
-from firebox.engine.archives.loading import Archive
+from firebox.engine.archives.archive import Archive
 from firebox.foundation.files import naming
 from firebox.foundation.pictures import encode, encode_mask, grid, mask_palette
 from firebox.foundation.problems import Problem, Refusal

@@ -24,9 +24,9 @@ Images = Mapping[str, tuple[torch.Tensor, ...]]
 Picture = torch.Tensor | Callable[[], torch.Tensor]
 """A picture (C, H, W), uint8 or float in [0, 1]; or a function that draws it, called on the thread that writes."""
 
-OutputKind = Literal["pixels", "pixel_logits", "class_logits", "mask_logits", "label_logits", "values"]
+OutputKind = Literal["pixels", "pixel_logits", "class_logits", "mask_logits", "label_logits", "values", "scores"]
 """Pixels have the data's pixel range; the logits are of pixels in [0, 1], of the classes of a sample or of each of its
-pixels, or of labels; values are numbers that are regressed."""
+pixels, or of labels; values are numbers that are regressed; scores are a critic's, and have no bounds."""
 
 TAKEN: dict[Kind, str] = {
     "class": "a class",
@@ -87,6 +87,23 @@ class Module(ABC):
     averaged: ClassVar[tuple[str, ...]] = ()
     """Patterns of the model's parameters or layers that the handler ema averages, such as ``("generator",)``; the rest
     of the model is evaluated as it is. () for all."""
+
+    divisible: ClassVar[bool] = True
+    """Whether its step may be made for parts of a batch one after another, whose gradients are added, as for
+    microbatches. Not if the step changes something else that the next part would see, such as a codebook."""
+
+    adds_noise: ClassVar[bool] = False
+    """Whether it adds noise to the images itself and compares the output with the images without: noise among the
+    augmentations would be in both."""
+
+    rivals: ClassVar[tuple[str, ...]] = ()
+    """The names of losses that two parts of the model pull in opposite directions, as in a GAN: neither falls while the
+    model improves, so that guards let nothing stop at them or take them for the best."""
+
+    penalised: ClassVar[tuple[str, ...]] = ()
+    """The parts of the model, or networks of the module's own, whose gradient at each image is penalised, such as
+    ``("critic",)``. It needs the gradient of a gradient, and outputs that depend on one image each; guards refuse what
+    has neither."""
 
     loss: PixelLoss | None = None
     """The pixel loss it trains with, None if it has none; guards compare it with the model's output and the data."""

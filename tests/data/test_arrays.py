@@ -282,7 +282,7 @@ def test_wide_sets_are_not_read_before_the_training(root, monkeypatch):
 
 READ_ALL = """
 import torch, numpy
-from firebox.data.cache import mapped_records
+from firebox.data.containers import mapped_records
 from firebox.data.arrays import Arrays
 source = Arrays(root={root!r}, images="x.npy", validation_fraction=0.0).read("train")
 if {whole}:

@@ -1,5 +1,7 @@
 """What is refused before training: a mistake, the key that is named, and what the message says."""
 
+from pathlib import Path
+
 import pytest
 
 from firebox.data.assets.make_pairs import make
@@ -10,7 +12,8 @@ from firebox.foundation.problems import Refusal
 from tests import ways_out
 
 CAE, VAE, CLASSIFIER, UNET = "cae_baseline", "vae_baseline", "classifier_baseline", "unet_baseline"
-RESTORATION = "restoration_baseline"
+RESTORATION, DENOISING, VQVAE = "restoration_baseline", "denoising_baseline", "vqvae_baseline"
+QUANTISED = Path(__file__).parents[2] / "quantised_components.py"
 NO_DATAMODULE = "datamodule=null"
 
 CASES = {
@@ -67,6 +70,60 @@ CASES = {
         [],
         "datamodule.name",
         "make it: python -m firebox.data.assets.make_pairs datasets/fashion_mini_pairs",
+    ),
+    "noise_in_the_target": (
+        DENOISING,
+        ["datamodule.augmentations=[random_horizontal_flip, {random_gaussian_noise: {std: 0.3}}]"],
+        "datamodule.augmentations.1",
+        "got random_gaussian_noise, which is in the images that the module denoising takes for clean, too; leave",
+    ),
+    "noise_in_the_unit_of_bytes": (
+        DENOISING,
+        ["module.sigma=25"],
+        "module.sigma",
+        "got 25, but the pixels reach from 0 to 1, in which sigma is stated; expected at most 1; for 25 of 255, --set",
+    ),
+    "cut_noise_and_the_linear_reference": (
+        DENOISING,
+        ["module.clip=true", "model={name: linear_autoencoder}"],
+        "module.clip",
+        "got true, but the optimum of a linear model is known for noise that is Gaussian",
+    ),
+    "images_drawn_from_the_prior_of_a_model_without_one": (
+        VAE,
+        ["model={name: 'firebox.models.vqvae_baseline:VQVAEBaseline'}"],
+        "model.name",
+        "got VQVAEBaseline, which lacks reparameterise, latent_dim; the module variational expects a model with encode",
+    ),
+    "an_encoder_of_other_channels_than_the_codebook": (
+        VQVAE,
+        [f"model={{name: '{QUANTISED}:Narrow'}}"],
+        "model.name",
+        "the codebook's vectors have 16 entries, but the latents have the shape (64, 784, 1, 1); expected (N, 16, ...)",
+    ),
+    "latents_whose_channels_come_last": (
+        VQVAE,
+        [f"model={{name: '{QUANTISED}:TornApart'}}"],
+        "model.name",
+        "the latents have the shape (64, 1, 1, 784); expected (N, 784, ...): an encoder that ends in embedding_dim",
+    ),
+    "more_codes_than_the_first_batch_has_latents": (
+        VQVAE,
+        ["model.num_embeddings=256", "datamodule.batch_size=5"],
+        "model.num_embeddings",
+        "got 256, but the first batch, 5 images of 7x7 latents, has 245 to begin the codebook with, which would leave",
+    ),
+    "a_codebook_that_is_trained_as_well": (
+        VQVAE,
+        [f"model={{name: '{QUANTISED}:Trained'}}"],
+        "module.name",
+        "the optimizer main trains codebook.embeddings, which follows the latents as a moving average: gradients and",
+    ),
+    "microbatches_and_a_codebook": (
+        VQVAE,
+        ["training.accumulation=2"],
+        "training.accumulation",
+        "got 2, but a step of the module vector_quantised changes what the next microbatch would see; expected 1",
     ),
     "drawn_samples_in_memory": (
         CAE,
@@ -596,6 +653,12 @@ def test_ways_out_are_read_from_messages_as_a_shell_reads_them():
         (CAE, ["handlers.checkpoint={monitor: validation/psnr, mode: max}", "handlers.ema={}"]),
         (CAE, ["training.precision=bfloat16", "training.accumulation=3", "training.gradient_clip_norm=1.0"]),
         (CLASSIFIER, ["datamodule.augmentations=[random_horizontal_flip, {random_affine: {degrees: 10}}]"]),
+        (CLASSIFIER, ["datamodule.augmentations=[{random_gaussian_noise: {std: 0.1}}]"]),
+        (DENOISING, ["datamodule.pixel_range=[-1, 1]", "module={name: denoising, sigma: 0.6, clip: true}"]),
+        (DENOISING, ["model={name: cae_baseline}", "handlers.ema={}", "training.accumulation=2"]),
+        (VQVAE, ["handlers.ema={}", "training.precision=bfloat16"]),
+        (VQVAE, ["datamodule.batch_size=6"]),
+        (VQVAE, [f"model={{name: '{QUANTISED}:Whole', num_embeddings: 64}}"]),
     ],
 )
 def test_what_works_is_accepted(here, trainer, assignments):
