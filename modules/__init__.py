@@ -10,6 +10,8 @@ CATALOGUE = {
     "gan": "firebox.modules.gan:GAN",
     "wgan_gp": "firebox.modules.wgan_gp:WGANGP",
     "classification": "firebox.modules.classification:Classification",
+    "multilabel": "firebox.modules.multilabel:Multilabel",
+    "regression": "firebox.modules.regression:Regression",
     "segmentation": "firebox.modules.segmentation:Segmentation",
     "denoising": "firebox.modules.denoising:Denoising",
     "vector_quantised": "firebox.modules.vector_quantised:VectorQuantised",
