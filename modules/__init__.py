@@ -10,6 +10,8 @@ CATALOGUE = {
     "gan": "firebox.modules.gan:GAN",
     "wgan_gp": "firebox.modules.wgan_gp:WGANGP",
     "classification": "firebox.modules.classification:Classification",
+    "multilabel": "firebox.modules.multilabel:Multilabel",
+    "regression": "firebox.modules.regression:Regression",
     "flow_matching": "firebox.modules.flow_matching:FlowMatching",
     "ddpm": "firebox.modules.ddpm:DDPM",
     "segmentation": "firebox.modules.segmentation:Segmentation",

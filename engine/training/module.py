@@ -13,6 +13,7 @@ from ignite.metrics import Metric
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Kind
 from firebox.data.sources.batch import Batch
+from firebox.engine.components.catalogue import catalogue, find
 from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.update import Update
 
@@ -53,6 +54,12 @@ class Evaluated:
     losses: dict[str, torch.Tensor]
     prediction: torch.Tensor
     target: torch.Tensor
+
+
+def modules_taking(kind: Kind) -> list[str]:
+    """Returns the names of the modules of the catalogue that are made for a kind of target."""
+    known = {name: find("module", name).signature.attributes for name in catalogue("module")}
+    return [name for name, attributes in known.items() if kind in attributes.get("takes", ())]
 
 
 class Module(ABC):
@@ -110,8 +117,14 @@ class Module(ABC):
     def __init__(self, model: torch.nn.Module, specification: ImageSpecification) -> None:
         if self.takes and (specification.target is None or specification.target.kind not in self.takes):
             wanted = " or ".join(TAKEN[kind] for kind in self.takes)
-            found = "none" if specification.target is None else specification.target.described
-            raise ValueError(f"needs data whose samples have {wanted}, got {found}; choose another data set or module")
+            found, others = "none", "module"
+            if specification.target is not None:
+                found = specification.target.described
+                taking = modules_taking(specification.target.kind)
+                others = f"a module that takes it: {' or '.join(taking)}" if taking else "module"
+            raise ValueError(
+                f"needs data whose samples have {wanted}, got {found}; choose another data set or {others}"
+            )
         self.model = model
         self.specification = specification
 

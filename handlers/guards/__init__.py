@@ -21,6 +21,7 @@ CATALOGUE = {
     "placement": "firebox.handlers.guards.data:Placement",
     "limit": "firebox.handlers.guards.data:Limit",
     "sampling": "firebox.handlers.guards.data:Sampling",
+    "target_scale": "firebox.handlers.guards.data:TargetScale",
     "batch_size": "firebox.handlers.guards.batches:BatchSize",
     "batch_of_one": "firebox.handlers.guards.batches:BatchOfOne",
     "accumulation": "firebox.handlers.guards.batches:Accumulation",

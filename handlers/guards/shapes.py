@@ -26,6 +26,10 @@ class OutputShape(Guard):
         if output.shape[1:] == expected:
             return
         message = f"its output has shape {output.shape[1:]}, expected {expected}: {what} of {data.named.written}"
+        choice = "class" if len(expected) == 1 else "pixels"
+        setting = preflight.configuration.model.parameters.get("output")
+        if setting in ("class", "pixels") and setting != choice:
+            message += f"; --set model.output={choice}"
         yield preflight.problem(message, "model", "name")
 
 

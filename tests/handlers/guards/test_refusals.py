@@ -96,6 +96,18 @@ CASES = {
         "model.name",
         "its output has shape (4,), expected (4, 32, 32): a logit for each class and pixel of shapes",
     ),
+    "a_timm_network_of_classes_for_masks": (
+        UNET,
+        ["model={name: timm, architecture: resnet10t}"],
+        "model.name",
+        "expected (4, 32, 32): a logit for each class and pixel of shapes; --set model.output=pixels",
+    ),
+    "a_timm_network_of_pixels_for_classes": (
+        CLASSIFIER,
+        ["model={name: timm, architecture: resnet10t, output: pixels}"],
+        "model.name",
+        "expected (10,): a logit for each class of fashion_mini; --set model.output=class",
+    ),
     "more_stages_than_a_unets_image_has_room_for": (
         UNET,
         ["model.channels=[8,8,8,8,8,8]"],
