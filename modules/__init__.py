@@ -12,6 +12,8 @@ CATALOGUE = {
     "classification": "firebox.modules.classification:Classification",
     "multilabel": "firebox.modules.multilabel:Multilabel",
     "regression": "firebox.modules.regression:Regression",
+    "flow_matching": "firebox.modules.flow_matching:FlowMatching",
+    "ddpm": "firebox.modules.ddpm:DDPM",
     "segmentation": "firebox.modules.segmentation:Segmentation",
     "denoising": "firebox.modules.denoising:Denoising",
     "vector_quantised": "firebox.modules.vector_quantised:VectorQuantised",

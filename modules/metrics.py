@@ -170,3 +170,38 @@ class CodeCounts(Metric):
     @sync_all_reduce("_counts")
     def compute(self) -> torch.Tensor:
         return self._counts
+
+
+class MeanByInterval(Metric):
+    """The mean of a value in each of several intervals of equal length that another value in [0, 1) falls into, (K,).
+
+    Args:
+        intervals: number K of intervals.
+        output_transform: function from the evaluator's output to values (N,) and what tells their interval (N,).
+        device: device that the sums are kept on.
+    """
+
+    _state_dict_all_req_keys = ("_sums", "_counts")
+
+    def __init__(
+        self, intervals: int, output_transform: Callable[..., Any] = lambda x: x, *, device: torch.device
+    ) -> None:
+        self.intervals = intervals
+        super().__init__(output_transform, device=device)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        self._sums = torch.zeros(self.intervals, dtype=self._double_dtype, device=self._device)
+        self._counts = torch.zeros(self.intervals, dtype=torch.int64, device=self._device)
+
+    @reinit__is_reduced
+    def update(self, output: tuple[torch.Tensor, torch.Tensor]) -> None:
+        values, places = (each.detach().to(self._device) for each in output)
+        numbers = (places * self.intervals).long().clamp(0, self.intervals - 1)
+        self._sums = self._sums.index_add(0, numbers, values.to(self._sums))
+        self._counts = self._counts + torch.bincount(numbers, minlength=self.intervals)
+
+    @sync_all_reduce("_sums", "_counts")
+    def compute(self) -> torch.Tensor:
+        """Returns the means; that of an interval without values is NaN."""
+        return self._sums / self._counts

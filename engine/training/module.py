@@ -24,9 +24,12 @@ Images = Mapping[str, tuple[torch.Tensor, ...]]
 Picture = torch.Tensor | Callable[[], torch.Tensor]
 """A picture (C, H, W), uint8 or float in [0, 1]; or a function that draws it, called on the thread that writes."""
 
-OutputKind = Literal["pixels", "pixel_logits", "class_logits", "mask_logits", "label_logits", "values", "scores"]
+OutputKind = Literal[
+    "pixels", "pixel_logits", "noise", "class_logits", "mask_logits", "label_logits", "values", "scores"
+]
 """Pixels have the data's pixel range; the logits are of pixels in [0, 1], of the classes of a sample or of each of its
-pixels, or of labels; values are numbers that are regressed; scores are a critic's, and have no bounds."""
+pixels, or of labels; noise, or what follows from it, has the shape of an image and no bounds; values are numbers that
+are regressed; scores are a critic's, and have no bounds."""
 
 TAKEN: dict[Kind, str] = {
     "class": "a class",
@@ -95,6 +98,9 @@ class Module(ABC):
     adds_noise: ClassVar[bool] = False
     """Whether it adds noise to the images itself and compares the output with the images without: noise among the
     augmentations would be in both."""
+
+    centred: ClassVar[bool] = False
+    """Whether it needs pixels around 0, in [-1,1] or standardised, as those do that noise is added to."""
 
     rivals: ClassVar[tuple[str, ...]] = ()
     """The names of losses that two parts of the model pull in opposite directions, as in a GAN: neither falls while the

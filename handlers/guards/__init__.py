@@ -10,6 +10,7 @@ CATALOGUE = {
     "head_and_loss": "firebox.handlers.guards.head_and_loss:HeadAndLoss",
     "pixel_range": "firebox.handlers.guards.pixel_range:PixelRange",
     "target_range": "firebox.handlers.guards.pixel_range:TargetRange",
+    "centred": "firebox.handlers.guards.pixel_range:Centred",
     "residual": "firebox.handlers.guards.pixel_range:Residual",
     "output_shape": "firebox.handlers.guards.shapes:OutputShape",
     "latent_dim": "firebox.handlers.guards.shapes:LatentDim",

@@ -35,7 +35,7 @@ class OutputShape(Guard):
 
 def _expected(kind: OutputKind, module: Module) -> tuple[tuple[int, ...], str]:
     """Returns the shape that an output of a kind must have for each sample, and what it stands for."""
-    if kind in ("pixels", "pixel_logits"):
+    if kind in ("pixels", "pixel_logits", "noise"):
         return module.goal.shape, "the shape of the images"
     target = module.specification.target
     outputs = 0 if target is None else target.outputs
