@@ -25,6 +25,19 @@ class Shards(Guard):
             yield preflight.problem(message, "training", "accumulation")
 
 
+class DivisibleStep(Guard):
+    """Refuses shards where a step changes something that can't be put together from its parts."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        configuration = preflight.configuration
+        if configuration.training.shards > 1 and not preflight.run.module.divisible:
+            message = (
+                f"got {configuration.training.shards}, but the step of {configuration.module.written} changes more "
+            )
+            message += "than gradients make, which it needs the whole batch for"
+            yield preflight.problem(f"{message}; expected 1: {setting('training.shards', '1')}", "training", "shards")
+
+
 class ShardsOfBatch(Guard):
     """Refuses batches with fewer images than shards, or of one image a shard beside batch normalisation."""
 
