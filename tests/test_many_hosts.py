@@ -147,6 +147,7 @@ def test_two_hosts_equal_one_process_and_one_that_is_cut_off_ends_with_a_clear_w
         losses = []
         while not losses or len(losses[0].read_text().splitlines()) < 8:
             losses = list((tmp_path / "cut" / "runs").glob("*/*/*/losses.jsonl"))
+            assert agents[0].poll() is None, (tmp_path / "cut" / "output_0.txt").read_text()
             time.sleep(0.1)
         within(HOSTS[1], "ip", "link", "set", "fbp0", "down").wait()
         assert agents[0].wait(240) == 1

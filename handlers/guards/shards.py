@@ -31,10 +31,9 @@ class DivisibleStep(Guard):
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         configuration = preflight.configuration
         if configuration.training.shards > 1 and not preflight.run.module.divisible:
-            message = (
-                f"got {configuration.training.shards}, but the step of {configuration.module.written} changes more "
-            )
-            message += "than gradients make, which it needs the whole batch for"
+            name, shards = configuration.module.component.short_name, configuration.training.shards
+            message = f"got {shards}, but a step of the module {name} changes more than weights by their gradients, "
+            message += "which takes the whole batch"
             yield preflight.problem(f"{message}; expected 1: {setting('training.shards', '1')}", "training", "shards")
 
 
