@@ -109,18 +109,16 @@ def on_both_hosts(configuration, *options):
     """Starts torchrun on both hosts; a process on each."""
     agents = []
     for number, host in enumerate(HOSTS):
-        cable = ("fb0", "fbp0")[number]
-        file = (configuration.parent / f"output_{number}.txt").open("a")
-        agents.append(
-            within(
+        with (configuration.parent / f"output_{number}.txt").open("a") as file:
+            agent = within(
                 host, sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
                 "--rdzv-id=hosts", "--rdzv-backend=c10d", "--rdzv-endpoint=10.77.0.1:29577",
                 f"--local-addr=10.77.0.{number + 1}", f"--rdzv-conf=is_host={1 - number}",
                 str(SCRIPT), str(configuration), *options,
                 stdout=file, stderr=file, start_new_session=True,
-                env={**os.environ, "GLOO_SOCKET_IFNAME": cable, "OMP_NUM_THREADS": "1"},
-            )
-        )  # fmt: skip
+                env={**os.environ, "GLOO_SOCKET_IFNAME": ("fb0", "fbp0")[number], "OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+        agents.append(agent)
     return agents
 
 
@@ -151,7 +149,9 @@ def test_two_hosts_equal_one_process_and_one_that_is_cut_off_ends_with_a_clear_w
             time.sleep(0.1)
         within(HOSTS[1], "ip", "link", "set", "fbp0", "down").wait()
         assert agents[0].wait(240) == 1
-        agents[1].kill()
+        for agent in agents:
+            os.killpg(agent.pid, signal.SIGKILL) if agent.poll() is None else None
+            agent.wait()
         run = only_run(tmp_path / "cut")
         deadline = time.monotonic() + 60
         while status(run)["status"] == "running" and time.monotonic() < deadline:
