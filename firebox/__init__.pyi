@@ -31,6 +31,7 @@ from .engine.interface.starting import build as build
 from .engine.interface.starting import resume as resume
 from .engine.interface.training import Stopped as Stopped
 from .engine.interface.training import Training as Training
+from .engine.training.generative import Generative as Generative
 from .engine.training.handler import Handler as Handler
 from .engine.training.losses import Row as Row
 from .engine.training.module import Evaluated as Evaluated

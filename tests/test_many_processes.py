@@ -54,6 +54,12 @@ TRAINERS = {
         "datagenerator": {**SHAPES, "target": "mask", "batch_size": 16, "evaluation_batch_size": 8},
         "model": {"name": "unet_baseline", "channels": [4, 8]},
     },
+    "gan_baseline": {
+        "datamodule": {"name": "fashion_mini", **BATCHES, "limit": 72, "pixel_range": "[-1,1]"},
+        "model": {"name": "gan_baseline", "channels": [4, 8], "latent_dim": 4},
+        "module": {"name": "gan"},
+        "handlers": [{"checkpoint": {"every": "2 iterations", "keep_best": 0}}, {"ema": {"decay": 0.9}}],
+    },
     "restoration_baseline": {
         "datamodule": {"name": "fashion_mini_pairs", "root": "pairs", **BATCHES},
         "model": {"name": "unet_baseline", "channels": [4, 8], "residual": True},

@@ -5,6 +5,7 @@ add one command per file, with a line in the catalogue here.
 """
 
 CATALOGUE = {
+    "new": "firebox.engine.commands.new",
     "train": "firebox.engine.commands.train",
     "archive": "firebox.engine.commands.archive",
     "runs": "firebox.engine.commands.runs",
@@ -15,4 +16,5 @@ CATALOGUE = {
     "config": "firebox.engine.commands.config",
     "schema": "firebox.engine.commands.schema",
     "replay": "firebox.engine.commands.replay",
+    "completion": "firebox.engine.commands.completion",
 }

@@ -22,7 +22,7 @@ CHANGEABLE = (
 THREADS = "threads"
 """The setting of the training that is no part of the identity: it is compared by the number that it comes to."""
 
-LATER = ("dtype", "folds", "limit", "sampling", "value_range")
+LATER = ("dtype", "folds", "limit", "sampling", "target_scale", "value_range")
 """Settings of the data that earlier runs did without: at their defaults they leave no trace in the identity."""
 
 

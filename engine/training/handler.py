@@ -32,6 +32,8 @@ class Handler(ABC):
     fsdp``), what observes or writes and uses them runs in every process, at once, and the first one alone may write."""
     watches: ClassVar[tuple[str, str] | None] = None
     """The names of its settings for the metric that it watches and for which way is better, min or max."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """The names of the metrics that it adds to the evaluations of its setting ``splits``."""
     keeps: ClassVar[tuple[str, ...]] = ()
     """The names of its settings for how many checkpoints it keeps; () if it saves none. What it watches says which
     checkpoint of the run is the best. One more is on the disk while it is written."""

@@ -238,8 +238,7 @@ class Run:
         self.dispatcher.save_on_stop = observed(action)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything that a resumed run needs, not copied and not checked; see ``snapshot``. Where the run
-        spreads its weights, all processes have to call it, and the first one has them whole."""
+        """Returns everything that a resumed run needs, uncopied and unchecked; by all processes where it spreads."""
         return {
             **trained_state(self.model, self.update.optimizers, self.world, spreads=self.spreads),
             "scaler": None if self.update.scaler is None else self.update.scaler.state_dict(),
@@ -271,8 +270,7 @@ class Run:
             StateMismatch: a part is missing or does not fit. The run is of no further use: assemble another one.
         """
         with restoring("the run", state):
-            now = self.epoch_length
-            if now != (before := state["epoch_length"]):
+            if (now := self.epoch_length) != (before := state["epoch_length"]):
                 raise ValueError(f"the checkpoint's epochs have {before} iterations, this run's {now}")
             self._state.metrics.update(state["metrics"])
             self.dispatcher.load_state_dict(state["dispatcher"])
@@ -296,7 +294,7 @@ class Run:
             elif type(handler).state_dict is not Handler.state_dict:
                 logger.warning("the checkpoint has no state of %s, which starts anew", who)
         with restoring("the run", state):
-            position = {"iteration": state["iteration"], "epoch_length": now}
-            self.trainer.load_state_dict({**position, "max_epochs": self.configuration.training.epochs})
+            ends = {"epoch_length": now, "max_epochs": self.configuration.training.epochs}
+            self.trainer.load_state_dict({"iteration": state["iteration"], **ends})
             self.streams["train"].seek(state["iteration"])
             self._state.resumed_at = state["iteration"]

@@ -51,12 +51,15 @@ class SharedEvaluation(EvaluationIteration):
         self._world = world
         self._device = device
         self._come: deque[Evaluated] = deque()
+        self._stream: BatchStream | None = None
 
     def __call__(self, evaluator: Engine, raw: Batch | None) -> Evaluated | None:
         world = self._world
         made = evaluator.state.iteration - 1
         if made == 0:
             self._come.clear()
+            # Handlers tell by it which split is evaluated.
+            evaluator.state.dataloader = self._stream
         if not self._come:
             number = made if world.leads else made * world.size + world.rank
             own = self._own(number, raw)
@@ -80,6 +83,7 @@ class SharedEvaluation(EvaluationIteration):
             stream: a stream of the split that goes from one batch of this process to the next.
         """
         world, count = self._world, len(stream)
+        self._stream = stream
         stream.seek(world.rank)
         rounds = -(-count // world.size)
         if world.leads:

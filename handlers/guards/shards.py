@@ -25,6 +25,18 @@ class Shards(Guard):
             yield preflight.problem(message, "training", "accumulation")
 
 
+class DivisibleStep(Guard):
+    """Refuses shards where a step changes something that can't be put together from its parts."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        configuration = preflight.configuration
+        if configuration.training.shards > 1 and not preflight.run.module.divisible:
+            name, shards = configuration.module.component.short_name, configuration.training.shards
+            message = f"got {shards}, but a step of the module {name} changes more than weights by their gradients, "
+            message += "which takes the whole batch"
+            yield preflight.problem(f"{message}; expected 1: {setting('training.shards', '1')}", "training", "shards")
+
+
 class ShardsOfBatch(Guard):
     """Refuses batches with fewer images than shards, or of one image a shard beside batch normalisation."""
 

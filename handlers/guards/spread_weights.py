@@ -10,6 +10,7 @@ from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem, setting, shown
 from firebox.handlers.ema import EMA
+from firebox.handlers.sample_quality import SampleQuality
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,13 @@ class SpreadWeights(Guard):
             message = "averages the weights, of which training.parallel fsdp leaves a part to each process"
             way_out = f"expected {setting('.'.join(path), 'false')}, or " if len(path) > 1 else ""
             yield preflight.problem(f"{message}; {way_out}{REPLICATED}", *path)
+        for attached in preflight.handlers_of(SampleQuality):
+            message = "draws images in the first process alone, which holds a part of the weights; expected"
+            way_out = setting(".".join(attached.path), "false")
+            yield preflight.problem(f"{message} {way_out}, or {REPLICATED}", *attached.path)
+        if run.module.penalised:
+            message = "needs the gradient of a gradient, which training.parallel fsdp can't add up"
+            yield preflight.problem(f"{message}: {REPLICATED}", "module", "name")
         yield from _of_parameters(preflight, model)
         apart = _called_apart(preflight)
         if apart:
