@@ -18,7 +18,7 @@ from firebox.engine.records import checkpoints
 from firebox.engine.training import watch
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation import background
-from tests.exactness import FORK, Forked, only_run, output, with_handler
+from tests.exactness import FORK, Forked, only_run, output, start_python, with_handler
 
 DATA = '''
 import time
@@ -154,6 +154,9 @@ def started(folder, *command, method="fork", guard=GUARD):
     """Starts a script in a process group of its own, as systemd and the like do."""
     script = folder / "script.py"
     script.write_text(SCRIPT.format(method=method, guard=guard))
+    if method == "fork" and not command:
+        with (folder / "output.txt").open("a") as log:
+            return start_python(script, folder / "config.yaml", output=log, new_session=True)
     environment = {**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{folder}"}
     with (folder / "output.txt").open("a") as log:
         return subprocess.Popen(
