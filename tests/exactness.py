@@ -221,7 +221,8 @@ def _as_python(arguments, descriptors, cwd, env, new_session):
         os.setsid()
         # A hang-up may be ignored where the tests are run, as under nohup.
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    logging.getLogger("firebox").handlers.clear()
+    for logger in (logging.getLogger(), logging.getLogger("firebox")):
+        logger.handlers.clear()
     forkserver._forkserver._forkserver_pid = None  # that of the process of the tests, which serves no other
     forget()
     if arguments[0] == "-m":

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from functools import cache
 from pathlib import Path
 
 import numpy
@@ -78,36 +79,45 @@ def write(folder, data, kind, **settings):
     return path
 
 
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """Makes the run of a kind that is never stopped, once."""
+
+    @cache
+    def made(kind):
+        configuration = write(tmp_path_factory.mktemp("whole"), data, kind, pixel_range="[0,1]")
+        assert Forked(str(configuration)).wait() == 0, output(configuration)
+        return only_run(configuration.parent)
+
+    return made
+
+
 def losses(run):
     return [json.loads(line)["loss"] for line in (run / "losses.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("kind", PARTS)
 @pytest.mark.parametrize("settings", [{}, {"cache": "off", "placement": "stream", "workers": 2}])
-def test_a_run_that_is_killed_and_resumed_is_the_run_that_is_not(data, tmp_path, kind, settings):
-    whole = write(tmp_path / "whole", data, kind, pixel_range="[0,1]")
-    assert Forked(str(whole)).wait() == 0, output(whole)
+def test_a_run_that_is_killed_and_resumed_is_the_run_that_is_not(data, whole, tmp_path, kind, settings):
     killed = write(tmp_path / "killed", data, kind, pixel_range="[0,1]", **settings)
     assert Forked(str(killed), prepare=kill_at(5)).wait() == -signal.SIGKILL, output(killed)
 
-    assert differences(only_run(whole.parent), resumed_to_the_end(killed)) == []
-    found = losses(only_run(whole.parent))
+    assert differences(whole(kind), resumed_to_the_end(killed)) == []
+    found = losses(whole(kind))
     assert numpy.isfinite(found).all()
     assert len(set(found)) > 6
-    assert list((only_run(whole.parent) / "images").rglob("*.png"))
+    assert list((whole(kind) / "images").rglob("*.png"))
 
 
-def test_moments_are_the_same_after_resuming(data, tmp_path):
-    whole = write(tmp_path / "whole", data, "mask", pixel_range="standardised")
-    assert Forked(str(whole)).wait() == 0, output(whole)
+def test_moments_are_the_same_after_resuming(data, whole, tmp_path):
+    standardised = write(tmp_path / "whole", data, "mask", pixel_range="standardised")
+    assert Forked(str(standardised)).wait() == 0, output(standardised)
     killed = write(tmp_path / "killed", data, "mask", pixel_range="standardised", cache="off")
     assert Forked(str(killed), prepare=kill_at(5)).wait() == -signal.SIGKILL, output(killed)
-    plain = write(tmp_path / "plain", data, "mask", pixel_range="[0,1]")
-    assert Forked(str(plain)).wait() == 0, output(plain)
 
-    assert differences(only_run(whole.parent), resumed_to_the_end(killed)) == []
-    assert losses(only_run(whole.parent)) != losses(only_run(plain.parent))
-    recorded = json.loads((only_run(whole.parent) / "data.json").read_text())["moments"]
+    assert differences(only_run(standardised.parent), resumed_to_the_end(killed)) == []
+    assert losses(only_run(standardised.parent)) != losses(whole("mask"))
+    recorded = json.loads((only_run(standardised.parent) / "data.json").read_text())["moments"]
     assert recorded[0] != [0.5, 0.5, 0.5]
 
 
