@@ -29,7 +29,8 @@ from firebox.engine.training import factory
 from firebox.foundation import own_modules
 from firebox.trainers.train_cae_baseline import TRAINER
 
-SCRIPT = Path(__file__).parent.parent / "trainers" / "train_cae_baseline.py"
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "trainers" / "train_cae_baseline.py"
 FORK = multiprocessing.get_context("fork")
 LONGEST = 240
 """Seconds that a run of a second or two may take on a machine that is busy with other things."""
@@ -228,6 +229,8 @@ def _as_python(arguments, descriptors, cwd, env, new_session):
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as Python does
+        if arguments[1] != "firebox":
+            sys.modules.pop(arguments[1], None)  # it is run, and would be warned of otherwise
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = arguments
@@ -245,11 +248,12 @@ def run_python(*arguments, cwd=None, env=None):
 
 def forget():
     """Has a user's files imported anew, as a new process does."""
-    if not own_modules._PLACES:
-        return
-    for name in [*own_modules._PLACES]:
-        for module in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name]:
-            del sys.modules[module]
+    installed = (sys.prefix, sys.base_prefix, str(ROOT))
+    for name, module in [*sys.modules.items()]:
+        content = getattr(module, "__dict__", {})
+        places = [str(place) for place in (content.get("__file__"), *(content.get("__path__") or ()))]
+        if any(place.startswith("/") and not place.startswith(installed) for place in places):
+            del sys.modules[name]
     own_modules._PLACES.clear()
     loading._NAMES.clear()
     source._parsed.cache_clear()
