@@ -1,19 +1,31 @@
-"""Interpolates in the latent space between pairs of test images."""
+"""Interpolates in the latent space between pairs of test images, or of drawn ones."""
 
 from __future__ import annotations
 
-from firebox.engine.archives.experiment import Experiment, Findings, Subject
+from typing import TYPE_CHECKING, Any
+
+from firebox.engine.archives.experiment import Experiment, Findings, Subject, has_latents
+
+if TYPE_CHECKING:
+    import torch
 
 STEPS = 9
 """Number of decoded latents per pair, including both ends."""
 
 
 def interpolate(subject: Subject) -> Findings:
-    """Draws a row per pair: the first image, decoded points on the line between the latents, the second image."""
+    """Draws a row per pair: decoded points between the latents of two images.
+
+    Between test images, on the line between their latents, with the images themselves at its ends. A model that has no
+    latents of given images, such as a GAN, is shown between latents that are drawn, on the arc between these: on the
+    line they would be shorter than those that the model knows.
+    """
     import torch
 
     from firebox.foundation.pictures import grid
 
+    if not has_latents(subject.archive):
+        return between_drawn(subject)
     assert subject.count is not None
     pairs = min(subject.count, subject.images // 2)
     batch = subject.first(2 * pairs)
@@ -23,7 +35,7 @@ def interpolate(subject: Subject) -> Findings:
         first, second = latents[:pairs], latents[pairs:]
         share = torch.linspace(0, 1, STEPS, device=latents.device).view(1, -1, 1)
         walks = torch.lerp(first.unsqueeze(1), second.unsqueeze(1), share)
-        decoded = subject.shown(model.decode(walks.flatten(0, 1))).unflatten(0, (pairs, STEPS))
+        decoded = subject.shown(decode(model, walks.flatten(0, 1))).unflatten(0, (pairs, STEPS))
     ends = subject.archive.specification.to_unit(batch.images)
     rows = torch.cat([ends[:pairs].unsqueeze(1), decoded, ends[pairs:].unsqueeze(1)], dim=1)
     indices = batch.indices.tolist()
@@ -31,20 +43,70 @@ def interpolate(subject: Subject) -> Findings:
         "split": subject.split,
         "steps": STEPS,
         "pairs": list(zip(indices[:pairs], indices[pairs:], strict=True)),
-        "latent_distances": (second - first).norm(dim=1).tolist(),
-        "pixel_distances_per_step": (decoded[:, 1:] - decoded[:, :-1]).flatten(2).norm(dim=2).tolist(),
+        **measured(first, second, decoded),
     }
     return Findings(numbers, grid((rows.flatten(0, 1),), columns=STEPS + 2))
 
 
+def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Returns the model's output for latents (N, latent_dim); between codes, that for the nearest ones."""
+    latents = latents.unflatten(1, getattr(model, "latent_shape", latents.shape[1:]))
+    if hasattr(model, "quantise"):
+        latents, _ = model.quantise(latents)
+    output: torch.Tensor = model.decode(latents)
+    return output
+
+
+def between_drawn(subject: Subject) -> Findings:
+    """Draws a row per pair of latents that are drawn from N(0, I)."""
+    import torch
+
+    from firebox.foundation.pictures import grid
+    from firebox.foundation.randomness import generator
+
+    assert subject.count is not None
+    model, archive = subject.autoencoder, subject.archive
+    noise = generator(archive.card["seed"], "interpolate")
+    latents = torch.randn(2 * subject.count, model.latent_dim, generator=noise)
+    first, second = latents.to(archive.run.device).chunk(2)
+    with torch.inference_mode():
+        drawn = archive.specification.to_unit(model.decode(arcs(first, second, STEPS).flatten(0, 1)))
+    decoded = drawn.unflatten(0, (subject.count, STEPS))
+    numbers = {"split": None, "steps": STEPS, "pairs": subject.count, **measured(first, second, decoded)}
+    return Findings(numbers, grid((drawn,), columns=STEPS))
+
+
+def arcs(first: torch.Tensor, second: torch.Tensor, steps: int) -> torch.Tensor:
+    """Returns points (N, steps, D) on the arcs between pairs of vectors, each (N, D): spherical interpolation.
+
+    Shoemake, "Animating Rotation with Quaternion Curves", SIGGRAPH 1985; of latents: White, "Sampling Generative
+    Networks", 2016.
+    """
+    import torch
+
+    share = torch.linspace(0, 1, steps, device=first.device).view(1, -1, 1)
+    cosine = torch.nn.functional.cosine_similarity(first, second).clamp(-1 + 1e-6, 1 - 1e-6)
+    angle = cosine.acos().view(-1, 1, 1)
+    weights = ((1 - share) * angle).sin() / angle.sin(), (share * angle).sin() / angle.sin()
+    return weights[0] * first.unsqueeze(1) + weights[1] * second.unsqueeze(1)
+
+
+def measured(first: torch.Tensor, second: torch.Tensor, decoded: torch.Tensor) -> dict[str, Any]:
+    """Returns the distances of the pairs of latents, and those of the images from step to step."""
+    return {
+        "latent_distances": (second - first).norm(dim=1).tolist(),
+        "pixel_distances_per_step": (decoded[:, 1:] - decoded[:, :-1]).flatten(2).norm(dim=2).tolist(),
+    }
+
+
 EXPERIMENT = Experiment(
     name="interpolate",
-    summary="Walks through the latent space between pairs of test images.",
+    summary="Walks through the latent space between pairs of test images, or of drawn ones.",
     look=interpolate,
-    counts="pairs of test images",
+    counts="pairs of images",
     count=8,
-    needs=("embed", "decode"),
-    needs_images=True,
+    needs=("decode",),
+    needs_latents=True,
 )
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
 from rich.console import Console
 from rich.live import Live
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +24,8 @@ logger = logging.getLogger("firebox")
 
 DRAWS_PER_SECOND = 10
 LONGEST_BAR = 30
+WIDEST = 10_000
+"""Number of columns that a table may have where there is no terminal to fit into."""
 
 
 class _AsWritten(Console):
@@ -49,6 +52,8 @@ _lost: list[str] = []
 
 class _Messages(logging.Handler):
     """Shows log records, above the progress bar if there is one."""
+
+    draws = True
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
@@ -85,8 +90,13 @@ def outlive() -> None:
     results.quiet = False  # whatever an earlier command in the process was told
 
 
-def start(*, quiet: bool) -> None:
-    """Sets up the messages; if ``quiet``, only warnings, errors and the run directory are shown."""
+def start(*, quiet: bool, errors: bool = True) -> None:
+    """Sets up the messages.
+
+    Args:
+        quiet: whether to show only warnings, errors and the run directory.
+        errors: whether errors are shown; if not, they are written to log.txt alone.
+    """
     outlive()
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
@@ -95,14 +105,69 @@ def start(*, quiet: bool) -> None:
         handler.close()
     shown = _Messages(logging.WARNING if quiet else logging.INFO)
     shown.setFormatter(_Lines())
+    if not errors:
+        shown.addFilter(lambda record: record.levelno < logging.ERROR)
     logger.addHandler(shown)
     results.quiet = quiet
 
 
+@dataclass(slots=True)
+class Borrowed:
+    """The messages of a run that a program of the user's trains, which has the console only while it is at work.
+
+    Args:
+        quiet: whether to show only warnings.
+    """
+
+    quiet: bool
+    _handlers: list[logging.Handler] | None = None
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Takes logging, standard output and standard error for the duration of the block, and gives them back."""
+        before = logger.handlers[:], logger.level, logger.propagate, results.quiet
+        streams_before = sys.stdout, sys.stderr
+        logger.handlers[:] = []
+        if self._handlers is None:
+            start(quiet=self.quiet, errors=False)
+        else:
+            logger.handlers[:] = self._handlers
+            logger.setLevel(logging.DEBUG)
+            logger.propagate, results.quiet = False, self.quiet
+        try:
+            yield
+        finally:
+            self._handlers = logger.handlers[:]
+            logger.handlers[:], level, logger.propagate, results.quiet = before
+            logger.setLevel(level)
+            for mine, theirs in zip((sys.stdout, sys.stderr), streams_before, strict=True):
+                if mine is not theirs:
+                    mine.flush()
+            sys.stdout, sys.stderr = streams_before
+
+    def without_bar(self) -> None:
+        """Has no progress bar drawn from now on."""
+        for handler in logger.handlers:
+            if isinstance(handler, _Messages):
+                handler.draws = False
+
+    def ends(self) -> None:
+        """Closes the run's log file at its end; to be called in the block, which gives back what was before."""
+        for handler in logger.handlers:
+            handler.close()
+
+
 def draws_progress() -> bool:
-    """Whether to draw a progress bar: standard error is a terminal, and messages are not suppressed."""
+    """Whether to draw a progress bar: on a terminal or in a notebook, unless messages are suppressed."""
     shown = [handler for handler in logger.handlers if isinstance(handler, _Messages)]
-    return messages.is_terminal and any(handler.level <= logging.INFO for handler in shown)
+    return (messages.is_terminal or _in_notebook()) and any(
+        handler.draws and handler.level <= logging.INFO for handler in shown
+    )
+
+
+def _in_notebook() -> bool:
+    """Whether this is a notebook with what Rich redraws a bar with there."""
+    return messages.is_jupyter and find_spec("ipywidgets") is not None
 
 
 def bar(before: str, done: int, total: int, after: str) -> Text:
@@ -144,13 +209,13 @@ def _say_incomplete(path: Path, error: BaseException | None) -> None:
 def tabulate(table: Table) -> None:
     """Prints a table, at its full width if standard output is not a terminal."""
     if not results.is_terminal:
-        results.width = max(results.width, Measurement.get(results, results.options.update(width=1000), table).maximum)
+        results.width = WIDEST
     results.print(table)
 
 
 def as_text(table: Table) -> str:
     """Returns a table as plain text that is never wider than 80 columns, for log.txt."""
-    lines = _AsWritten(file=StringIO(), width=80, highlight=False, color_system=None)
+    lines = _AsWritten(file=StringIO(), width=80, highlight=False, color_system=None, force_jupyter=False)
     lines.print(table)
     return cast(StringIO, lines.file).getvalue().rstrip()
 

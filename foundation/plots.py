@@ -1,4 +1,4 @@
-"""Plots: points in the plane, and confusion matrices."""
+"""Plots: points in the plane, confusion matrices, and counts."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ LEGEND_ROWS, LEGEND_COLUMNS = 28, 4
 """Number of classes that a legend has room for, in a column and side by side."""
 SCALE, FULL = 14, "100 % of a row"
 """The width in pixels of a scale of colours, and what its end means."""
+BAR, LONGEST_BAR = 18, 320
+"""The height of a bar and the length of the longest one, in pixels."""
+MOST_BARS = 60
+"""Number of classes that have bars."""
 
 
 def draw_scatter(
@@ -161,6 +165,37 @@ def draw_confusion_matrix(counts: torch.Tensor, classes: Sequence[str]) -> torch
             if width_of(canvas, text) < cell:
                 ink = "white" if shares[row, column] > 0.5 else "black"
                 matrix.text(column, row, text, color=ink, ha="center", va="center_baseline", **literal())
+    return pixels_of(canvas)
+
+
+def draw_histogram(counts: torch.Tensor, classes: Sequence[str]) -> torch.Tensor:
+    """Draws a bar for each class, as long as its count, with its name and its number; the classes' mean is a line.
+
+    Args:
+        counts: whole numbers, (K,).
+        classes: K names, of which the first sixty are drawn.
+
+    Returns:
+        The picture, (3, H, W) uint8.
+    """
+    values = counts.detach().cpu().tolist()[:MOST_BARS]
+    names = [shown_name(name) for name in classes[:MOST_BARS]]
+    canvas = new_canvas()
+    start = MARGIN + max(width_of(canvas, name) for name in names) + MARGIN
+    width = start + LONGEST_BAR + MARGIN + width_of(canvas, f"{max(values):,}") + MARGIN
+    height = MARGIN + len(values) * (BAR + MARGIN)
+    resize(canvas, width, height)
+    plot = canvas.figure.add_axes((start / width, 0, LONGEST_BAR / width, 1))
+    plot.set_axis_off()
+    plot.set(xlim=(0, max(*values, 1)), ylim=(height, 0))
+    middles = [MARGIN + number * (BAR + MARGIN) + BAR / 2 for number in range(len(values))]
+    plot.barh(middles, values, BAR, color=COLOURS[0])
+    plot.axvline(float(counts.double().mean()), color=FRAME, linewidth=in_points(1), zorder=0)
+    for middle, name, value in zip(middles, names, values, strict=True):
+        end = start + LONGEST_BAR * value / max(*values, 1)
+        texts = ((start - MARGIN, name, "right"), (end, f" {value:,}", "left"))
+        for x, text, side in texts:
+            canvas.figure.text(x / width, 1 - middle / height, text, ha=side, va="center_baseline", **literal())
     return pixels_of(canvas)
 
 

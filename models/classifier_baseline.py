@@ -74,5 +74,14 @@ class ClassifierBaseline(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (N, num_classes) for images (N, C, H, W)."""
-        logits: Tensor = self.head(self.stages(self.stem(images)))
+        return self.classify(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Returns the pooled activations of the last stage, (N, channels[-1]), of images (N, C, H, W)."""
+        features: Tensor = self.head[:2](self.stages(self.stem(images)))
+        return features
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Returns logits (N, num_classes) of features (N, channels[-1])."""
+        logits: Tensor = self.head[2:](features)
         return logits

@@ -7,8 +7,16 @@ with a line in the catalogue here: short name -> "module:Class". Optimizers have
 CATALOGUE = {
     "reconstruction": "firebox.modules.reconstruction:Reconstruction",
     "variational": "firebox.modules.variational:Variational",
+    "gan": "firebox.modules.gan:GAN",
+    "wgan_gp": "firebox.modules.wgan_gp:WGANGP",
     "classification": "firebox.modules.classification:Classification",
+    "multilabel": "firebox.modules.multilabel:Multilabel",
+    "regression": "firebox.modules.regression:Regression",
+    "flow_matching": "firebox.modules.flow_matching:FlowMatching",
+    "ddpm": "firebox.modules.ddpm:DDPM",
     "segmentation": "firebox.modules.segmentation:Segmentation",
+    "denoising": "firebox.modules.denoising:Denoising",
+    "vector_quantised": "firebox.modules.vector_quantised:VectorQuantised",
 }
 
 LOSSES = {

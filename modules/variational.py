@@ -13,7 +13,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
 from firebox.engine.components.part import Part
-from firebox.engine.training.module import Evaluated, Images, Module
+from firebox.engine.training.generative import Generative
+from firebox.engine.training.module import Evaluated, Images
 from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.showing import Shown
 from firebox.engine.training.update import Update
@@ -74,7 +75,7 @@ class VariationalEvaluated(Evaluated):
     means: torch.Tensor
 
 
-class Variational(Module):
+class Variational(Generative):
     """Trains a variational autoencoder by minimising reconstruction + beta * KL, the negative ELBO if beta is 1.
 
     Both terms are summed over a sample (its pixels, its latent's entries) and averaged over the batch. Kingma and
@@ -175,6 +176,12 @@ class Variational(Module):
             "reconstruction": Shown(images, reconstruction, given=batch.labels),
             "prior": (self._shown(model.decode(prior)),),
         }
+
+    def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Returns decoded draws from the prior."""
+        device = next(self.model.parameters()).device
+        prior = torch.randn(count, self.autoencoder.latent_dim, generator=generator).to(device)
+        return self.specification.from_unit(self._shown(self.autoencoder.decode(prior)))
 
     def summary(self) -> dict[str, str]:
         """Returns the effective beta: the weight of the KL under other conventions for the same loss."""

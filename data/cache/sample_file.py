@@ -1,4 +1,4 @@
-"""A file of decoded samples, which is read through memory and checked against its checksums.
+"""A file of decoded samples, of which each is checked against its checksum as it is read.
 
 The file has a header, the records one behind the other from a multiple of 4,096 bytes on, a table with a checksum and a
 state for each record, and a checksum of the header and the table. It is whole or isn't taken for one.
@@ -21,8 +21,6 @@ from typing import Any
 import numpy
 import torch
 from crc32c import crc32c
-
-from firebox.data.cache.mapped_records import RESIDENT, CutOff, MappedRecords
 
 logger = logging.getLogger("firebox")
 
@@ -104,12 +102,12 @@ class Layout:
 class SampleFile:
     """An open file of samples.
 
-    As long as it is open, a shared lock tells others that it is in use.
+    As long as it is open, a shared lock tells others that it is in use. It is not mapped into memory: copying whole
+    records takes less time than mapping the pages that they are on, and a file that is cut off ends no process.
 
     Args:
         path: the file.
         key: identity that its content must have.
-        resident: bytes of it that stay resident in this process at most.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -117,7 +115,7 @@ class SampleFile:
         Unusable: it is damaged, or something else than expected.
     """
 
-    def __init__(self, path: Path, key: str, *, resident: int = RESIDENT) -> None:
+    def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
@@ -135,9 +133,6 @@ class SampleFile:
         self._checksums: list[int] = checksums.tolist()
         self.unreadable: list[int] = unreadable.nonzero()[0].tolist()
         """Positions of the samples whose files can't be read."""
-        self._records = MappedRecords(
-            self._descriptor, layout.offset(0), layout.count, layout.record, size=size, resident=resident
-        )
         self._trusted = True
 
     @property
@@ -156,18 +151,17 @@ class SampleFile:
         Returns:
             Records, uint8 (n, record), and which of them, in 0..n-1, are not as they were written.
         """
-        count, record = len(positions), self._layout.record
-        try:
-            records = self._records.take(positions)
-        except CutOff:
-            self._distrust()
-            return torch.empty(count, record, dtype=torch.uint8), list(range(count))
-        content = bytes_of(records)
-        wrong = [
-            k
-            for k, position in enumerate(positions.tolist())
-            if crc32c(content[k * record : (k + 1) * record]) != self._checksums[position]
-        ]
+        count, record, begin = len(positions), self._layout.record, self._layout.offset(0)
+        records = torch.empty(count, record, dtype=torch.uint8)
+        content, wrong = bytes_of(records), []
+        for k, position in enumerate(positions.tolist()):
+            # Compared at once, while it is in the processor's own cache.
+            own = content[k * record : (k + 1) * record]
+            if (
+                not _filled(own, self._descriptor, begin + position * record)
+                or crc32c(own) != self._checksums[position]
+            ):
+                wrong.append(k)
         if wrong:
             self._distrust()
         return records, wrong
@@ -227,3 +221,13 @@ def _pread(descriptor: int, offset: int, length: int) -> bytes:
         parts.append(part)
         offset, length = offset + len(part), length - len(part)
     return b"".join(parts)
+
+
+def _filled(memory: memoryview, descriptor: int, offset: int) -> bool:
+    """Reads bytes at an offset into memory; returns whether all could be read."""
+    try:
+        while len(memory) and (length := os.preadv(descriptor, [memory], offset)):
+            memory, offset = memory[length:], offset + length
+    except OSError:
+        return False
+    return not len(memory)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy
 import torch
 
-from firebox.data.cache.mapped_records import CutOff, MappedRecords
 from firebox.data.containers.array_files import ArrayFile
+from firebox.data.containers.mapped_records import CutOff, MappedRecords
 from firebox.data.declarations.data_error import DataError
 from firebox.data.declarations.extras import required
 from firebox.foundation.problems import in_one_line

@@ -137,7 +137,9 @@ def _fitted(pixels: numpy.ndarray[Any, Any], image_size: tuple[int, int]) -> tor
     ratio = min(height / sample_height, width / sample_width)
     window = [min(max(round(side * ratio), 1), most) for side, most in zip(image_size, (height, width), strict=True)]
     top, left = (height - window[0]) // 2, (width - window[1]) // 2
-    image = torch.from_numpy(pixels)[top : top + window[0], left : left + window[1]].permute(2, 0, 1)
+    # With the first dimension, its strides are those that torch knows as channels_last: the pixels stay in the order in
+    # which samples are kept, and are copied less often.
+    image = torch.from_numpy(pixels)[None, top : top + window[0], left : left + window[1]].permute(0, 3, 1, 2)
     if tuple(window) != (sample_height, sample_width):
-        image = interpolate(image.unsqueeze(0), image_size, mode="bilinear", antialias=True).squeeze(0)
-    return image
+        image = interpolate(image, image_size, mode="bilinear", antialias=True)
+    return image.squeeze(0)

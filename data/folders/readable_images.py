@@ -12,6 +12,7 @@ from firebox.data.decoding.decoding import ImageDecoder, UnreadableFile, reading
 from firebox.data.decoding.jpeg import ORIENTATION, TURNS
 from firebox.data.folders.image_list import ImageList
 from firebox.data.sources.progress import Doing, note
+from firebox.data.sources.source import stacked
 
 
 class ReadableImages:
@@ -47,7 +48,7 @@ class ReadableImages:
                 continue
             about[k] = torch.tensor([1, height, width])
         like = next(iter(found.values()), torch.empty(self._decoder.shape, dtype=torch.uint8))
-        return torch.stack([found.get(k, torch.zeros_like(like)) for k in range(len(indices))]), about
+        return stacked([found.get(k, torch.zeros_like(like)) for k in range(len(indices))]), about
 
     def read(self, position: int) -> tuple[torch.Tensor, int, int]:
         """Reads an image (C, H, W), and its height and width before it was scaled.

@@ -53,8 +53,7 @@ class DecodedFiles:
 
     def gather(self, indices: torch.Tensor, *, seed: int = 0, epoch: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Decodes files; returns the crc32c of each sample and the state of each file, int64 (n,) each."""
-        checksums = torch.zeros(len(indices), dtype=torch.int64)
-        states = torch.full((len(indices),), READ, dtype=torch.int64)
+        checksums, states = [0] * len(indices), [READ] * len(indices)
         for k, position in enumerate(indices.tolist()):
             try:
                 checksums[k] = self.decode(position)
@@ -65,7 +64,7 @@ class DecodedFiles:
             except OSError as error:
                 states[k] = -(error.errno or errno.EIO)
                 break  # no other can be written either
-        return checksums, states
+        return torch.tensor(checksums), torch.tensor(states)
 
     def name_of(self, position: int) -> str:
         """Returns what messages call a file."""

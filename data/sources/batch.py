@@ -9,6 +9,9 @@ import torch
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.augmentation import Augmentation
 
+AT_ONCE = 1 << 18
+"""Values that each thread of the CPU converts at once, so that they stay in the processor's own cache until the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -74,8 +77,7 @@ class Preparation:
         targets = None if batch.targets is None else batch.targets.to(self._device, non_blocking=True)
         images = images.contiguous(memory_format=self._format)
         if images.dtype == torch.uint8 and self._bytes:
-            # Dividing the bytes themselves gives the same bits and, in channels_last, takes twenty times as long.
-            images = images.float().div_(self._white)
+            images = self._from_bytes(images)
         else:
             images = self._specification.as_unit(images)
         target = self._specification.target
@@ -88,3 +90,14 @@ class Preparation:
                 targets = target.prepared(targets)
         images = self._specification.from_unit(images).contiguous(memory_format=self._format)
         return Batch(images, targets, batch.indices)
+
+    def _from_bytes(self, images: torch.Tensor) -> torch.Tensor:
+        """Returns bytes divided by 255, in the same memory format."""
+        # Dividing the bytes themselves gives the same bits and, in channels_last, takes twenty times as long.
+        together = AT_ONCE * torch.get_num_threads() * len(images) // max(1, images.numel())
+        if images.device.type != "cpu" or together >= len(images):
+            return images.float().div_(self._white)
+        converted = torch.empty_like(images, dtype=torch.float32)
+        for some, own in zip(images.split(max(1, together)), converted.split(max(1, together)), strict=True):
+            own.copy_(some).div_(self._white)
+        return converted

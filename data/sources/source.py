@@ -74,7 +74,7 @@ class ResidentImages:
         targets: targets of shape (N, ...), such as classes (N,) int64; None if there are none.
     """
 
-    def __init__(self, images: torch.Tensor, targets: torch.Tensor | None) -> None:
+    def __init__(self, images: torch.Tensor, targets: torch.Tensor | None = None) -> None:
         if images.dtype not in HELD or images.ndim != 4:
             expected = "expected uint8, uint16 or float32 (N, C, H, W)"
             raise ValueError(f"images: got {images.dtype} {tuple(images.shape)}, {expected}")
@@ -131,6 +131,15 @@ def as_images(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2) if pixels.shape[3] > 1 else pixels.view(-1, 1, *pixels.shape[1:3])
 
 
+def stacked(images: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns images (C, H, W) as a batch (N, C, H, W); in channels_last if that is the order of their own pixels."""
+    if len({image.shape for image in images}) == 1 and images[0].ndim == 3:
+        pixels = [image.permute(1, 2, 0) for image in images]
+        if all(image.is_contiguous() for image in pixels):
+            return as_images(torch.stack(pixels))  # otherwise torch would bring each of them into another order
+    return torch.stack(list(images))
+
+
 class DatasetImages:
     """Any map-style ``torch.utils.data.Dataset`` of (image, target) pairs or of images.
 
@@ -181,9 +190,9 @@ class DatasetImages:
                 raise DataError(self._told(self.name_of(index), error)) from error
         try:
             if isinstance(samples[0], torch.Tensor):
-                return torch.stack(samples), None
+                return stacked(samples), None
             pixels, read = zip(*samples, strict=True)
-            images, targets = torch.stack(pixels), _stacked(read)
+            images, targets = stacked(pixels), _stacked(read)
         except Exception as error:
             raise DataError(self._told(f"samples {shown(indices.tolist())} make no batch", error)) from error
         if self.target is not None:

@@ -22,7 +22,15 @@ from firebox.data.sources.progress import Progress
 from firebox.data.sources.source import ImageSource
 from firebox.data.workers.handover import require_handover
 from firebox.data.workers.patience import GRACE_SECONDS, POLL_SECONDS, Patience, kill
-from firebox.data.workers.worker import Beginning, Gathered, InSharedMemory, NoSharedMemory, Unread, shared_memory
+from firebox.data.workers.worker import (
+    Beginning,
+    Gathered,
+    InSharedMemory,
+    NoSharedMemory,
+    Unread,
+    as_gathered,
+    shared_memory,
+)
 from firebox.foundation.exit_codes import STOPPED_BY
 from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line
 
@@ -66,12 +74,12 @@ class ReadAhead:
         require_handover(source)
         self._progress = Progress(workers)
         loader = DataLoader(
-            InSharedMemory(source, seed),
+            InSharedMemory(source, seed, shared=pin_memory),
             batch_size=None,
-            sampler=addresses,
+            sampler=_Numbers(addresses),
             num_workers=workers,
             pin_memory=pin_memory,
-            collate_fn=_as_gathered,
+            collate_fn=_unchanged,
             generator=torch.Generator(),
             timeout=POLL_SECONDS,
             worker_init_fn=Beginning(self._progress),
@@ -140,7 +148,7 @@ class ReadAhead:
     def _arrived(self) -> Gathered | NoSharedMemory | Unread | None:
         """Returns the next batch; None if it has not arrived. A worker's own exceptions are raised."""
         try:
-            return cast("Gathered | NoSharedMemory | Unread", next(self._iterator[0]))
+            return cast("Gathered | NoSharedMemory | Unread", as_gathered(next(self._iterator[0])))
         except RuntimeError as error:
             # No cause to raise from: torch's frames would keep the iterator, and so its workers.
             if not str(error).startswith(("DataLoader timed out", "DataLoader worker")):
@@ -170,7 +178,17 @@ class ReadAhead:
         self._close()
 
 
-def _as_gathered(gathered: Any) -> Any:
+class _Numbers(Sampler[Any]):
+    """Addresses in a form that is copied to a worker; the memory of a tensor would be shared, which takes longer."""
+
+    def __init__(self, addresses: Sampler[tuple[int, torch.Tensor]]) -> None:
+        self._addresses = addresses
+
+    def __iter__(self) -> Iterator[Any]:
+        return ((epoch, indices.numpy()) for epoch, indices in self._addresses)
+
+
+def _unchanged(gathered: Any) -> Any:
     """Without a batch size, the loader still converts what it is given; a gathered batch is as it should be."""
     return gathered
 

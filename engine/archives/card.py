@@ -10,8 +10,6 @@ from typing import Any
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.specification_record import plain_specification
-from firebox.data.decoding.decoding import ImageDecoder
-from firebox.data.decoding.pair_decoding import PairDecoder
 from firebox.data.fingerprints.fingerprint import content_of
 from firebox.engine.archives.loading import TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import evaluation_split, reconstruction_errors
@@ -34,8 +32,16 @@ DEFINITIONS = {
     "accuracy": "share of the images whose largest logit is the label's",
     "confusion_matrix": "counts of images; a row for each true class, a column for each predicted one",
     "active_units": "latent entries whose posterior mean has a variance above 0.01 over the images",
+    "psnr_of_input": "PSNR of the model's input, cut to [0,1]",
+    "perplexity": "exp of the entropy of the codes' frequencies: the number of equally likely codes of this entropy",
+    "dead_codes": "codes that no latent has",
+    "code_counts": "number of latents that have each code",
 }
-REDUCTIONS = {"confusion_matrix": "sum over the images", "active_units": "over all images at once"}
+REDUCTIONS = {
+    "confusion_matrix": "sum over the images",
+    "code_counts": "sum over the images",
+    **dict.fromkeys(("active_units", "perplexity", "dead_codes"), "over all images at once"),
+}
 
 
 def card(
@@ -142,9 +148,8 @@ def _unit(specification: ImageSpecification) -> str:
 
 def _decoding(run: Run) -> dict[str, Any] | None:
     """Returns what makes a sample of an image file, where the data is files."""
-    decoder = getattr(run.data, "decoder", None)
-    decoder = decoder.image if isinstance(decoder, PairDecoder) else decoder
-    return decoder.described() if isinstance(decoder, ImageDecoder) else None
+    decoder = run.data.image_decoder
+    return None if decoder is None else decoder.described()
 
 
 def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,15 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.table import Table
 
+from firebox.engine.archives.archive import Archive
 from firebox.engine.archives.arguments import archive_parser, positive
-from firebox.engine.archives.loading import Archive, load_archive
+from firebox.engine.archives.loading import load_archive
 from firebox.engine.records.verification import EXPERIMENTS
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
     from firebox.data.bases.datamodule import Split
     from firebox.data.sources.batch import Batch
+    from firebox.engine.archives.feature_classifier import FeatureClassifier
+
+
+DRAWN_TOGETHER = 256
+"""Number of images that a model draws at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,13 @@ class Subject:
         archive: the model and its data.
         split: split to examine: test, or validation if there is no test split.
         count: number given by ``--count``; None for everything.
+        judge: classifier given by ``--classifier``, which judges drawn images; None for none.
     """
 
     archive: Archive
     split: Split
     count: int | None
+    judge: FeatureClassifier | None = None
 
     @property
     def images(self) -> int:
@@ -53,10 +61,27 @@ class Subject:
         run = self.archive.run
         return run.preparation(run.streams[self.split].first(count))
 
+    def drawn(self, count: int) -> torch.Tensor:
+        """Draws images by the run's seed, the same ones each time, (count, C, H, W) in [0, 1]; for modules that do."""
+        import torch
+
+        from firebox.foundation.randomness import generator
+
+        archive, noise = self.archive, generator(self.archive.card["seed"], "sample")
+        sizes = [len(part) for part in torch.arange(count).split(DRAWN_TOGETHER)]
+        with torch.inference_mode():
+            parts = [archive.module.sample(size, noise) for size in sizes]  # type: ignore[attr-defined]
+        return archive.specification.to_unit(torch.cat(parts))
+
     @property
     def autoencoder(self) -> Any:
         """The model, typed loosely because the methods depend on the experiment."""
         return self.archive.model
+
+    @property
+    def diffusion(self) -> Any:
+        """The module, typed loosely because the rooms of the engine know none."""
+        return self.archive.module
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
         """Converts a model's output to pixels in the data's range, not clamped; for models whose output is images."""
@@ -94,7 +119,12 @@ class Experiment:
         counts: the things that ``--count`` counts.
         count: default of ``--count``; None for everything.
         needs: methods that the model must have.
+        needs_training: what a module must have to have trained the model for this, and how a message calls that.
         needs_images: whether the model's output must be images.
+        needs_samples: whether the module must be one that draws images.
+        needs_latents: whether there must be latents to decode, of given images or drawn ones.
+        needs_trajectory: whether the module must draw images out of noise step by step.
+        judged: whether ``--classifier`` may name an archived classifier.
     """
 
     name: str
@@ -103,7 +133,12 @@ class Experiment:
     counts: str
     count: int | None = None
     needs: tuple[str, ...] = ()
+    needs_training: tuple[str, str] | None = None
     needs_images: bool = False
+    needs_samples: bool = False
+    needs_latents: bool = False
+    needs_trajectory: bool = False
+    judged: bool = False
 
     def main(self) -> NoReturn:
         """Runs the experiment as a script."""
@@ -116,7 +151,10 @@ class Experiment:
         def looked() -> tuple[Path, dict[str, Any], Findings]:
             archive = load_archive(options.archive, options.root, trust_code=options.trust_code)
             self._refuse_unfit(archive)
-            return *place_of(archive), self.look(subject_of(archive, options.count))
+            subject = subject_of(archive, options.count)
+            if self.judged and options.classifier is not None:
+                subject = replace(subject, judge=judge_of(archive, options.classifier, options.root))
+            return *place_of(archive), self.look(subject)
 
         return concluded(self.name, looked)
 
@@ -129,16 +167,38 @@ class Experiment:
             default=self.count,
             help=f"{self.counts} (default: {'all' if self.count is None else self.count})",
         )
+        if self.judged:
+            parser.add_argument(
+                "--classifier",
+                metavar="ARCHIVE",
+                help="an archived classifier of the same data, whose features judge the drawn images (default: none)",
+            )
         return parser
 
     def _refuse_unfit(self, archive: Archive) -> None:
+        from firebox.engine.training.generative import Generative
+
+        draws = isinstance(archive.module, Generative)
         missing = [f"{name}()" for name in self.needs if not callable(getattr(archive.model, name, None))]
         if self.needs_images and not hasattr(archive.module, "pixels"):
             missing.append("images as output")
+        if self.needs_training is not None and not hasattr(archive.module, self.needs_training[0]):
+            missing.append(self.needs_training[1])
+        if self.needs_samples and not draws:
+            missing.append("a distribution to draw images from")
+        if self.needs_latents and not (draws or has_latents(archive)):
+            missing.append("embed() and images as output")
+        if self.needs_trajectory and not hasattr(archive.module, "trajectory"):
+            missing.append("images that come out of noise step by step")
         if missing:
             kind = type(archive.model).__name__
             message = f"{archive.path}: {self.name} needs a model with {' and '.join(missing)}; {kind} has none"
             raise Refusal([Problem("", message)])
+
+
+def has_latents(archive: Archive) -> bool:
+    """Whether a model gives images their latents, and draws images of latents."""
+    return callable(getattr(archive.model, "embed", None)) and hasattr(archive.module, "pixels")
 
 
 def subject_of(archive: Archive, count: int | None) -> Subject:
@@ -146,6 +206,24 @@ def subject_of(archive: Archive, count: int | None) -> Subject:
     from firebox.engine.archives.measurement import evaluation_split
 
     return Subject(archive, evaluation_split(archive.run), count)
+
+
+def judge_of(archive: Archive, path: str, root: Path) -> FeatureClassifier:
+    """Loads the classifier that judges the images that an archived model draws.
+
+    Raises:
+        Refusal: it is no classifier, or one of other data.
+    """
+    from firebox.engine.archives.feature_classifier import FeatureClassifier
+
+    try:
+        judge = FeatureClassifier.load(path, root)
+    except ValueError as error:
+        raise Refusal([Problem("--classifier", str(error))]) from None
+    faults = [Problem("--classifier", f"got {path}, {fault}") for fault in judge.faults(archive.specification)]
+    if faults:
+        raise Refusal(faults)
+    return judge
 
 
 def place_of(archive: Archive) -> tuple[Path, dict[str, Any]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firebox.engine.archives.archive import Archive
 from firebox.engine.archives.finding import find_archive
 from firebox.engine.archives.trust import code_files, trusted, untrusted
 from firebox.engine.components.catalogue import default_handlers
@@ -18,49 +19,13 @@ from firebox.engine.records.verification import CONFIGURATION, WEIGHTS, verified
 from firebox.foundation.problems import Problem, Refusal, in_one_line, shown
 
 if TYPE_CHECKING:
-    import torch
-
     from firebox.data.bases.datamodule import DataModule
-    from firebox.data.declarations.specification import ImageSpecification
-    from firebox.engine.training.module import Module
     from firebox.engine.training.run import Run
 
 logger = logging.getLogger("firebox")
 
 TOLERANCE = 1e-3
 """Relative tolerance of the self-check. Devices and numbers of threads differ by less, other data by more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """An archived model and the data that it was made for.
-
-    Args:
-        path: the archive's folder.
-        card: content of the archive's card.
-        run: run assembled from the archived configuration, without handlers; its model has the archived weights and is
-            in evaluation mode. From ``load_model``, the run has stand-in data, of which only the specification is real.
-    """
-
-    path: Path
-    card: dict[str, Any]
-    run: Run
-
-    @property
-    def model(self) -> torch.nn.Module:
-        return self.run.model
-
-    @property
-    def module(self) -> Module:
-        return self.run.module
-
-    @property
-    def data(self) -> DataModule:
-        return self.run.data
-
-    @property
-    def specification(self) -> ImageSpecification:
-        return self.run.data.specification
 
 
 def load_archive(path_or_name: str | Path, root: str | Path = "runs", *, trust_code: bool = False) -> Archive:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from firebox.data.bases.datamodule import Split
+from firebox.engine.archives.principal_components import held, images_of, principal_components
 from firebox.engine.training.run import Run
-
-LARGEST_PCA = 4096
-"""Largest number of values in an image for which principal components are computed; the time is cubic in it."""
-
-PART = 1024
-"""Images per batch if no gradient is needed."""
 
 
 def evaluation_split(run: Run) -> Split:
@@ -84,46 +77,21 @@ def reconstruction_errors(run: Run, split: Split, count: int | None = None) -> R
     """
     if not (hasattr(run.module, "pixels") and hasattr(run.model, "latent_dim")):
         return None
-    if any(run.streams[name].placement == "stream" for name in ("train", split)):
+    if not held(run, "train", split):
         return None
-    size = math.prod(run.data.specification.shape)
+    found = principal_components(run)
+    size = len(found.mean)
     components = min(int(run.model.latent_dim), size)  # type: ignore[arg-type]
-    mean, basis = _principal_components(_images(run, "train", None), components, size)
+    basis = None if found.vectors is None else found.vectors[:, :components]
     images, reconstructed, mean_image, projected = 0, 0.0, 0.0, 0.0
     model = run.model.eval()
     with torch.inference_mode():
-        for part in _images(run, split, count):
+        for part in images_of(run, split, count):
             images += len(part)
             reconstructed += float((run.module.pixels(model(part)) - part).double().square().sum())
-            centred = part.flatten(1).cpu().double() - mean
+            centred = part.flatten(1).cpu().double() - found.mean
             mean_image += float(centred.square().sum())
             projected += 0.0 if basis is None else float((centred @ basis).square().sum())
     pixels = images * size
     pca = None if basis is None else (mean_image - projected) / pixels
     return ReconstructionErrors(images, reconstructed / pixels, mean_image / pixels, components, pca)
-
-
-def _images(run: Run, split: Split, count: int | None) -> Iterator[torch.Tensor]:
-    """Yields the images of a split as the model sees them, batch by batch."""
-    stream = run.streams[split]
-    for part in stream.in_order(stream.samples if count is None else count, PART):
-        yield run.preparation(part).images
-
-
-def _principal_components(
-    parts: Iterator[torch.Tensor], components: int, size: int
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Returns the mean (size,) and the leading eigenvectors (size, components) of the covariance, float64."""
-    count, total = 0, torch.zeros(size, dtype=torch.float64)
-    products = torch.zeros(size, size, dtype=torch.float64) if size <= LARGEST_PCA else None
-    for part in parts:
-        pixels = part.flatten(1).cpu().double()
-        count += len(pixels)
-        total += pixels.sum(0)
-        if products is not None:
-            products.addmm_(pixels.T, pixels)
-    mean = total / count
-    if products is None:
-        return mean, None
-    _, vectors = torch.linalg.eigh(products / count - mean.outer(mean))
-    return mean, vectors[:, -components:]

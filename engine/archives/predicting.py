@@ -9,26 +9,26 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
-from firebox.data.bases.listed_images import OnBadFile
 from firebox.data.declarations.data_error import DataError
-from firebox.data.decoding.decoding import DECODER, DEPTHS, ImageDecoder, UnreadableFile
+from firebox.data.decoding.decoding import UnreadableFile
 from firebox.data.folders.image_list import ImageList
-from firebox.data.folders.readable_images import ReadableImages, described_decoder
+from firebox.data.folders.readable_images import ReadableImages
 from firebox.data.sources.batch import Batch
+from firebox.data.sources.reading import OnBadFile
 from firebox.data.streaming.stream import BatchStream
+from firebox.engine.archives.archive import Archive
+from firebox.engine.archives.decoding import decoder_for
 from firebox.engine.archives.embeddings import EmbeddingFile
-from firebox.engine.archives.loading import Archive
 from firebox.engine.archives.predictions import Part, Predictions, predictions_of
-from firebox.engine.records.sealing import CARD
 from firebox.engine.training.reading_progress import shown_progress
 from firebox.engine.training.stopping import StopRequest
-from firebox.foundation.problems import Interrupted, Problem, Refusal, printable, shown
+from firebox.foundation.problems import Interrupted, Problem, Refusal, printable
 from firebox.foundation.randomness import mix, seed_everything
 
 logger = logging.getLogger("firebox")
@@ -51,40 +51,6 @@ class Wanted:
     on_bad_file: OnBadFile = "refuse"
     workers: int = 0
     reconstructions: bool = False
-
-
-def decoder_for(archive: Archive) -> ImageDecoder:
-    """Returns the way from a file to a sample of the archive's data, and says it.
-
-    Raises:
-        Refusal: no file makes such a sample.
-    """
-    described, specification = archive.card["decoding"], archive.specification
-    channels, height, width = specification.shape
-    if described is not None:
-        try:
-            decoder = replace(described_decoder(described), converts=True)
-        except (ValueError, LookupError, TypeError, AttributeError):
-            message = f"decoding: got {shown(described)}, expected the settings of a decoder"
-            raise _refusal(f"{archive.path / CARD}: {message}") from None
-        if described["decoder"] != DECODER:
-            logger.warning("files are decoded by other code than the training data was: pixels may differ slightly")
-        how = "as the files of the training data"
-    else:
-        if channels not in (1, 3) or specification.value_range is not None:
-            what = f"{channels} channels" if channels not in (1, 3) else f"values in {specification.value_range}"
-            raise _refusal(f"{archive.path}: its model takes images with {what}, which image files don't give")
-        decoder = ImageDecoder((height, width), "rgb" if channels == 3 else "grayscale")
-        how = "for lack of files among the training data"
-    logger.info(
-        "images are read %s: scaled to cover %d x %d pixels, cropped at the center, %s, %s%s",
-        how,
-        *decoder.image_size,
-        {"rgb": "colour", "grayscale": "grayscale", "rgba": "colour with opacity"}[decoder.color],
-        DEPTHS[decoder.dtype],
-        "" if decoder.color == "rgba" else f", transparency over {decoder.background}",
-    )
-    return decoder
 
 
 def predict(archive: Archive, wanted: Wanted, folder: Path, stop: StopRequest) -> dict[str, Any]:
@@ -172,7 +138,9 @@ def _batches(
     """Yields batches in order: the first image's position, the prepared images that can be read, the sizes of all, and
     what is wrong with the others, by their places in the batch."""
     run, images = archive.run, wanted.images
-    source = ReadableImages(images, decoder_for(archive), sizes=predictions.sizes)
+    source = ReadableImages(
+        images, decoder_for(archive.path, archive.card, archive.specification), sizes=predictions.sizes
+    )
     stream = BatchStream(
         source,
         batch_size=run.configuration.data.loading.batch_size_of("test"),

@@ -5,12 +5,16 @@ add one command per file, with a line in the catalogue here.
 """
 
 CATALOGUE = {
+    "new": "firebox.engine.commands.new",
     "train": "firebox.engine.commands.train",
     "archive": "firebox.engine.commands.archive",
     "runs": "firebox.engine.commands.runs",
+    "compare": "firebox.engine.commands.compare",
+    "report": "firebox.engine.commands.report",
     "list": "firebox.engine.commands.list",
     "data": "firebox.engine.commands.data",
     "config": "firebox.engine.commands.config",
     "schema": "firebox.engine.commands.schema",
     "replay": "firebox.engine.commands.replay",
+    "completion": "firebox.engine.commands.completion",
 }

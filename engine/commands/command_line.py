@@ -6,12 +6,24 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any, NoReturn
 
-from firebox.engine.commands import CATALOGUE
+from firebox.engine.commands import CATALOGUE, completion
 from firebox.engine.commands.train import add_training_options, run_training
 from firebox.engine.configuration.trainer import Trainer
 from firebox.foundation import console
+from firebox.foundation.exit_codes import COMPLETED
+from firebox.foundation.problems import similar
+
+USE = """to begin:
+  firebox new my_project            a folder of your own with a configuration, a model, data, a handler and a test
+  firebox list                      what a configuration may name
+  firebox train cae_baseline        trains the default configuration; --check only looks whether it would work
+  firebox train cae_baseline CONFIG --set training.epochs=3
+  firebox train cae_baseline CONFIG --resume
+  firebox runs                      what was trained
+"""
 
 
 def run_trainer(trainer: Trainer) -> NoReturn:
@@ -30,12 +42,31 @@ def train_script(trainer: Trainer, arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs ``firebox``; returns its exit code."""
     console.outlive()
-    parser = argparse.ArgumentParser(prog="firebox", description="An event-driven training engine.")
-    parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser = Parser(
+        prog="firebox",
+        description="An event-driven training engine.",
+        epilog=USE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"firebox {metadata.version('firebox')}")
+    parsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=argparse.ArgumentParser)
     commands: dict[str, Any] = {name: importlib.import_module(module) for name, module in CATALOGUE.items()}
     for name, command in commands.items():
         summary = command.__doc__.splitlines()[0]
         command.add_options(parsers.add_parser(name, help=summary, description=summary))
+    completion.complete(parser)
     options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return COMPLETED
     exit_code: int = commands[options.command].run(options)
     return exit_code
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests the command that a mistyped one is closest to."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            close = similar(str(value), map(str, action.choices))
+            raise argparse.ArgumentError(None, f"there is no command {value}{close or '; firebox lists them'}")

@@ -40,13 +40,20 @@ def read_configuration(path: Path, trainer: str | None, assignments: Sequence[st
     Raises:
         Refusal: it can't be read, or no trainer is known.
     """
-    known = _trainer(path, trainer)
+    known = trainer_of(path, trainer)
     return read(known.name, known.default, path, assignments)
 
 
-def _trainer(path: Path, name: str | None) -> Trainer:
+def trainer_of(path: Path | None, name: str | None) -> Trainer:
+    """Returns the trainer of a name, or the one that a configuration names.
+
+    Raises:
+        Refusal: it names none, or there is no such trainer.
+    """
     known = trainers()
     if name is None:
+        if path is None:
+            raise Refusal([Problem("trainer", f"missing; expected a configuration, or one of: {', '.join(known)}")])
         root = load(path)
         if not root.has("trainer"):
             raise Refusal([Problem("trainer", "missing; expected it in the file, or --trainer NAME", root.mark)])

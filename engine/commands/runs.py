@@ -14,11 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from firebox.engine.archives.finding import archives_in
+from firebox.engine.records.comparison_tables import text_of
+from firebox.engine.records.flat_runs import Condition, chosen, flat, settings_of
 from firebox.engine.records.listing import Listed, runs_in
 from firebox.engine.records.sealing import CARD, parsed
 from firebox.foundation import console
-from firebox.foundation.exit_codes import COMPLETED
+from firebox.foundation.exit_codes import COMPLETED, REFUSED
+from firebox.foundation.problems import Refusal
 
+SHOWN = ("directory", "status", "epochs.done", "epochs.total", "best.metric", "best.value", "changed")
+"""Keys that have a column in any case."""
 STYLES = {"completed": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "killed": "red"}
 
 
@@ -27,23 +32,42 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--root", metavar="FOLDER", type=Path, default=Path("runs"), help="folder of all runs (default: runs)"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print a list of objects: directory, status, iteration, metrics and more"
+        "--where",
+        metavar="CONDITION",
+        action="append",
+        default=[],
+        help='only runs that meet it, such as "metrics.validation/loss<0.01", status=completed or model.name=unet; '
+        "several must all be met",
+    )
+    parser.add_argument("--sort", metavar="KEY", help="order by a value, such as model.latent_dim (default: age)")
+    parser.add_argument("--descending", action="store_true", help="the largest value first")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print a list of objects: directory, status, iteration, metrics, settings and more",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    runs = runs_in(options.root)
+    try:
+        runs = chosen(runs_in(options.root), options.where, options.sort, descending=options.descending)
+    except Refusal as refusal:
+        console.problems(refusal)
+        return REFUSED
     if options.json:
         # ASCII alone: nothing that a terminal would act on, whatever the names.
         sys.stdout.write(json.dumps([_plain(found) for found in runs], indent=1, allow_nan=False) + "\n")
         return COMPLETED
-    archives = archives_in(options.root)
+    # Archives have no columns to choose them by.
+    archives = [] if options.where else archives_in(options.root)
     if runs:
-        console.tabulate(_table_of_runs(runs))
+        asked = [Condition.parse(text).key for text in options.where] + [options.sort] * (options.sort is not None)
+        console.tabulate(_table_of_runs(runs, [key for key in dict.fromkeys(asked) if key not in SHOWN]))
     if archives:
         console.tabulate(_table_of_archives(archives))
     if not (runs or archives):
-        console.messages.print(f"no runs in {options.root}")
+        condition = " that meet all conditions" * bool(options.where)
+        console.messages.print(f"no runs{condition} in {options.root}")
     return COMPLETED
 
 
@@ -59,16 +83,20 @@ def _plain(found: Listed) -> dict[str, Any]:
         "epochs": {"done": done, "total": total},
         "metrics": found.metrics,
         "best": None if metric is None else {"metric": metric, "value": value},
+        "settings": settings_of(found.values),
     }
 
 
-def _table_of_runs(runs: list[Listed]) -> Table:
-    table = _table("run", "status", "epochs", "best", "age")
-    for found in runs:
-        done, total = found.epochs or ("?", "?")
-        best = "" if found.best is None else f"{found.best[0]} {found.best[1]:.6g}"
-        state = Text(found.state, STYLES.get(found.state, "white"))
-        table.add_row(str(found.path), state, f"{done}/{total}", best, age(time.time() - found.changed))
+def _table_of_runs(runs: list[Listed], keys: list[str]) -> Table:
+    """Returns a row for each run, with a column for each of the keys that it was chosen or ordered by."""
+    table = _table("run", "status", "epochs", "best", *keys, "age")
+    for run in runs:
+        done, total = run.epochs or ("?", "?")
+        best = "" if run.best is None else f"{run.best[0]} {run.best[1]:.6g}"
+        state = Text(run.state, STYLES.get(run.state, "white"))
+        row = flat(run) if keys else {}
+        asked = [text_of(row.get(key)) for key in keys]
+        table.add_row(str(run.path), state, f"{done}/{total}", best, *asked, age(time.time() - run.changed))
     return table
 
 

@@ -47,7 +47,8 @@ def add_training_options(parser: argparse.ArgumentParser, trainer: Trainer) -> N
 
 def run_training(trainer: Trainer, options: argparse.Namespace) -> int:
     """Trains according to the parsed options; returns the exit code."""
-    from firebox.engine.launch.launch import Request, launch
+    from firebox.engine.launch.admission import Request
+    from firebox.engine.launch.launch import launch
 
     request = Request(
         trainer=trainer,

@@ -12,32 +12,25 @@ import yaml
 from firebox.engine.components.constructors import attributes
 from firebox.engine.components.source import Source
 from firebox.engine.components.targets import Target
-from firebox.engine.configuration.core_schema import MAXIMUM_BYTES, TOO_LONG, Loader
+from firebox.engine.configuration.core_schema import MAXIMUM_BYTES, TOO_LONG
 from firebox.engine.configuration.paths import names_file, places
+from firebox.engine.configuration.quick_loading import QuickLoader, load_sections
 from firebox.foundation.problems import Mark
 
 LARGEST_SOURCE = 1 << 20
 """Largest size in bytes of a source file that is parsed for the attributes of a class."""
-
-_Fast: type[Any] = Loader
-if yaml.__with_libyaml__:
-    # libyaml is ten times as fast and lists a thousand runs in a second, but gives no marks for messages.
-    class _Fast(yaml.CSafeLoader):  # type: ignore[no-redef]
-        """libyaml's loader, with the scalars of YAML 1.2."""
-
-        yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
-        yaml_constructors = Loader.yaml_constructors
 
 
 class Unreadable(ValueError):
     """The file is not a configuration."""
 
 
-def recorded_values(path: Path) -> dict[str, Any]:
+def recorded_values(path: Path, *, shared: bool = False) -> dict[str, Any]:
     """Reads a configuration that a run or an archive recorded, as plain data.
 
     Args:
         path: path of the file; a recorded configuration extends no other.
+        shared: whether the values may be shared with those of other files, and must not be changed.
 
     Raises:
         Unreadable: the file can't be read, is not YAML, is not a map, or exceeds the limits of a configuration.
@@ -52,7 +45,7 @@ def recorded_values(path: Path) -> dict[str, Any]:
         text = content.decode()
         if "&" in text:
             _refuse_aliases(text, path)
-        values = yaml.load(text, Loader=_Fast)
+        values = load_sections(text) if shared else yaml.load(text, Loader=QuickLoader)
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -68,7 +61,7 @@ def recorded_values(path: Path) -> dict[str, Any]:
 
 def _refuse_aliases(text: str, path: Path) -> None:
     """Refuses aliases, because nested aliases can expand to more than memory can hold."""
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Fast)):
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=QuickLoader)):
         raise Unreadable(f"{path}: an alias; a recorded configuration has none")
 
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firebox.engine.checks.guard import attach_guards
-from firebox.engine.configuration import Configuration, plain, read
-from firebox.engine.configuration.trainer import Trainer
+from firebox.engine.configuration import Configuration, plain
 from firebox.engine.launch import messages
-from firebox.engine.launch.circumstances import other_circumstances
-from firebox.engine.launch.completion import completed, ended_early
-from firebox.engine.launch.processes import refuse_second_import, refuse_several
-from firebox.engine.launch.same_data import other_data, other_prepared, present_data
+from firebox.engine.launch.admission import Request, admit
+from firebox.engine.launch.same_data import other_prepared
 from firebox.engine.records.claiming import claim, renew
 from firebox.engine.records.own_code import code_of, keep
 from firebox.engine.records.run_directory import RunDirectory, State, has_checkpoints
@@ -39,29 +34,6 @@ END_SECONDS = 900.0
 """What all of the end may take together."""
 STATES: dict[int, State] = {COMPLETED: "completed", FAILED: "failed"}
 """A run's state by its exit code; it is interrupted after any other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The command line's request.
-
-    Args:
-        trainer: the trainer that was asked to train.
-        path: the configuration file; None for the trainer's default.
-        assignments: ``KEY=VALUE`` overrides, applied last.
-        resume: a run's directory, or "newest" for the newest, an unfinished one first; None for a new run.
-        allowed_changes: keys in which a resumed run's configuration may differ.
-        check: whether to run all guards without training.
-        quiet: whether to print only warnings, errors and the run directory.
-    """
-
-    trainer: Trainer
-    path: Path | None = None
-    assignments: Sequence[str] = ()
-    resume: str | None = None
-    allowed_changes: Sequence[str] = ()
-    check: bool = False
-    quiet: bool = False
 
 
 def launch(request: Request) -> int:
@@ -86,45 +58,13 @@ def launch_with(request: Request, stop: StopRequest) -> int:
     Raises:
         Refusal: it can't work, or is not to be trained by this process.
     """
-    refuse_second_import()
-    refuse_several()
-    configuration, resumed = configure(request)
-    identity = None
-    if resumed is not None:
-        if completed(resumed, configuration):
-            early = ended_early(resumed, configuration.training.epochs)
-            messages.completed_already(resumed, configuration, early=early)
-            return COMPLETED
-        identity = present_data(configuration, stop)
-        problems = other_circumstances(resumed, configuration, request.allowed_changes)
-        refuse([*problems, *other_data(resumed, configuration, identity, request.allowed_changes)])
-    from firebox.engine.checks.report import preflight
-
-    report = preflight(configuration, request.trainer, resumed, None if identity is None else identity.data)
-    if request.check:
-        messages.checked(report)
+    admitted = admit(request, stop)
+    if admitted is None or request.check:
         return COMPLETED
     if stop.requested:
         return stop.exit_code
-    return train(configuration, resumed, stop, report.estimated_memory, identity, request.allowed_changes)
-
-
-def configure(request: Request) -> tuple[Configuration, RunDirectory | None]:
-    """Reads the configuration, and finds the run to resume if one was requested.
-
-    Raises:
-        Refusal: the configuration can't work, or there is no such run.
-    """
-    trainer = request.trainer
-    if request.resume is None:
-        configuration = read(trainer.name, trainer.default, request.path, request.assignments)
-        messages.filled(configuration, trainer.default)
-        return configuration, None
-    from firebox.engine.launch.resuming import find_run
-
-    return find_run(
-        trainer, request.path, request.assignments, wanted=request.resume, allowed_changes=request.allowed_changes
-    )
+    memory, identity = admitted.estimated_memory, admitted.identity
+    return train(admitted.configuration, admitted.resumed, stop, memory, identity, request.allowed_changes)
 
 
 def train(
@@ -151,51 +91,97 @@ def train(
     Raises:
         Refusal: the run can't start; nothing has been written.
     """
+    run = ready(configuration, resumed, stop, identity, allowed)
+    if stop.requested:
+        return stop.exit_code
+    run = begin(run, resumed)
+    try:
+        start(run)
+        finish(run)
+        code, reason = COMPLETED, ending(run)
+        if stop.requested:
+            code, reason = stop.exit_code, stopped(stop)
+    except BaseException as error:  # libraries raise some that are no Exception, such as a panic of one written in Rust
+        code, reason = outcome(error, run, estimated_memory)
+    code, _ = end(run, code, reason, estimated_memory)
+    messages.last_line(run.directory)
+    return code
+
+
+def ready(
+    configuration: Configuration,
+    resumed: RunDirectory | None,
+    stop: StopRequest,
+    identity: DataIdentity | None = None,
+    allowed: Sequence[str] = (),
+) -> Run:
+    """Builds a run and makes sure that it can start; nothing is written. The arguments are those of ``train``.
+
+    Raises:
+        Refusal: the run can't start.
+    """
     from firebox.engine.checks.first_samples import require_first_samples
     from firebox.engine.checks.workers import require_workers
-    from firebox.engine.launch.resuming import take_up
     from firebox.engine.training.construction import blamed
 
     run = assemble(configuration, stop, identity, warm_start=not has_checkpoints(resumed))
     stop.watch_reading(configuration.data.loading.timeout)
     require_first_samples(run)
     with blamed(configuration.data.named, configuration.data.kind):
-        identity = run.identity
-        _ = identity.fingerprint
+        _ = run.identity.fingerprint
     if resumed is not None:
-        refuse(list(other_prepared(resumed, configuration, identity, allowed)))
+        refuse(list(other_prepared(resumed, configuration, run.identity, allowed)))
     require_workers(run, begin=resumed is None)
-    if stop.requested:
-        return stop.exit_code
+    return run
+
+
+def begin(run: Run, resumed: RunDirectory | None) -> Run:
+    """Claims a directory for a run, or takes up that of the run to resume; returns the run, loaded from there.
+
+    Raises:
+        Refusal: the directory can't be had, or no checkpoint in it can be used.
+    """
+    from firebox.engine.launch.resuming import take_up
+
     if resumed is None:
-        run.begin(claim(configuration))
+        run.begin(claim(run.configuration))
+        console.log_to(run.directory.log)
     else:
+        configuration, stop, identity = run.configuration, run.stop, run.identity
         run = take_up(run, resumed, lambda: assemble(configuration, stop, identity))
-    stop.before_leaving(partial(left, run))
-    code, reason = FAILED, "failed while starting"
-    try:
-        if resumed is None:
-            console.log_to(run.directory.log)
-        start(run)
-        finish(run)
-        code, reason = COMPLETED, run.finished or f"trained for {configuration.training.epochs} epochs"
-        if stop.requested:
-            code, reason = stop.exit_code, stopped(stop)
-    except BaseException as error:  # libraries raise some that are no Exception, such as a panic of one written in Rust
-        code, reason = outcome(error, run, estimated_memory)
-    with stop.limit("the end of the run", END_SECONDS):
+    run.stop.before_leaving(partial(left, run))
+    return run
+
+
+def end(run: Run, code: int, reason: str, estimated_memory: int | None = None) -> tuple[int, str]:
+    """Closes a run, leaves its directory saying how it ended, and says so.
+
+    Args:
+        run: the run.
+        code: the exit code so far.
+        reason: the reason for it.
+        estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
+
+    Returns:
+        The exit code and the reason; others than those given if closing failed.
+    """
+    with run.stop.limit("the end of the run", END_SECONDS):
         try:
             close(run)
         except BaseException as error:
             code, reason = outcome(error, run, estimated_memory)
         try:
-            run.directory.write_status(STATES.get(code, "interrupted"), run.iteration, reason)
+            run.directory.write_status(STATES.get(code, "interrupted"), run.iteration, messages.first_line(reason))
         except OSError as error:
-            code = FAILED
-            messages.failed(error, configuration, estimated_memory)
+            code, reason = FAILED, messages.failed(error, run.configuration, estimated_memory)
         messages.ended(run, STATES.get(code, "interrupted"), reason)
         run.directory.unlock()
-    return code
+    return code, reason
+
+
+def ending(run: Run) -> str:
+    """Says why a run that came to its end did."""
+    return run.finished or f"trained for {run.configuration.training.epochs} epochs"
 
 
 def assemble(
@@ -221,7 +207,7 @@ def outcome(error: BaseException, run: Run, estimated_memory: int | None) -> tup
         return run.stop.exit_code, stopped(run.stop)
     reason = messages.failed(error, run.configuration, estimated_memory)
     if run.stop.requested and isinstance(error, Overdue):
-        return run.stop.exit_code, f"{stopped(run.stop)}; {reason}"
+        return run.stop.exit_code, f"{stopped(run.stop)}; {messages.first_line(reason)}"
     return FAILED, reason
 
 
@@ -266,10 +252,14 @@ def finish(run: Run) -> None:
             if run.stop.requested or (run.observers.act(name, handler.finish) is False and name not in run.observers):
                 break
     except Interrupted:
-        # The stop came while a batch was awaited: between two iterations.
-        if run.iteration and run.dispatcher.save_on_stop is not None:
-            run.dispatcher.save_on_stop()
+        save_stopped(run)
     run.background.drain()
+
+
+def save_stopped(run: Run) -> None:
+    """Saves a run between two iterations, such as where a stop came while a batch was awaited."""
+    if run.iteration and run.dispatcher.save_on_stop is not None:
+        run.dispatcher.save_on_stop()
 
 
 def close(run: Run) -> None:

@@ -127,7 +127,7 @@ def _classes(listing: Listing) -> str:
 
 
 def failed(error: BaseException, configuration: Configuration, estimated_memory: int | None = None) -> str:
-    """Reports the error that stopped the training; returns it in one line.
+    """Reports the error that stopped the training; returns what it reports.
 
     Args:
         error: the error that stopped the training.
@@ -153,7 +153,12 @@ def failed(error: BaseException, configuration: Configuration, estimated_memory:
     if error.__cause__ is not None or not isinstance(error, TrainingFailure | DataError):
         logger.debug("the training failed", exc_info=error)
     logger.error("%s", reason)
-    return printable(reason.splitlines()[0]) if reason else type(error).__name__
+    return reason or type(error).__name__
+
+
+def first_line(reason: str) -> str:
+    """Returns the first line of a reason as printable text, for a status."""
+    return printable(reason.splitlines()[0])
 
 
 def stopped_while_starting(reason: str) -> None:
@@ -195,7 +200,7 @@ def completed_already(directory: RunDirectory, configuration: Configuration, *, 
         setting(key, str(value)),
         allowed,
     )
-    _last_line(directory)
+    last_line(directory)
 
 
 def decided_anew(directory: RunDirectory) -> None:
@@ -222,7 +227,7 @@ def checked(report: Report) -> None:
 
 
 def ended(run: Run, state: State, reason: str) -> None:
-    """Shows the results; the last line on standard output is the run directory."""
+    """Shows the results."""
     if state == "completed":
         table = _metrics(run)
         results.print(table)
@@ -230,7 +235,6 @@ def ended(run: Run, state: State, reason: str) -> None:
         logger.info("completed: %s", reason)
     elif state == "interrupted":
         logger.warning("interrupted: %s at iteration %d; --resume continues", reason, run.iteration)
-    _last_line(run.directory)
 
 
 def _metrics(run: Run) -> Table:
@@ -244,6 +248,7 @@ def _metrics(run: Run) -> Table:
     return table
 
 
-def _last_line(directory: RunDirectory) -> None:
+def last_line(directory: RunDirectory) -> None:
+    """Writes the run directory, the last line on standard output."""
     sys.stdout.write(f"{directory.path}\n")
     sys.stdout.flush()

@@ -13,7 +13,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Manifest:
 
     def text(self) -> str:
         """Returns the text of the manifest's file, which includes its own digest."""
-        content = asdict(self)
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.data is None:
             del content["data"]  # as the manifests of before the data was recorded
         sha256 = _digest(json.dumps(content, sort_keys=True).encode())

@@ -35,6 +35,8 @@ class Listed:
         metrics: latest finite value of each loss and metric, by ``split/name``.
         best: name of the monitored metric and its best value at a kept checkpoint; None if none was measured.
         changed: time of the last change of its status, in seconds since 1970.
+        values: values of its configuration; empty if that can't be read.
+        data: SHA-256 of what it was last trained on; None if that is unknown.
     """
 
     path: Path
@@ -45,6 +47,8 @@ class Listed:
     metrics: Mapping[str, float]
     best: tuple[str, float] | None
     changed: float
+    values: Mapping[str, Any]
+    data: str | None
 
 
 def runs_in(root: Path) -> list[Listed]:
@@ -56,7 +60,7 @@ def runs_in(root: Path) -> list[Listed]:
 def listed(path: Path) -> Listed:
     """Reads a run for the listing; whatever can't be read counts as unknown."""
     directory = RunDirectory(path)
-    status = _read_json(path / "status.json")
+    status = read_record(path / "status.json")
     reason = status.get("reason")
     state = next((known for known in get_args(State) if known == status.get("status")), None)
     if state is None:
@@ -66,7 +70,7 @@ def listed(path: Path) -> Listed:
     rows = _last_rows(directory.losses)
     iteration = max([_whole(status.get("iteration")), *(_whole(row.get("iteration")) for row in rows)])
     try:
-        values = recorded_values(directory.configuration)
+        values = recorded_values(directory.configuration, shared=True)
     except Unreadable:
         values = {}
     manifests = valid_manifests(directory.checkpoints)
@@ -78,14 +82,28 @@ def listed(path: Path) -> Listed:
         epochs=_epochs(directory, values, iteration),
         metrics=_metrics(manifests, rows),
         best=_best(directory, values, manifests),
-        changed=(path / "status.json").stat().st_mtime,
+        changed=_changed(path / "status.json"),
+        values=values,
+        data=_data(manifests),
     )
+
+
+def _changed(status: Path) -> float:
+    try:
+        return status.stat().st_mtime
+    except OSError:  # the run was removed while it was read
+        return 0.0
+
+
+def _data(manifests: list[Manifest]) -> str | None:
+    digests = manifests[-1].data if manifests else None
+    return None if digests is None else digests.get("content") or digests.get("names")
 
 
 def _epochs(directory: RunDirectory, values: dict[str, Any], iteration: int) -> tuple[int, int] | None:
     training = values.get("training")
     total = _whole(training.get("epochs")) if isinstance(training, dict) else 0
-    length = _whole(_read_json(directory.environment).get("epoch_length"))
+    length = _whole(read_record(directory.environment).get("epoch_length"))
     return (iteration // length, total) if length and total else None
 
 
@@ -100,11 +118,11 @@ def _best(directory: RunDirectory, values: dict[str, Any], manifests: list[Manif
 
 
 def _metrics(manifests: list[Manifest], rows: list[dict[str, Any]]) -> dict[str, float]:
-    found = {name: value for manifest in manifests[-1:] for name, value in manifest.metrics.items() if _finite(value)}
+    found = {name: value for manifest in manifests[-1:] for name, value in manifest.metrics.items() if is_finite(value)}
     for row in rows:
         if isinstance(split := row.get("split"), str):
             names = {name for name in row if name.partition("/")[0] not in NO_METRICS}
-            found |= {f"{split}/{name}": float(row[name]) for name in sorted(names) if _finite(row[name])}
+            found |= {f"{split}/{name}": float(row[name]) for name in sorted(names) if is_finite(row[name])}
     return found
 
 
@@ -125,11 +143,12 @@ def _last_rows(path: Path) -> list[dict[str, Any]]:
         place = text.rfind(b'"split": "%s"' % split.encode())
         begin = text.rfind(b"\n", 0, max(place, 0)) + 1
         if place >= 0 and (begin or not start):
-            rows.append(_parsed(text[begin : text.find(b"\n", place)]))
+            rows.append(parsed_row(text[begin : text.find(b"\n", place)]))
     return rows
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
+def parsed_row(text: bytes) -> dict[str, Any]:
+    """Returns the object that a line of JSON holds; an empty one if it holds none."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
@@ -137,11 +156,12 @@ def _parsed(text: bytes) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Returns the object that a JSON file holds; an empty one if it can't be read or is too large."""
     try:
         if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
             return {}
-        return _parsed(path.read_bytes())
+        return parsed_row(path.read_bytes())
     except OSError:
         return {}
 
@@ -150,7 +170,8 @@ def _whole(value: Any) -> int:
     return value if type(value) is int and value > 0 else 0
 
 
-def _finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether a value of a record is a finite number."""
     return (
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
     )

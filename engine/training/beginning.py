@@ -120,7 +120,7 @@ def _take(model: torch.nn.Module, file: Path) -> WarmStart:
 def freeze(model: torch.nn.Module, configuration: Configuration) -> None:
     """Leaves out of the training the parameters and layers that the configuration's patterns fit.
 
-    Frozen normalisation keeps its running statistics, too: it stays in evaluation mode.
+    What has statistics of its own keeps these, too, such as normalisation or a codebook: it stays in evaluation mode.
 
     Raises:
         Refusal: a pattern fits nothing.
@@ -133,7 +133,7 @@ def freeze(model: torch.nn.Module, configuration: Configuration) -> None:
         for name in frozen:
             if name in parameters:
                 parameters[name].requires_grad_(False)
-            elif isinstance(getattr(layers[name], "running_mean", None), torch.Tensor):
+            elif next(layers[name].buffers(recurse=False), None) is not None:
                 layers[name].eval()
         if not frozen:
             mark = configuration.root.find("model", "freeze", number).mark

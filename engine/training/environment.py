@@ -32,8 +32,8 @@ PACKAGES = (
 
 
 def environment(run: Run) -> dict[str, Any]:
-    """Returns versions, commit, command line, device, seed, iterations in an epoch, the one it continues from, and the
-    weights that it began with, if any."""
+    """Returns versions, commit, command line, device, seed, iterations in an epoch, the one it continues from, the
+    model's number of parameters, and the weights that it began with, if any."""
     warm = {} if run.warm_start is None else {"weights": run.warm_start.record()}
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -41,6 +41,7 @@ def environment(run: Run) -> dict[str, Any]:
         "command_line": sys.argv,
         "seed": run.configuration.seed,
         "epoch_length": run.epoch_length,
+        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         **warm,
         **circumstances(run.configuration),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),

@@ -29,6 +29,8 @@ class Handler(ABC):
     never stops the run. A replay leaves out what observes or writes."""
     watches: ClassVar[tuple[str, str] | None] = None
     """The names of its settings for the metric that it watches and for which way is better, min or max."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """The names of the metrics that it adds to the evaluations of its setting ``splits``."""
     keeps: ClassVar[tuple[str, ...]] = ()
     """The names of its settings for how many checkpoints it keeps; () if it saves none. What it watches says which
     checkpoint of the run is the best. One more is on the disk while it is written."""

@@ -30,6 +30,7 @@ class StopRequest:
         self.signal: signal.Signals | None = None
         self._requested_at = 0.0
         self._watch: Watch | None = None
+        self._told = False
 
     @property
     def exit_code(self) -> int:
@@ -43,7 +44,9 @@ class StopRequest:
         Outside the main thread there are no signals to take over; it says so.
         """
         if threading.current_thread() is not threading.main_thread():
-            logger.warning("started outside the main thread: signals do not stop this run, and what hangs is awaited")
+            if not self._told:
+                logger.warning("started outside the main thread: signals do not stop this run, what hangs is awaited")
+                self._told = True
             yield
             return
         self._watch = Watch()

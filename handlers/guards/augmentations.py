@@ -37,6 +37,21 @@ class Augmentations(Guard):
                 yield preflight.problem(in_one_line(error), data.kind, "augmentations", str(position))
 
 
+class NoiseInTarget(Guard):
+    """Refuses noise among the augmentations where the module adds its own to images that it takes for clean."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        if not preflight.run.module.adds_noise:
+            return
+        data, module = preflight.configuration.data, preflight.configuration.module
+        for position, entry in enumerate(data.loading.augmentations):
+            name = next(iter(entry)) if isinstance(entry, dict) and entry else entry
+            if isinstance(name, str) and name.endswith("_noise"):
+                why = f"which is in the images that the module {module.component.short_name} takes for clean, too"
+                way_out = "leave it out: module.sigma is the noise" if "sigma" in module.parameters else "leave it out"
+                yield preflight.problem(f"got {name}, {why}; {way_out}", data.kind, "augmentations", str(position))
+
+
 def is_augmentation(entry: object) -> bool:
     """Whether an entry is a name, or a map from one name to parameters."""
     if isinstance(entry, dict):

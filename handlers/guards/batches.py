@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from firebox.data.streaming.epoch import batch_sizes, microbatch_sizes
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.foundation.problems import Problem
+from firebox.foundation.problems import Problem, counted
 
 
 class BatchSize(Guard):
@@ -17,7 +17,7 @@ class BatchSize(Guard):
         data, length = preflight.configuration.data, preflight.split_lengths.get("train")
         size = data.loading.batch_size
         if isinstance(length, int) and 0 < length < size:
-            message = f"got {size}, but the training split of {data.named.written} has {length} images"
+            message = f"got {size}, but the training split of {data.named.written} has {counted(length, 'image')}"
             yield preflight.problem(f"{message}; expected at most {length}", data.kind, "batch_size")
 
 
@@ -49,10 +49,10 @@ class BatchOfOne(Guard):
 
 
 class Accumulation(Guard):
-    """Refuses more microbatches than a batch has images, and any where a module has several optimizers.
+    """Refuses more microbatches than a batch has images, and any for a module whose step can't be divided.
 
     The loss of a second optimizer is computed after the step of the first, which the microbatches before the last would
-    come too early for.
+    come too early for; a codebook that follows one microbatch is another one for the next.
     """
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
@@ -62,6 +62,11 @@ class Accumulation(Guard):
             message = f"got {accumulation}, but the module has several optimizers ({names}), whose losses are computed"
             message += " one after the other's step; expected 1, or a smaller batch_size"
             yield preflight.problem(message, "training", "accumulation")
+        elif accumulation > 1 and not preflight.run.module.divisible:
+            name = preflight.configuration.module.component.short_name
+            message = f"got {accumulation}, but a step of the module {name} changes what the next microbatch would see"
+            way_out = "expected 1, or a smaller batch_size: --set training.accumulation=1"
+            yield preflight.problem(f"{message}; {way_out}", "training", "accumulation")
         if accumulation > data.loading.batch_size:
             message = f"got {accumulation} microbatches, but {data.kind}.batch_size is {data.loading.batch_size}"
             yield preflight.problem(f"{message}; expected at most that many", "training", "accumulation")

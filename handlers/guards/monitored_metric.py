@@ -16,7 +16,10 @@ from firebox.handlers.evaluation import Evaluation
 
 logger = logging.getLogger("firebox")
 
-BETTER = {"loss": "min", "reconstruction": "min", "psnr": "max", "ssim": "max", "accuracy": "max"}
+BETTER = {
+    **dict.fromkeys(("loss", "reconstruction", "fd_cnn"), "min"),
+    **dict.fromkeys(("psnr", "ssim", "accuracy", "mean_iou", "mean_dice", "mean_r2", "mean_ap", "mean_f1"), "max"),
+}
 """Whether lower or higher is better, for metrics whose names leave no doubt."""
 
 
@@ -88,12 +91,18 @@ def watchers(preflight: Preflight) -> Iterator[Watcher]:
 
 
 def metrics(preflight: Preflight) -> list[str]:
-    """Returns the names of the module's metrics that are single numbers."""
+    """Returns the names of the metrics of the module, and of those that handlers add, that are single numbers."""
     import torch
     from ignite.metrics import ConfusionMatrix
 
     found = preflight.run.module.metrics(torch.device("cpu"))
-    return [name for name, metric in found.items() if not isinstance(metric, ConfusionMatrix)]
+    added = [
+        name
+        for attached in preflight.handlers_of(Handler)
+        if "validation" in attached.named.parameters.get("splits", ())
+        for name in attached.kind.measures
+    ]
+    return [name for name, metric in found.items() if not isinstance(metric, ConfusionMatrix)] + added
 
 
 def _nothing_evaluated(preflight: Preflight, split: str) -> str | None:

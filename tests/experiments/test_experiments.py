@@ -113,7 +113,24 @@ def test_latent_space_shows_every_test_image_by_class(autoencoder: Path) -> None
     assert width > height > 640
 
 
-@pytest.mark.parametrize("name", ["reconstruct", "interpolate", "latent_space"])
+@pytest.mark.parametrize("name", ["sample", "nearest_training_image"])
+def test_an_autoencoder_that_has_no_prior_draws_nothing(
+    autoencoder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from firebox.engine.components.targets import Target
+
+    experiment = Target.parse(f"experiments.{name}:EXPERIMENT").load()
+    assert experiment.run([str(autoencoder)]) == 2
+    message = capsys.readouterr().err
+    expected = f"{name} needs a model with a distribution to draw images from; LinearAutoencoder has none"
+    assert message.count("\n") == 1 and expected in message
+    assert not (autoencoder / "experiments" / f"{name}.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["reconstruct", "interpolate", "latent_space", "denoising_trajectory", "guidance_sweep", "steps_sweep"],
+)
 def test_a_classifier_is_refused_in_one_line(
     classifier: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +159,7 @@ def test_help_imports_no_torch() -> None:
     code = """
 import sys
 from importlib import import_module
-for name in ("evaluate", "reconstruct", "interpolate", "latent_space"):
+for name in ("evaluate", "reconstruct", "interpolate", "latent_space", "sample", "nearest_training_image"):
     try:
         import_module(f"experiments.{name}").EXPERIMENT.run(["--help"])
     except SystemExit as stopped:
@@ -150,7 +167,7 @@ for name in ("evaluate", "reconstruct", "interpolate", "latent_space"):
 print("torch" in sys.modules)
 """
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output.count("--count N") == 8
+    assert output.count("--count N") == 12
     assert output.splitlines()[-1] == "False"
 
 

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 
 from firebox.foundation.canvas import COLOURS, LINE, MARGIN
 from firebox.foundation.loss_plot import draw_losses
-from firebox.foundation.plots import LARGEST_CELL, draw_confusion_matrix, draw_scatter
+from firebox.foundation.plots import LARGEST_CELL, LONGEST_BAR, draw_confusion_matrix, draw_histogram, draw_scatter
 
 CLASSES = ("circle", "square", "triangle")
 
@@ -44,6 +44,14 @@ def test_the_legend_has_room_for_any_number_of_classes(count) -> None:
     _, height, width = draw_scatter(torch.rand(count, 2), torch.arange(count), names, ("x", "y")).shape
 
     assert height < width <= 1600
+
+
+def test_bars_are_as_long_as_their_counts() -> None:
+    picture = draw_histogram(torch.tensor([100, 50, 0]), CLASSES).permute(1, 2, 0).int()
+    blue = ((picture - torch.tensor(to_rgb(COLOURS[0])) * 255).abs().amax(2) < 8).sum(1)
+    lengths = [int(part.max()) for part in blue[MARGIN // 2 :].split(LINE + MARGIN)[:3]]
+
+    assert lengths == pytest.approx([LONGEST_BAR, LONGEST_BAR / 2, 0], abs=2)
 
 
 def test_cells_are_as_dark_as_their_share_of_the_row():

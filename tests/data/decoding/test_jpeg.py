@@ -101,3 +101,14 @@ def test_threads_change_no_pixel(tmp_path: Path) -> None:
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*found)
+
+
+@pytest.mark.usefixtures("_by")
+@pytest.mark.parametrize("size", [(700, 500), (40, 90)])
+def test_pixels_lie_in_the_order_in_which_samples_are_kept(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "a.jpg"
+    picture(6, size).save(path)
+    image = jpeg.read_jpeg(path, (20, 30), "RGB")
+    assert image is not None
+    assert image.permute(1, 2, 0).is_contiguous()
+    assert difference(image, plainly(path, (20, 30), "RGB")) < 3

@@ -135,8 +135,8 @@ def test_a_worker_that_is_killed_while_it_starts_is_named_too():
 
 def test_a_worker_that_is_killed_while_it_hands_over_a_batch_is_named_too(method):
     """Whether the memory's descriptor, its socket or the process goes first differs from one kill to the next."""
-    for _ in range(1 if method == "spawn" else 10):
-        batches = stream()
+    for turn in range(1 if method == "spawn" else 10):
+        batches = stream(side=64 if turn % 2 else 2)  # in shared memory, or by value
         next(batches)
         for worker in workers_of(batches):
             worker.kill()
@@ -184,7 +184,7 @@ def test_a_worker_that_blocks_all_its_threads_is_not_awaited_where_it_hands_over
     monkeypatch.setattr(patience, "GRACE_SECONDS", 0.5)
     stop = []
     limits = {"time limit": 1.0, "stop": 1000.0}
-    batches = stream(at=2, workers=1, kind=Backtracking, timeout=limits[asked], stopping=lambda: bool(stop))
+    batches = stream(at=2, side=64, workers=1, kind=Backtracking, timeout=limits[asked], stopping=lambda: bool(stop))
     batches.begin()
     # The first batch is announced while the second one begins, and fetched when it can't be handed over any more.
     time.sleep(1.5)
@@ -329,14 +329,17 @@ def test_a_worker_reads_with_the_code_that_was_imported_though_its_file_is_edite
 
 @pytest.mark.usefixtures("method")
 def test_the_samples_of_tensors_in_memory_are_equal_however_they_are_read():
-    images = ResidentImages(torch.arange(64, dtype=torch.uint8).view(16, 1, 2, 2), torch.arange(16))
     settings = {"shuffle": True, "batch_size": 3}
-    expected = list(itertools.islice(of(images, workers=0, **settings), 9))
-    batches = of(images, workers=2, **settings)
-    for one, other in zip(expected, itertools.islice(batches, 9), strict=True):
-        assert torch.equal(one.images, other.images)
-        assert torch.equal(one.labels, other.labels)
-    batches.close()
+    for side, dtype in ((2, torch.int64), (40, torch.bfloat16)):  # by value, and in shared memory
+        pixels = torch.arange(16 * side**2).to(torch.uint8).view(16, 1, side, side)
+        images = ResidentImages(pixels, torch.arange(16).to(dtype))
+        expected = list(itertools.islice(of(images, workers=0, **settings), 9))
+        batches = of(images, workers=2, **settings)
+        for one, other in zip(expected, itertools.islice(batches, 9), strict=True):
+            assert torch.equal(one.images, other.images)
+            assert torch.equal(one.targets, other.targets)
+            assert other.images.is_shared() == (side == 40) and other.targets.is_shared() == (side == 40)
+        batches.close()
 
 
 KILLED = """

@@ -11,24 +11,12 @@ from firebox.engine.commands.command_line import main
 from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.records.checkpoints import save
 from firebox.engine.records.listing import listed
+from tests.written_runs import CONFIGURATION, a_run
 
 MARKER = "from pathlib import Path\n(Path(__file__).parent / 'imported').touch()\n"
 UNTOLD = f"{MARKER}Own = type('Own', (), {{}})\n"
 """What it takes can't be told from the source, for which reading a configuration imports it."""
-PART = "datamodule: {name: fashion_mini}\nmodel: {name: REFERENCE}\nmodule: {name: reconstruction}\n"
-CONFIGURATION = f"trainer: cae_baseline\n{PART}training: {{epochs: 3}}\nhandlers:\n  - REFERENCE: {{keep_best: 1}}\n"
 TITLE = "\x1b]0;taken over\x07"
-
-
-def a_run(root, text, version="a", status=None, rows=()):
-    run = root / "data" / "model" / version
-    run.mkdir(parents=True)
-    (run / "config.yaml").write_text(text)
-    content = {"status": "completed", "iteration": 27, "reason": "done"} if status is None else status
-    (run / "status.json").write_text(content if isinstance(content, str) else json.dumps(content))
-    (run / "environment.json").write_text('{"epoch_length": 9}')
-    (run / "losses.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return run
 
 
 @pytest.mark.parametrize("reference", ["../../../../own.py:Own", "pack.own:Own", "pack:Own"])

@@ -12,8 +12,8 @@ from firebox.engine.commands.command_line import main
 from firebox.engine.configuration import read, read_recorded
 from firebox.engine.configuration.identity import digest_of
 from firebox.engine.launch import finding, launch
+from firebox.engine.launch.admission import Request, configure
 from firebox.engine.launch.continuity import CHANGEABLE
-from firebox.engine.launch.launch import Request, configure
 from firebox.engine.records import listing
 from firebox.engine.records.claiming import claim, claim_of, renew
 from firebox.engine.records.run_directory import RunDirectory

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from firebox.engine.launch import processes
-from firebox.engine.launch.launch import Request, launch
+from firebox.engine.launch.admission import Request
+from firebox.engine.launch.launch import launch
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from firebox.engine.launch import launch
-from firebox.engine.launch.launch import Request
+from firebox.engine.launch.admission import Request
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.stopping import StopRequest

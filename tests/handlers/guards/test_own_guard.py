@@ -6,7 +6,8 @@ import pytest
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
-from firebox.engine.launch.launch import Request, launch
+from firebox.engine.launch.admission import Request
+from firebox.engine.launch.launch import launch
 from firebox.engine.training.factory import build
 from firebox.foundation.exit_codes import REFUSED
 from firebox.foundation.package import ROOT

@@ -1,5 +1,7 @@
 """What is refused before training: a mistake, the key that is named, and what the message says."""
 
+from pathlib import Path
+
 import pytest
 
 from firebox.data.assets.make_pairs import make
@@ -10,10 +12,72 @@ from firebox.foundation.problems import Refusal
 from tests import ways_out
 
 CAE, VAE, CLASSIFIER, UNET = "cae_baseline", "vae_baseline", "classifier_baseline", "unet_baseline"
-RESTORATION = "restoration_baseline"
+RESTORATION, DENOISING, VQVAE = "restoration_baseline", "denoising_baseline", "vqvae_baseline"
+QUANTISED = Path(__file__).parents[2] / "quantised_components.py"
+DIFFUSION = "diffusion_baseline"
+SMALL = "model={name: diffusion_unet, channels: [4], blocks: 1, embedding_dim: 8}"
 NO_DATAMODULE = "datamodule=null"
 
 CASES = {
+    "noise_on_pixels_from_zero": (
+        DIFFUSION,
+        [SMALL, 'datamodule.pixel_range="[0,1]"'],
+        "datamodule.pixel_range",
+        "got [0,1], but flow_matching adds noise of zero mean and unit variance, which pixels around 0 end in",
+    ),
+    "a_schedule_that_leaves_something_of_the_image": (
+        DIFFUSION,
+        [SMALL, "module={name: ddpm, schedule: linear, timesteps: 100}"],
+        "module.timesteps",
+        "got 100, at the end of which the schedule linear leaves 0.36 of an image's variance",
+    ),
+    "epsilon_where_nothing_is_left_of_the_image": (
+        DIFFUSION,
+        [SMALL, "module={name: ddpm, prediction: epsilon, zero_terminal_snr: true}"],
+        "module.prediction",
+        "got epsilon with zero_terminal_snr: at the last timestep the input is noise alone",
+    ),
+    "guidance_without_label_dropout": (
+        DIFFUSION,
+        [SMALL, "module={name: flow_matching, guidance_scale: 2.0, label_dropout: 0}"],
+        "module.guidance_scale",
+        "got 2, but label_dropout is 0: the network never learns to do without a class",
+    ),
+    "guidance_without_classes": (
+        DIFFUSION,
+        [
+            "datamodule={name: image_folder, root: UNLABELLED, image_size: [16, 16], batch_size: 1}",
+            'datamodule.pixel_range="[-1,1]"',
+            "module={name: flow_matching, guidance_scale: 2.0}",
+            SMALL,
+        ],
+        "module.guidance_scale",
+        "got 2, but the data has no classes; expected 1, or a data set with classes",
+    ),
+    "more_sampling_steps_than_timesteps": (
+        DIFFUSION,
+        [SMALL, "module={name: ddpm, timesteps: 50, sampling_steps: 51}"],
+        "module.sampling_steps",
+        "got 51, expected at most 50, the number of timesteps",
+    ),
+    "sides_that_a_diffusion_unet_cant_halve": (
+        DIFFUSION,
+        ["model.channels=[8,8,8]"],
+        "model.channels",
+        "got 3 stages for 28x28 images, whose sides they halve 3 times without a rest; expected 1 to 2",
+    ),
+    "a_bounded_output_for_noise": (
+        DIFFUSION,
+        ["model={name: firebox.models.cae_baseline:CAEBaseline, output_activation: tanh}"],
+        "model.output_activation",
+        "got tanh, but the module takes the output for noise, which has no bounds",
+    ),
+    "half_precision_without_a_watch_for_nan": (
+        DIFFUSION,
+        [SMALL, "training.precision=float16", "training.device=cpu", "handlers.terminate_on_nan=false"],
+        "handlers.terminate_on_nan",
+        "got false, but training.precision float16 overflows easily, and nothing would say so",
+    ),
     "segmentation_of_data_without_masks": (
         UNET,
         ["datagenerator.target=class"],
@@ -31,6 +95,18 @@ CASES = {
         ["model={name: firebox.models.classifier_baseline:ClassifierBaseline}"],
         "model.name",
         "its output has shape (4,), expected (4, 32, 32): a logit for each class and pixel of shapes",
+    ),
+    "a_timm_network_of_classes_for_masks": (
+        UNET,
+        ["model={name: timm, architecture: resnet10t}"],
+        "model.name",
+        "expected (4, 32, 32): a logit for each class and pixel of shapes; --set model.output=pixels",
+    ),
+    "a_timm_network_of_pixels_for_classes": (
+        CLASSIFIER,
+        ["model={name: timm, architecture: resnet10t, output: pixels}"],
+        "model.name",
+        "expected (10,): a logit for each class of fashion_mini; --set model.output=class",
     ),
     "more_stages_than_a_unets_image_has_room_for": (
         UNET,
@@ -55,6 +131,60 @@ CASES = {
         [],
         "datamodule.name",
         "make it: python -m firebox.data.assets.make_pairs datasets/fashion_mini_pairs",
+    ),
+    "noise_in_the_target": (
+        DENOISING,
+        ["datamodule.augmentations=[random_horizontal_flip, {random_gaussian_noise: {std: 0.3}}]"],
+        "datamodule.augmentations.1",
+        "got random_gaussian_noise, which is in the images that the module denoising takes for clean, too; leave",
+    ),
+    "noise_in_the_unit_of_bytes": (
+        DENOISING,
+        ["module.sigma=25"],
+        "module.sigma",
+        "got 25, but the pixels reach from 0 to 1, in which sigma is stated; expected at most 1; for 25 of 255, --set",
+    ),
+    "cut_noise_and_the_linear_reference": (
+        DENOISING,
+        ["module.clip=true", "model={name: linear_autoencoder}"],
+        "module.clip",
+        "got true, but the optimum of a linear model is known for noise that is Gaussian",
+    ),
+    "images_drawn_from_the_prior_of_a_model_without_one": (
+        VAE,
+        ["model={name: 'firebox.models.vqvae_baseline:VQVAEBaseline'}"],
+        "model.name",
+        "got VQVAEBaseline, which lacks reparameterise, latent_dim; the module variational expects a model with encode",
+    ),
+    "an_encoder_of_other_channels_than_the_codebook": (
+        VQVAE,
+        [f"model={{name: '{QUANTISED}:Narrow'}}"],
+        "model.name",
+        "the codebook's vectors have 16 entries, but the latents have the shape (64, 784, 1, 1); expected (N, 16, ...)",
+    ),
+    "latents_whose_channels_come_last": (
+        VQVAE,
+        [f"model={{name: '{QUANTISED}:TornApart'}}"],
+        "model.name",
+        "the latents have the shape (64, 1, 1, 784); expected (N, 784, ...): an encoder that ends in embedding_dim",
+    ),
+    "more_codes_than_the_first_batch_has_latents": (
+        VQVAE,
+        ["model.num_embeddings=256", "datamodule.batch_size=5"],
+        "model.num_embeddings",
+        "got 256, but the first batch, 5 images of 7x7 latents, has 245 to begin the codebook with, which would leave",
+    ),
+    "a_codebook_that_is_trained_as_well": (
+        VQVAE,
+        [f"model={{name: '{QUANTISED}:Trained'}}"],
+        "module.name",
+        "the optimizer main trains codebook.embeddings, which follows the latents as a moving average: gradients and",
+    ),
+    "microbatches_and_a_codebook": (
+        VQVAE,
+        ["training.accumulation=2"],
+        "training.accumulation",
+        "got 2, but a step of the module vector_quantised changes what the next microbatch would see; expected 1",
     ),
     "drawn_samples_in_memory": (
         CAE,
@@ -565,6 +695,12 @@ def test_ways_out_are_read_from_messages_as_a_shell_reads_them():
         (VAE, []),
         (CLASSIFIER, []),
         (UNET, []),
+        (DIFFUSION, []),
+        (
+            DIFFUSION,
+            ["module={name: ddpm, prediction: v, zero_terminal_snr: true}", "datamodule.pixel_range=standardised"],
+        ),
+        (DIFFUSION, ["module={name: ddpm, schedule: linear}", "training.accumulation=2", "model.channels=[6]"]),
         (
             UNET,
             ["module={name: segmentation, loss: both, class_weights: [0.5, 1, 1, 1]}"],
@@ -584,6 +720,12 @@ def test_ways_out_are_read_from_messages_as_a_shell_reads_them():
         (CAE, ["handlers.checkpoint={monitor: validation/psnr, mode: max}", "handlers.ema={}"]),
         (CAE, ["training.precision=bfloat16", "training.accumulation=3", "training.gradient_clip_norm=1.0"]),
         (CLASSIFIER, ["datamodule.augmentations=[random_horizontal_flip, {random_affine: {degrees: 10}}]"]),
+        (CLASSIFIER, ["datamodule.augmentations=[{random_gaussian_noise: {std: 0.1}}]"]),
+        (DENOISING, ["datamodule.pixel_range=[-1, 1]", "module={name: denoising, sigma: 0.6, clip: true}"]),
+        (DENOISING, ["model={name: cae_baseline}", "handlers.ema={}", "training.accumulation=2"]),
+        (VQVAE, ["handlers.ema={}", "training.precision=bfloat16"]),
+        (VQVAE, ["datamodule.batch_size=6"]),
+        (VQVAE, [f"model={{name: '{QUANTISED}:Whole', num_embeddings: 64}}"]),
     ],
 )
 def test_what_works_is_accepted(here, trainer, assignments):

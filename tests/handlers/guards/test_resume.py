@@ -7,7 +7,7 @@ import pytest
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
 from firebox.engine.launch import launch
-from firebox.engine.launch.launch import Request, configure
+from firebox.engine.launch.admission import Request, configure
 from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
 from firebox.foundation.problems import Refusal

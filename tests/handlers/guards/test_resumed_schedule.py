@@ -6,7 +6,7 @@ import pytest
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.launch import launch
-from firebox.engine.launch.launch import Request, configure
+from firebox.engine.launch.admission import Request, configure
 from firebox.foundation.exit_codes import COMPLETED
 from firebox.trainers.train_cae_baseline import TRAINER
 from tests import ways_out
