@@ -38,6 +38,12 @@ class Loading(Section):
         description="which samples an epoch of training has: shuffled: each once; balanced: as many, but each class "
         "equally often, small classes repeated and large ones spread over several epochs",
     )
+    target_scale: Literal["given", "standardised"] = Field(
+        "given",
+        description="scale of values to regress: given: as the data has them; standardised: minus the mean of the "
+        "training split and divided by its deviation, each value by itself; predictions and errors are in the data's "
+        "own units all the same",
+    )
     workers: NonNegativeInt = Field(0, description="worker processes that read ahead what is not in memory yet")
     timeout: PositiveFloat = Field(
         600.0, description="seconds that reading a batch may take; after that the run fails and says what it waited for"
@@ -94,6 +100,14 @@ class Training(Section):
         "float16 scales the loss",
     )
     accumulation: PositiveInt = Field(1, description="microbatches per batch; one optimizer step per batch")
+    shards: PositiveInt = Field(
+        1,
+        description="parts that every batch is cut into, a power of two, however many processes share them; the same "
+        "run, bit for bit, on any number of processes that divides it",
+    )
+    threads: PositiveInt | None = Field(
+        None, description="threads that each process computes with; null: what OMP_NUM_THREADS says, else all cores"
+    )
     gradient_clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients; null: no limit")
     channels_last: bool = Field(True, description="memory format of convolutional models")
     compile: bool = Field(False, description="torch.compile the model")
