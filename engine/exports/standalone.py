@@ -121,7 +121,7 @@ def _predicting(archive: Archive) -> _Parts:
     known: dict[str | None, tuple[Step, str, str]] = {
         "class_logits": (_softmax, "probabilities", "probability of each class"),
         "label_logits": (_sigmoid, "probabilities", "probability of each label"),
-        "values": (_flat, "values", "values, in the units of the targets"),
+        "values": (_in_units(target), "values", "values, in the data's units"),
         "mask_logits": (_float, "logits", "logits of the classes of each pixel; the largest is the predicted class"),
     }
     if kind in ("pixels", "pixel_logits") and hasattr(module, "pixels"):
@@ -135,8 +135,8 @@ def _predicting(archive: Archive) -> _Parts:
     else:
         expected = f"{', '.join(str(each) for each in known)} of a target with names, or pixels (with a method pixels)"
         raise refusal(
-            f"{archive.path}: {type(module).__name__} says that its output is {kind}, which nothing says the meaning "
-            f"of; expected an output_kind that can be exported: {expected}; --to safetensors exports the weights alone"
+            f"{archive.path}: {type(module).__name__} says that its output is {kind}, which predicts nothing of "
+            f"images; expected an output_kind that can be exported: {expected}; --to safetensors exports the weights alone"
         )
     return (
         Standalone(archive.model, _preprocessing(specification), after).eval(),
@@ -189,8 +189,9 @@ def _sigmoid(output: torch.Tensor) -> torch.Tensor:
     return output.float().sigmoid()
 
 
-def _flat(output: torch.Tensor) -> torch.Tensor:
-    return output.float().flatten(1)
+def _in_units(target: Any) -> Step:
+    """Returns the step from a regression's output to values in the data's units."""
+    return lambda output: target.in_units(output.float().flatten(1))
 
 
 def _float(output: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.target_image import TargetImage
-from firebox.data.declarations.targets import Mask, Values
+from firebox.data.declarations.targets import Labels, Mask, Target, Values
 from firebox.engine.archives.archive import Archive
 from firebox.engine.archives.decoding import decoder_for
 from firebox.engine.archives.loading import load_model
@@ -101,18 +102,32 @@ def test_a_program_of_torch_equals_what_is_predicted_for_any_number_of_images(tm
         assert torch.allclose(program(given(trainer, count)), expected(archive, given(trainer, count)), atol=1e-5)
 
 
-def test_values_of_other_images_than_bytes_are_in_their_units(tmp_path: Path) -> None:
-    specification = ImageSpecification((2, 5, 5), value_range=(0, 4095), target=Values(("mass", "age")))
-    parts = ("model={name: tests/pairs_components.py:Means}", "module={name: tests/pairs_components.py:Regression}")
-    archive = archive_of("classifier_baseline", specification, *parts, decoding={"dtype": "uint16"})
+@pytest.mark.parametrize(
+    ("module", "target", "meant"),
+    [
+        (
+            "regression",
+            Values(("mass", "age"), mean=(200.0, 30.0), std=(40.0, 5.0)),
+            lambda output: output * torch.tensor([40.0, 5.0]) + torch.tensor([200.0, 30.0]),
+        ),
+        ("multilabel", Labels(("sun", "sea")), torch.sigmoid),
+    ],
+)
+def test_values_are_in_the_datas_units_and_images_in_the_range_that_they_are_read_in(
+    module: str, target: Target, meant: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path
+) -> None:
+    specification = ImageSpecification((2, 8, 8), value_range=(0, 4095), target=target)
+    archive = archive_of(
+        "classifier_baseline", specification, SMALL, f"module={{name: {module}}}", decoding={"dtype": "uint16"}
+    )
     program = torch.export.load(export(archive, "torch_export", tmp_path / "model.pt2")).module()
-    images = torch.randint(0, 4096, (3, 2, 5, 5)).to(torch.uint16)
+    images = torch.randint(0, 4096, (3, 2, 8, 8)).to(torch.uint16)
     with torch.no_grad():
-        assert torch.allclose(program(images), archive.model(images.float() / 4095), atol=1e-6)
+        assert torch.allclose(program(images), meant(archive.model(images.float() / 4095)), rtol=1e-6)
     about = json.loads((tmp_path / "model.pt2.json").read_text())
     assert about["input"]["dtype"] == "uint16"
     assert about["input"]["meaning"] == "pixels as they are read, in 0..4095"
-    assert about["output"]["names"] == ["mass", "age"]
+    assert tuple(about["output"]["names"]) == target.names
 
 
 def test_the_command_gives_what_predict_gives_of_the_same_files(
@@ -194,6 +209,13 @@ def test_what_can_not_be_exported_is_refused_in_one_line_and_leaves_nothing(
         "says that its output is None, .*; --to safetensors exports the weights alone", "torch_export", tmp_path / "c"
     )
     refused("lies in the archive, which is never changed", "safetensors", archived / "experiments/model.safetensors")
+
+
+def test_a_model_that_predicts_nothing_of_images_is_refused_with_the_reason(tmp_path: Path) -> None:
+    archive = archive_of("diffusion_baseline", ImageSpecification((1, 16, 16), "[-1,1]"))
+    with pytest.raises(Refusal, match="FlowMatching says that its output is noise, which predicts nothing of images"):
+        export(archive, "onnx", tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_formats_are_those_of_the_command() -> None:
