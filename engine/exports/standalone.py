@@ -136,7 +136,8 @@ def _predicting(archive: Archive) -> _Parts:
         expected = f"{', '.join(str(each) for each in known)} of a target with names, or pixels (with a method pixels)"
         raise refusal(
             f"{archive.path}: {type(module).__name__} says that its output is {kind}, which predicts nothing of "
-            f"images; expected an output_kind that can be exported: {expected}; --to safetensors exports the weights alone"
+            f"images; expected an output_kind that can be exported: {expected}; --to safetensors exports the weights "
+            "alone"
         )
     return (
         Standalone(archive.model, _preprocessing(specification), after).eval(),
