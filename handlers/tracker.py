@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers.base_logger import BaseLogger
 
 from firebox.data.bases.datamodule import Split
-from firebox.engine.records.hyper_parameters import Value, chosen
+from firebox.engine.records.hyper_parameters import Value, hyper_parameters
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase
@@ -76,7 +76,9 @@ class Tracker(Handler):
 
     def start(self, run: Run) -> None:
         # Not its own parameters, which may hold an address with a password.
-        settings = {k: v for k, v in chosen(run.configuration).items() if not k.startswith("handlers.tracker.")}
+        settings = {
+            k: v for k, v in hyper_parameters(run.configuration).items() if not k.startswith("handlers.tracker.")
+        }
         run.background.submit(self._start, settings)
         run.background.drain()
 
