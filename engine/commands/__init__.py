@@ -8,6 +8,8 @@ CATALOGUE = {
     "new": "firebox.engine.commands.new",
     "train": "firebox.engine.commands.train",
     "archive": "firebox.engine.commands.archive",
+    "export": "firebox.engine.commands.export",
+    "push": "firebox.engine.commands.push",
     "runs": "firebox.engine.commands.runs",
     "compare": "firebox.engine.commands.compare",
     "report": "firebox.engine.commands.report",
