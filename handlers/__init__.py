@@ -14,6 +14,7 @@ CATALOGUE = {
     "loss_plot": "firebox.handlers.loss_plot:LossPlot",
     "model_summary": "firebox.handlers.model_summary:ModelSummary",
     "progress": "firebox.handlers.progress:Progress",
+    "pruning": "firebox.handlers.pruning:Pruning",
     "sample_quality": "firebox.handlers.sample_quality:SampleQuality",
     "terminate_on_nan": "firebox.handlers.terminate_on_nan:TerminateOnNaN",
     "tracker": "firebox.handlers.tracker:Tracker",
