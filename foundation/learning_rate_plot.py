@@ -33,7 +33,7 @@ def draw_learning_rates(
     Args:
         rates: positive learning rates, in ascending order.
         losses: loss at each of them.
-        suggested: one of the rates; None to mark none.
+        suggested: the rate to mark; None to mark none.
         title: title of the plot.
 
     Returns:
@@ -49,9 +49,7 @@ def draw_learning_rates(
     plot = canvas.figure.add_axes(place)
     plot.plot(rates, losses, color=COLOURS[0], linewidth=in_points(2))
     if suggested is not None:
-        loss = losses[list(rates).index(suggested)]
-        plot.axvline(suggested, color=COLOURS[3], linewidth=in_points(1))
-        plot.plot([suggested], [loss], color=COLOURS[3], marker="o", markersize=in_points(9))
+        plot.axvline(suggested, color=COLOURS[3], linewidth=in_points(2))
     lowest, first = min(losses), losses[0]
     reach = max(HIGHEST * abs(first), abs(first - lowest)) if first == first else 1.0
     plot.set_ylim(lowest - 0.05 * reach, min(max(losses), lowest + reach) + 0.05 * reach)

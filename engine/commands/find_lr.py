@@ -56,15 +56,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _say(found: Found, optimizer: str | None) -> int:
-    lowest = min(found.losses)
-    at = found.rates[list(found.losses).index(lowest)]
+    at, lowest = found.lowest
     console.messages.print(f"{len(found.losses)} iterations, from {found.rates[0]:.3g} to {found.rates[-1]:.3g}")
     console.messages.print(f"lowest loss {lowest:.4g} at {at:.3g}" + "; then it diverged" * found.diverged)
     if found.suggestion is None:
         reason = "the loss does not fall; expected other bounds: --from and --to"
         console.messages.print(f"nothing to suggest: {reason}", style="yellow", markup=False)
         return FAILED
-    console.messages.print("the loss falls most steeply here, before the rate of the lowest loss:")
+    console.messages.print(f"steepest fall at {found.steepest:.3g}; suggested, a tenth of the rate of the lowest loss:")
     key = "optimizer.lr" if optimizer is None else f"optimizer.parts.{optimizer}.lr"
     sys.stdout.write(f"{setting(key, f'{found.suggestion:.2e}')}\n")
     return COMPLETED

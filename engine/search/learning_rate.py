@@ -46,14 +46,28 @@ class Found:
     Args:
         rates: learning rate of each iteration; of several parameter groups, that of the first.
         losses: smoothed loss of each iteration.
-        suggestion: learning rate where the loss falls most steeply; None if it falls nowhere.
+        steepest: learning rate where the loss falls most steeply; None if it falls nowhere.
         diverged: whether the loss rose to five times its lowest value, which ended the search.
     """
 
     rates: Sequence[float]
     losses: Sequence[float]
-    suggestion: float | None
+    steepest: float | None
     diverged: bool
+
+    @property
+    def lowest(self) -> tuple[float, float]:
+        """The learning rate of the lowest loss, and that loss."""
+        loss, rate = min(zip(self.losses, self.rates, strict=True))
+        return rate, loss
+
+    @property
+    def suggestion(self) -> float | None:
+        """A tenth of the rate of the lowest loss; None if the loss falls nowhere.
+
+        Where it falls most steeply depends on the noise of single batches much more.
+        """
+        return None if self.steepest is None else self.lowest[0] / 10
 
 
 def find(request: Request, tried: Range, stop: StopRequest) -> Found:
@@ -93,11 +107,11 @@ def _searched(run: Run, tried: Range) -> Found:
     results: dict[str, list[Any]] = finder.get_results()
     losses = results["loss"]
     try:
-        suggested: float | None = _first(finder.lr_suggestion())
+        steepest: float | None = _first(finder.lr_suggestion())
     except RuntimeError:  # the loss falls in fewer than three iterations
-        suggested = None
+        steepest = None
     diverged = losses[-1] > 5 * min(losses)
-    return Found([_first(rate) for rate in results["lr"]], losses, suggested, diverged)
+    return Found([_first(rate) for rate in results["lr"]], losses, steepest, diverged)
 
 
 def _optimizer(run: Run, name: str | None) -> Any:

@@ -62,6 +62,10 @@ class Update:
         reads = {
             name: getattr(optimizer, "_step_supports_amp_scaling", False) for name, optimizer in optimizers.items()
         }
+        self.norms: dict[str, torch.Tensor] = {}
+        """The norm of the gradients that each optimizer stepped with last in this iteration, by its name, before they
+        were clipped: of shape (), on the device. Without clipping only where it is asked for."""
+        self._norm_period = 0
         self._told = [optimizers[name] for name, told in reads.items() if told and scaler is None]
         if device.type == "cpu" and type(self._flags) is torch.Tensor and scaler is None:  # no values in a rehearsal
             for name, told in reads.items():
@@ -69,9 +73,15 @@ class Update:
                     optimizers[name].register_step_pre_hook(self._withhold)
         self.begin(0)
 
+    def measure_norms(self, period: int) -> None:
+        """Has the norms of the gradients measured in every so many iterations where nothing clips them."""
+        self._norm_period = period
+
     def begin(self, iteration: int) -> None:
         """Begins an iteration, counted from 1."""
         self.iteration = iteration
+        if self.norms:
+            self.norms = {}
         slot = iteration % len(self._flag_of)
         if slot % MOST_PENDING == 0:
             # The half that is to be used next; what may be unread yet is in the other one.
@@ -146,9 +156,13 @@ class Update:
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)
             # The norm of gradients that are not finite is not, and one that overflows would clip all of them to 0.
-            watched.append(torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True))
+            self.norms[name] = torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+            watched.append(self.norms[name])
         else:
-            watched += [p.grad for p in parameters]
+            gradients = [p.grad for p in parameters]
+            if self._norm_period and self.iteration % self._norm_period == 0:
+                self.norms[name] = self._norm(gradients)
+            watched += gradients
         if self.scaler is None:
             self._watch(watched)
             unmarked_step(optimizer)()
@@ -163,6 +177,10 @@ class Update:
         # As optimizer.zero_grad does, which spends ten times as long on telling the profiler of it.
         for parameter in parameters:
             parameter.grad = None
+
+    def _norm(self, gradients: list[torch.Tensor]) -> torch.Tensor:
+        norm = torch.nn.utils.get_total_norm(gradients)
+        return norm if self.scaler is None else norm / self.scaler._get_scale_async()
 
     def end(self) -> None:
         """Ends an iteration with a scaler: the loss scale follows what all of its steps met."""
