@@ -6,7 +6,6 @@ import logging
 import time
 from typing import Any
 
-import torch
 from ignite.engine import Events
 from pydantic import PositiveInt
 from torch.profiler import ProfilerActivity, profile
@@ -28,8 +27,8 @@ class Profiler(Handler):
     """Records some iterations by torch.profiler, and says what they wait for.
 
     ``profile/trace.json.gz`` opens in Perfetto or chrome://tracing; ``profile/operations.txt`` is a table of the
-    operations that take longest; ``profile/summary.txt``, which is also logged, says how long an iteration waits for its
-    batch, how long its step takes the processor, how long its handlers take, and how long the device works on it.
+    operations that take longest; ``profile/summary.txt``, which is also logged, says how long an iteration waits for
+    its batch, how long its step takes the processor, how long its handlers take, and how long the device works on it.
     Recording slows down these iterations.
 
     Args:
@@ -128,11 +127,8 @@ def summary(whole: float, batch: float, step: float, worked: float | None, count
     """
     handlers = max(whole - batch - step, 0.0)
     parts = {"waiting for the batch": batch, "the step": step, "handlers and the engine": handlers}
-    texts = [
-        f"{name} {1e3 * seconds / count:.3f} ms ({100 * seconds / whole:.0f} %)" for name, seconds in parts.items()
-    ]
-    if worked is not None:
-        texts.append(f"the device works {1e3 * worked / count:.3f} ms ({100 * worked / whole:.0f} %)")
+    shown = parts if worked is None else {**parts, "the device works": worked}
+    texts = [f"{name} {1e3 * taken / count:.3f} ms ({100 * taken / whole:.0f} %)" for name, taken in shown.items()]
     longest = max(parts, key=lambda name: parts[name])
     if worked is not None and worked > 0.8 * whole:
         longest = "the device"

@@ -118,8 +118,8 @@ def _optimizer(run: Run, name: str | None) -> Any:
     optimizers = run.update.optimizers
     if name is None and len(optimizers) == 1:
         return next(iter(optimizers.values()))
-    if name not in optimizers:
-        given = "has several optimizers" if name is None else f"got {name}"
+    if name is None or name not in optimizers:
+        given = "the module has several optimizers" if name is None else f"got {name}"
         raise Refusal([Problem("", f"--optimizer: {given}; {suggestion(str(name), optimizers)}")])
     return optimizers[name]
 

@@ -161,7 +161,7 @@ class Update:
         else:
             gradients = [p.grad for p in parameters]
             if self._norm_period and self.iteration % self._norm_period == 0:
-                self.norms[name] = self._norm(gradients)
+                self._measure_norm(name, gradients)
             watched += gradients
         if self.scaler is None:
             self._watch(watched)
@@ -178,9 +178,13 @@ class Update:
         for parameter in parameters:
             parameter.grad = None
 
-    def _norm(self, gradients: list[torch.Tensor]) -> torch.Tensor:
-        norm = torch.nn.utils.get_total_norm(gradients)
-        return norm if self.scaler is None else norm / self.scaler._get_scale_async()
+    def _measure_norm(self, name: str, gradients: list[torch.Tensor]) -> None:
+        """Measures the norm of gradients, on the device; of sparse ones, or on several devices, there is none."""
+        try:
+            norm = torch.linalg.vector_norm(torch.hstack(torch._foreach_norm(gradients)))
+        except (RuntimeError, NotImplementedError):
+            return
+        self.norms[name] = norm if self.scaler is None else norm / self.scaler._get_scale_async()
 
     def end(self) -> None:
         """Ends an iteration with a scaler: the loss scale follows what all of its steps met."""
