@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -13,15 +13,17 @@ from firebox.data.bases.datamodule import Samples, Split
 from firebox.data.bases.packed import PackedImages
 from firebox.data.containers.array_layout import Order
 from firebox.data.declarations.data_error import DataError
-from firebox.data.declarations.specification import ImageSpecification, PixelRange
+from firebox.data.declarations.specification import ImageSpecification, PixelRange, require_order
 from firebox.data.declarations.target_settings import Names, TargetKind, names_of, target_of
-from firebox.data.declarations.targets import Target
+from firebox.data.declarations.targets import Classes, Target
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import Interrupted
 
 if TYPE_CHECKING:
+    import torch
+
     from firebox.data.containers.array_files import ArrayFile
     from firebox.data.containers.array_images import ArrayImages
     from firebox.data.containers.array_layout import ImageLayout
@@ -118,8 +120,7 @@ class Arrays(PackedImages):
             raise ValueError(f"targets: got arrays for {had}, expected one for each of {wanted}, as images has")
         if targets is None and target not in (None, "none"):
             raise ValueError(f"targets: not given, expected an array for the target {target}")
-        if value_range is not None and not value_range[0] < value_range[1]:
-            raise ValueError(f"value_range: got {list(value_range)}, expected the smaller value first")
+        require_order("value_range", value_range)
         self._target: TargetKind | None = target
         self._names = names_of(classes)
         self._ignored = ignored
@@ -171,6 +172,10 @@ class Arrays(PackedImages):
             if (file.shape[1:], file.dtype) != (first.shape[1:], first.dtype):
                 raise DataError(f"{setting}: got {file.described}, expected samples as {first.described} has")
         return found
+
+    @property
+    def dtype(self) -> Literal["uint8", "uint16", "float32"]:
+        return self._known.layout.dtype
 
     @property
     def specification(self) -> ImageSpecification:
@@ -249,7 +254,16 @@ class Arrays(PackedImages):
             targets = ArrayTargets(array, known.target, known.layout.shape, known.target_layout)
         return ArrayImages(stored_array(known.images[part]), known.layout, targets, division)
 
-    def read(self, split: Split) -> ImageSource:
+    def training_labels(self) -> torch.Tensor | None:
+        from firebox.data.containers.array_images import ArrayTargets
+        from firebox.data.containers.stored_array import stored_array
+
+        known, target = self._known, self._known.target
+        if not isinstance(target, Classes):
+            return None
+        return ArrayTargets(stored_array(known.targets["train"]), target, known.layout.shape, None).held
+
+    def source(self, split: Split) -> ImageSource:
         from firebox.data.containers.array_images import ArraySamples
         from firebox.data.containers.stored_array import ChunkedArray
         from firebox.data.sources.source import DatasetImages

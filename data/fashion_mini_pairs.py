@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from firebox.data.declarations.specification import PixelRange
+from firebox.data.division.folds import FoldSettings
 from firebox.data.image_pairs import ImagePairs
 from firebox.foundation.paths import FilePath
 
@@ -23,6 +24,8 @@ class FashionMiniPairs(ImagePairs):
         root: folder that they were made in; null for datasets/fashion_mini_pairs below the working directory.
         validation_fraction: fraction of the training pairs held out for validation, in [0, 1).
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
+        folds: count, and index from 0, of folds of the training pairs; that fold is held out instead of a
+            fraction. null for a fraction.
         pixel_range: range of the pixels that the model sees; target images are in [0,1] where it is standardised.
     """
 
@@ -32,6 +35,7 @@ class FashionMiniPairs(ImagePairs):
         root: FilePath | None = None,
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
+        folds: FoldSettings | None = None,
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
         super().__init__(
@@ -41,6 +45,7 @@ class FashionMiniPairs(ImagePairs):
             color="grayscale",
             validation_fraction=validation_fraction,
             split_seed=split_seed,
+            folds=folds,
             pixel_range=pixel_range,
         )
 

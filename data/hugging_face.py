@@ -20,12 +20,16 @@ from firebox.data.decoding.decoding import Background, Color, ImageDecoder
 from firebox.data.decoding.encoded_samples import SampleDecoder, sample_decoder
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
+from firebox.data.sources.reading import OnBadFile
 from firebox.data.tables.table_columns import Columns, columns_of
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import in_one_line, listed, shown, similar
 
 if TYPE_CHECKING:
+    import torch
+
     from firebox.data.sources.source import DatasetImages
+    from firebox.data.tables.table_samples import TableSamples
 
 SAVED = ("dataset_dict.json", "state.json")
 """What a folder holds that ``save_to_disk`` has written, of all splits or of one."""
@@ -57,6 +61,8 @@ class HuggingFace(PackedImages):
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
         folds: count, and index from 0, of folds of the training samples; that fold is held out instead of a fraction.
             null for a fraction.
+        on_bad_file: "refuse" to go on where a sample can't be decoded, or "skip" such samples: all are tried once
+            before the training, and left out of every split after the draw, which they don't change.
         pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
             divided by their deviation, per channel, which are measured once.
     """
@@ -79,14 +85,21 @@ class HuggingFace(PackedImages):
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
         folds: FoldSettings | None = None,
+        on_bad_file: OnBadFile = "refuse",
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
         super().__init__(
-            validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range, folds=folds
+            validation_fraction=validation_fraction,
+            split_seed=split_seed,
+            pixel_range=pixel_range,
+            folds=folds,
+            on_bad_file=on_bad_file,
         )
         if (path is None) == (hub is None):
             both = "neither" if path is None else "both"
             raise ValueError(f"path: got {both} of path and hub, expected one: a local folder or file, or a name")
+        if hub is not None and on_bad_file == "skip":
+            raise ValueError("on_bad_file: got skip for a data set of the hub; expected refuse, or a local path")
         if splits is not None and "train" not in splits:
             raise ValueError(f"splits: got {shown(splits)}, expected a name for train")
         self._path = None if path is None else Path(path).expanduser()
@@ -169,6 +182,10 @@ class HuggingFace(PackedImages):
         return sample_decoder(self._image, columns.kind, self._names or columns.names, self._ignored, self._pixel_range)
 
     @property
+    def image_decoder(self) -> ImageDecoder:
+        return self._image
+
+    @property
     def specification(self) -> ImageSpecification:
         return self.specified(self._image.shape, self._decoder.target)
 
@@ -199,11 +216,22 @@ class HuggingFace(PackedImages):
             return None
         return f"{self._path}: no such file or folder; a data set of the hub is named by hub instead of path"
 
-    def read(self, split: Split) -> DatasetImages:
+    def training_labels(self) -> torch.Tensor | None:
+        return self._samples("train").targets
+
+    def sample_name(self, part: Split, sample: int) -> str:
+        return f"{part}, row {sample}"
+
+    def source(self, split: Split) -> DatasetImages:
         from firebox.data.sources.source import DatasetImages
+
+        return DatasetImages(self._samples(self.part_of(split)), self.division(split), fixed=True)
+
+    def _samples(self, part: Split) -> TableSamples:
+        """Returns the rows that are samples of the files of a split."""
         from firebox.data.tables.table_samples import TableSamples
 
-        part, columns = self.part_of(split), self._columns
+        columns = self._columns
         library = required("datasets", "hugging_face", self._name)
         table = (
             self._loaded[part]
@@ -214,8 +242,7 @@ class HuggingFace(PackedImages):
             if isinstance(table.features[column], library.Image):
                 table = table.cast_column(column, library.Image(decode=False))
         name, names = f"{self._name}, {part}", columns.names if columns.kind == "labels" else ()
-        samples = TableSamples(table, name, columns.image, columns.target, self._decoder, names)
-        return DatasetImages(samples, self.division(split), fixed=True)
+        return TableSamples(table, name, columns.image, columns.target, self._decoder, names)
 
 
 def _files_below(folder: Path) -> list[str]:

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.bases.listed_images import ListedImages, OnBadFile
+from firebox.data.bases.listed_images import ListedImages
 from firebox.data.declarations.specification import PixelRange
 from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
 from firebox.data.folders.folders import Splits, list_folder
+from firebox.data.sources.reading import OnBadFile
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.bases.listed_images import ListedImages, OnBadFile
-from firebox.data.declarations.specification import PixelRange
+from firebox.data.bases.listed_images import ListedImages
+from firebox.data.declarations.specification import PixelRange, require_order
 from firebox.data.declarations.targets import Target
 from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.decoding.file_targets import MaskClasses, image_target, mask_target
@@ -18,6 +18,7 @@ from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
 from firebox.data.folders.folders import Splits
 from firebox.data.folders.pairs import list_pairs
+from firebox.data.sources.reading import OnBadFile
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 
@@ -37,8 +38,8 @@ class ImagePairs(ListedImages):
         images: folder of the images, below root or below each split's folder.
         targets: folder of their targets.
         target: what the targets are: mask, whose pixels are class numbers or the indices of a palette; or image.
-        classes: of masks: the names of the classes, pixel value k being the k-th name; or a map from the names to pixel
-            values, such as {background: 0, road: 255}.
+        classes: of masks: the names of the classes or their number, pixel value k being the k-th; or a map from the
+            names to pixel values, such as {background: 0, road: 255}.
         ignored: of masks: the pixel value that belongs to no class and is left out of losses and metrics.
         target_color: of target images: their colour mode; null for that of the images.
         target_value_range: of target images: the values that become 0 and 1; null for those of their dtype.
@@ -89,6 +90,7 @@ class ImagePairs(ListedImages):
             value_range=value_range,
             folds=folds,
         )
+        require_order("target_value_range", target_value_range)
         if images == targets:
             raise ValueError(f"targets: got {shown(targets)}, the folder of the images, expected another")
         if isinstance(splits, dict) and "train" not in splits:

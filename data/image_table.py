@@ -8,14 +8,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from firebox.data.bases.listed_images import ListedImages, OnBadFile
-from firebox.data.declarations.specification import PixelRange
+from firebox.data.bases.listed_images import ListedImages
+from firebox.data.declarations.specification import PixelRange, require_order
 from firebox.data.declarations.targets import Labels, Target, Values
 from firebox.data.decoding.decoding import Background, Color, Dtype, ImageDecoder
 from firebox.data.decoding.file_targets import MaskClasses, image_target, mask_target
 from firebox.data.decoding.image_files import Decoder
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
+from firebox.data.sources.reading import OnBadFile
 from firebox.data.tables.table_rows import Columns, list_table
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
@@ -45,8 +46,8 @@ class ImageTable(ListedImages):
             for training.
         group_column: column of the group of each image, such as its patient; null for none. No group may be in two
             splits, and none is divided when images are held out.
-        classes: of masks: the names of the classes, pixel value k being the k-th name; or a map from the names to pixel
-            values.
+        classes: of masks: the names of the classes or their number, pixel value k being the k-th; or a map from the
+            names to pixel values.
         ignored: of masks: the pixel value that belongs to no class and is left out of losses and metrics.
         target_color: of target images: their colour mode; null for that of the images.
         target_value_range: of target images: the values that become 0 and 1; null for those of their dtype.
@@ -100,6 +101,7 @@ class ImageTable(ListedImages):
             value_range=value_range,
             folds=folds,
         )
+        require_order("target_value_range", target_value_range)
         self._table = Path(table).expanduser()
         self._root = self._table.parent if root is None else Path(root).expanduser()
         given = {

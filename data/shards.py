@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,14 +15,18 @@ from firebox.data.bases.packed import PackedImages
 from firebox.data.declarations.data_error import DataError
 from firebox.data.declarations.specification import ImageSpecification, PixelRange
 from firebox.data.declarations.target_settings import Names, TargetKind, names_of
+from firebox.data.declarations.targets import Classes
 from firebox.data.decoding.decoding import Background, Color, ImageDecoder
 from firebox.data.decoding.encoded_samples import sample_decoder
 from firebox.data.division.folds import FoldSettings
 from firebox.data.division.listing import Listing
+from firebox.data.sources.reading import OnBadFile
 from firebox.foundation.paths import FilePath
 from firebox.foundation.problems import shown
 
 if TYPE_CHECKING:
+    import torch
+
     from firebox.data.containers.shard_headers import Shard
     from firebox.data.containers.shard_index import ShardIndex
     from firebox.data.sources.source import DatasetImages
@@ -58,6 +63,8 @@ class Shards(PackedImages):
         split_seed: seed of the draw that selects them; a property of the data, not of the run.
         folds: count, and index from 0, of folds of the training samples; that fold is held out instead of a fraction.
             null for a fraction.
+        on_bad_file: "refuse" to go on where a sample can't be decoded, or "skip" such samples: all are tried once
+            before the training, and left out of every split after the draw, which they don't change.
         pixel_range: range of the pixels that the model sees. standardised: minus the mean of the training images, and
             divided by their deviation, per channel, which are measured once.
     """
@@ -78,10 +85,17 @@ class Shards(PackedImages):
         validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         split_seed: int = 0,
         folds: FoldSettings | None = None,
+        on_bad_file: OnBadFile = "refuse",
         pixel_range: PixelRange = "[0,1]",
     ) -> None:
+        from firebox.data.containers.shard_headers import Roles
+
         super().__init__(
-            validation_fraction=validation_fraction, split_seed=split_seed, pixel_range=pixel_range, folds=folds
+            validation_fraction=validation_fraction,
+            split_seed=split_seed,
+            pixel_range=pixel_range,
+            folds=folds,
+            on_bad_file=on_bad_file,
         )
         self._root = Path(root).expanduser()
         self._patterns: dict[Split, str] = {"train": files} if isinstance(files, str) else files
@@ -93,10 +107,10 @@ class Shards(PackedImages):
             if broken or any("**" in step and step != "**" for step in steps):
                 raise ValueError(f"files: got {shown(pattern)}, expected a pattern of names below root, such as *.tar")
         self._images = (images or "").lower().removeprefix(".") or None
-        member, _, self._key = (targets or "").partition(":")
+        member, _, key = (targets or "").partition(":")
         self._member = member.lower().removeprefix(".") or None
-        self._is_json = self._member is not None and self._member.rpartition(".")[2] == "json"
-        if self._key and not self._is_json:
+        self._roles = Roles(self._images, self._member, key)
+        if key and not self._roles.is_json:
             raise ValueError(f"targets: got {shown(targets)}, expected a key for JSON alone, such as json:label")
         kind = target or ("none" if targets is None else "class" if self._member == "cls" else None)
         if kind is None:
@@ -105,6 +119,12 @@ class Shards(PackedImages):
             raise ValueError(f"targets: got {targets or 'null'} for the target {kind}, expected both or none of them")
         image = ImageDecoder(image_size, color, background)
         self._decoder = sample_decoder(image, kind, names_of(classes), ignored, pixel_range)
+        if isinstance(self._decoder.target, Classes):
+            self._roles = replace(self._roles, classes=self._decoder.target.names)
+
+    @property
+    def image_decoder(self) -> ImageDecoder:
+        return self._decoder.image
 
     @property
     def specification(self) -> ImageSpecification:
@@ -112,13 +132,12 @@ class Shards(PackedImages):
 
     @cached_property
     def _indices(self) -> dict[Split, ShardIndex]:
-        from firebox.data.containers.shard_headers import Roles, shards_in
+        from firebox.data.containers.shard_headers import shards_in
         from firebox.data.containers.shard_index import index_of
 
         text = self.missing()
         if text is not None:
             raise DataError(text)
-        roles = Roles(self._images, self._member)
         found = {split: shards_in(self._root, pattern) for split, pattern in self._patterns.items()}
         split_of: dict[str, Split] = {}
         for split, shards in found.items():
@@ -126,7 +145,7 @@ class Shards(PackedImages):
                 if shard.name in split_of:
                     raise DataError(f"files: {shard.name} is in {split_of[shard.name]} and in {split}, expected one")
                 split_of[shard.name] = split
-        return {split: index_of(self._root, shards, roles, self.reading) for split, shards in found.items()}
+        return {split: index_of(self._root, shards, self._roles, self.reading) for split, shards in found.items()}
 
     @property
     def stored(self) -> Mapping[Split, int]:
@@ -145,7 +164,7 @@ class Shards(PackedImages):
     @property
     def transform(self) -> Mapping[str, Any]:
         target = self._decoder.target
-        described = "none" if target is None else f"{self._member}:{self._key}, {target.described}"
+        described = "none" if target is None else f"{self._member}:{self._roles.key}, {target.described}"
         return {**super().transform, **self._decoder.image.described(), "target": described}
 
     def missing(self) -> str | None:
@@ -156,10 +175,19 @@ class Shards(PackedImages):
                 return f"{self._root} has no files {pattern} for {split}; put the shards there, or change files"
         return None
 
-    def read(self, split: Split) -> DatasetImages:
+    def training_labels(self) -> torch.Tensor | None:
+        return self._indices["train"].labels() if self._roles.classes else None
+
+    def sample_name(self, part: Split, sample: int) -> str:
+        from firebox.data.containers.shard_samples import ShardSamples
+
+        samples = ShardSamples(self._root, self._indices[part], self._decoder, self._roles)
+        return samples.file_of(sample).removeprefix(f"{self._root}/")
+
+    def source(self, split: Split) -> DatasetImages:
         from firebox.data.containers.shard_samples import ShardSamples
         from firebox.data.sources.source import DatasetImages
 
         index = self._indices[self.part_of(split)]
-        samples = ShardSamples(self._root, index, self._decoder, self._key, is_json=self._is_json)
+        samples = ShardSamples(self._root, index, self._decoder, self._roles)
         return DatasetImages(samples, self.division(split), fixed=True)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from firebox.data.bases.listed_images import OnBadFile
 from firebox.data.declarations.data_error import DataError
 from firebox.data.folders.image_list import COLUMN, list_images
+from firebox.data.sources.reading import OnBadFile
 from firebox.engine.archives.arguments import archive_parser
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue

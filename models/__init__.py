@@ -12,6 +12,7 @@ CATALOGUE = {
     "vae_baseline": "firebox.models.vae_baseline:VAEBaseline",
     "classifier_baseline": "firebox.models.classifier_baseline:ClassifierBaseline",
     "timm": "firebox.models.timm:Timm",
+    "diffusion_unet": "firebox.models.diffusion_unet:DiffusionUNet",
     "unet_baseline": "firebox.models.unet_baseline:UNetBaseline",
     "denoising_baseline": "firebox.models.denoising_baseline:DenoisingBaseline",
     "vqvae_baseline": "firebox.models.vqvae_baseline:VQVAEBaseline",

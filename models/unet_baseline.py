@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from firebox.models.convolution import halved_sides
 from firebox.models.doubling_convolution import DoublingConvolution
-
-GROUPS = 8
-"""Most groups of channels that are normalised together, as few as one where their number has no such divisor."""
+from firebox.models.group_norm import group_norm
 
 
 class ConvolutionBlock(nn.Sequential):
@@ -21,14 +19,13 @@ class ConvolutionBlock(nn.Sequential):
         outputs: number of output channels.
     """
 
-    # In groups rather than over the batch (Wu and He, "Group Normalization", ECCV 2018): images to be segmented are
-    # large and their batches small, and so an image's output depends neither on its batch nor on the mode.
+    # In groups rather than over the batch: images to be segmented are large and their batches small, and so an image's
+    # output depends neither on its batch nor on the mode.
     def __init__(self, inputs: int, outputs: int) -> None:
-        groups = max(count for count in range(1, GROUPS + 1) if outputs % count == 0)
         super().__init__()
         for given in (inputs, outputs):
             self.append(nn.Conv2d(given, outputs, 3, padding=1, bias=False))
-            self.append(nn.GroupNorm(groups, outputs))
+            self.append(group_norm(outputs))
             self.append(nn.ReLU(inplace=True))
 
 

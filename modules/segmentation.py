@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -15,12 +15,11 @@ from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Mask
 from firebox.data.sources.batch import Batch
 from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
-from firebox.engine.training.terms import RESERVED
 from firebox.engine.training.update import Update
 from firebox.foundation.channels import visible
 from firebox.foundation.pictures import WHITE, mask_colours
 from firebox.foundation.plots import draw_confusion_matrix
-from firebox.modules.metrics import loss_metric
+from firebox.modules.metrics import loss_metric, names_in_metrics
 
 NOWHERE = -1
 """The class of a pixel that is left out of losses and metrics."""
@@ -138,12 +137,6 @@ class Segmentation(Module):
         """Lays the colours of classes (N, H, W) over images (N, 3, H, W) in [0, 1]."""
         palette = images.new_tensor([*mask_colours(len(self.classes)), WHITE]) / 255
         return images * (1 - OPACITY) + palette[classes].permute(0, 3, 1, 2) * OPACITY
-
-
-def names_in_metrics(classes: Sequence[str]) -> list[str]:
-    """Returns the names of classes as metrics can have them, with the class's number where two would be the same."""
-    names = ["".join("_" if c in RESERVED or not c.isprintable() else c for c in name) for name in classes]
-    return names if len(set(names)) == len(names) else [f"{k}_{name}" for k, name in enumerate(names)]
 
 
 def _cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

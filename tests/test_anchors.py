@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from firebox.data.assets.make_pairs import make
 from firebox.data.fashion_mini import FashionMini
 from firebox.data.streaming.stream import BatchStream
 from firebox.engine.configuration import read
@@ -16,6 +17,7 @@ from firebox.engine.training.run import Run
 from firebox.handlers import DEFAULTS
 from firebox.modules.losses import BCE
 from firebox.modules.variational import reconstruction_loss
+from tests.soaking import soak
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 ROUNDING = 1e-5
@@ -140,3 +142,26 @@ def test_bce_of_a_perfect_reconstruction_is_the_entropy_of_the_targets():
     assert float(reconstruction_loss(perfect, images, BCE()).mean()) == pytest.approx(floor, rel=1e-4)
     assert float(reconstruction_loss(perfect + 0.1, images, BCE()).mean()) > floor
     assert float(reconstruction_loss(perfect - 0.1, images, BCE()).mean()) > floor
+
+
+def tested(run: Run) -> dict[str, float]:
+    """Returns the run's metrics over its test split that are single numbers."""
+    stream = run.streams["test"]
+    with run.evaluating():
+        run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
+    found = run.evaluator.state.metrics
+    return {name: float(value) for name, value in found.items() if not torch.is_tensor(value) or value.numel() == 1}
+
+
+@soak
+def test_segmentation_of_shapes_reaches_what_the_results_say():
+    metrics = tested(trained("unet_baseline", "unet/unet_baseline_shapes.yaml"))
+    assert metrics["mean_iou"] == pytest.approx(0.993, abs=0.003)
+
+
+@soak
+def test_restoration_betters_its_input_by_what_the_results_say(tmp_path):
+    make(tmp_path / "pairs")
+    place = f"datamodule.root={tmp_path / 'pairs'}"
+    metrics = tested(trained("restoration_baseline", "restoration/restoration_baseline_fashion_mini.yaml", place))
+    assert metrics["psnr"] - metrics["psnr_of_input"] == pytest.approx(6.17, abs=0.3)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from firebox.data.division.hold_out import hold_out
-from tests.data.packed_files import arrays, write_shards
+from tests.data.packed_files import arrays, write_shard, write_shards
 from tests.exactness import Forked, differences, kill_at, only_run, output, resumed_to_the_end, write_configuration
 
 COUNT, SIDE = 96, 32
@@ -78,10 +79,17 @@ def test_the_same_samples_make_the_same_run(plain, root, tmp_path, kind, setting
 
 @pytest.mark.parametrize(("kind", "settings"), [("arrays", {}), ("shards", {"placement": "stream", "workers": 1})])
 def test_a_killed_run_goes_on_as_the_run_that_was_not(root, tmp_path, kind, settings):
+    if kind == "shards":  # with a sample that is left out
+        shutil.copytree(root / "shards", tmp_path / "data/shards")
+        write_shard(tmp_path / "data/shards/torn.tar", [("a", {"png": b"torn"})])
+        root, settings = tmp_path / "data", {**settings, "on_bad_file": "skip"}
     whole, killed = (write(tmp_path / name, kind, root, **settings) for name in ("whole", "killed"))
     assert Forked(str(whole)).wait() == 0, output(whole)
     assert Forked(str(killed), prepare=kill_at(7)).wait() == -signal.SIGKILL
     assert differences(only_run(whole.parent), resumed_to_the_end(killed)) == []
+    skipped = json.loads((only_run(killed.parent) / "data.json").read_text())["skipped"]
+    assert skipped == (["torn.tar/a.png"] if kind == "shards" else [])
+    assert output(killed).count("1 of 97 samples can't be decoded and are skipped: torn.tar/a.png") == 2 * len(skipped)
 
 
 @pytest.mark.parametrize("kind", ["arrays", "shards"])

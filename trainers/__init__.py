@@ -8,6 +8,7 @@ CATALOGUE = {
     "cae_baseline": "firebox.trainers.train_cae_baseline:TRAINER",
     "classifier_baseline": "firebox.trainers.train_classifier_baseline:TRAINER",
     "denoising_baseline": "firebox.trainers.train_denoising_baseline:TRAINER",
+    "diffusion_baseline": "firebox.trainers.train_diffusion_baseline:TRAINER",
     "gan_baseline": "firebox.trainers.train_gan_baseline:TRAINER",
     "restoration_baseline": "firebox.trainers.train_restoration_baseline:TRAINER",
     "unet_baseline": "firebox.trainers.train_unet_baseline:TRAINER",

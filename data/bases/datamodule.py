@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from firebox.data.bases.moments import Moments
+    from firebox.data.decoding.decoding import ImageDecoder
     from firebox.data.sources.source import ImageSource
 
 Samples = Literal["resident", "prepared", "fixed", "changing"]
@@ -47,6 +48,21 @@ class DataModule(ABC):
     @abstractmethod
     def split_lengths(self) -> dict[Split, int]:
         """Number of samples in each split. A split that is absent or has length 0 does not exist."""
+
+    @property
+    def image_decoder(self) -> ImageDecoder | None:
+        """The way from an encoded image to a sample's image; None if samples are no encoded images."""
+        return None
+
+    @property
+    def dtype(self) -> Literal["uint8", "uint16", "float32"]:
+        """The dtype of the images as they are read, by which memory is estimated before anything is."""
+        return "uint8" if self.image_decoder is None else self.image_decoder.dtype
+
+    @property
+    def assigned_lengths(self) -> dict[Split, int]:
+        """Number of samples in each split with those that are skipped, which is known before they are found."""
+        return self.split_lengths
 
     @abstractmethod
     def read(self, split: Split) -> ImageSource:

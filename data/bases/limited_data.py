@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from firebox.data.bases.datamodule import DataModule, Split
+from firebox.data.bases.derived_data import DerivedData
 from firebox.data.bases.listed_images import ListedImages
-from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Classes
 from firebox.data.division.limited import chosen
-from firebox.data.division.listing import Listing
 
 if TYPE_CHECKING:
-    import torch
-
-    from firebox.data.bases.moments import Moments
-    from firebox.data.sources.reading import Reading
     from firebox.data.sources.source import ImageSource
 
 
@@ -35,59 +30,34 @@ def limited(data: DataModule, limit: int | None) -> DataModule:
     return data.limited(limit) if isinstance(data, ListedImages) else LimitedData(data, limit)
 
 
-class LimitedData(DataModule):
+class LimitedData(DerivedData):
     """Data of which each split has a limited number of samples, as ``chosen`` draws them.
 
     Args:
-        whole: the data without a limit.
+        data: the data without a limit.
         limit: largest number of samples of a split, at least 1.
     """
 
-    def __init__(self, whole: DataModule, limit: int) -> None:
-        self._whole = whole
+    def __init__(self, data: DataModule, limit: int) -> None:
+        super().__init__(data)
         self._limit = limit
 
     @property
-    def whole(self) -> DataModule:
-        return self._whole
-
-    @property
-    def specification(self) -> ImageSpecification:
-        return self._whole.specification
-
-    @property
     def split_lengths(self) -> dict[Split, int]:
-        return {split: min(length, self._limit) for split, length in self._whole.split_lengths.items()}
+        return {split: min(length, self._limit) for split, length in self.data.split_lengths.items()}
+
+    @property
+    def assigned_lengths(self) -> dict[Split, int]:
+        return {split: min(length, self._limit) for split, length in self.data.assigned_lengths.items()}
 
     def read(self, split: Split) -> ImageSource:
         from firebox.data.sources.source import labels_at_hand
         from firebox.data.sources.subset import subset
 
-        source = self._whole.read(split)
+        source = self.data.read(split)
         labels = labels_at_hand(source) if isinstance(self.specification.target, Classes) else None
         return subset(source, chosen(len(source), self._limit, split, labels))
 
-    def missing(self) -> str | None:
-        return self._whole.missing()
-
-    @property
-    def listing(self) -> Listing | None:
-        return self._whole.listing
-
-    def assigned(self, split: Split) -> torch.Tensor:
-        return self._whole.assigned(split)
-
-    @property
-    def skipped(self) -> Sequence[str] | None:
-        return self._whole.skipped
-
     @property
     def transform(self) -> Mapping[str, Any]:
-        return {**self._whole.transform, "limit": self._limit}
-
-    @property
-    def moments(self) -> Moments | None:
-        return self._whole.moments
-
-    def prepare(self, reading: Reading) -> None:
-        self._whole.prepare(reading)
+        return {**self.data.transform, "limit": self._limit}

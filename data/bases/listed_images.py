@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from firebox.data.bases.datamodule import DataModule, Samples, Split
 from firebox.data.declarations.data_error import DataError
-from firebox.data.declarations.specification import ImageSpecification, PixelRange
+from firebox.data.declarations.specification import ImageSpecification, PixelRange, require_order
 from firebox.data.declarations.targets import Classes, Target
 from firebox.data.decoding.decoding import Dtype, ImageDecoder, first_dtype
 from firebox.data.decoding.image_files import Decoder, ImageFiles
@@ -28,6 +28,7 @@ from firebox.data.division.hold_out import (
     stratified_length,
 )
 from firebox.data.division.listing import Listing
+from firebox.data.sources.reading import OnBadFile, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +36,9 @@ if TYPE_CHECKING:
     from firebox.data.bases.moments import Moments
     from firebox.data.cache.sample_file import SampleFile
     from firebox.data.preparation.decoded_files import Unreadable
-    from firebox.data.sources.reading import Reading
     from firebox.data.sources.source import ImageSource
 
 logger = logging.getLogger("firebox")
-
-OnBadFile = Literal["refuse", "skip"]
 
 
 class ListedImages(DataModule):
@@ -72,8 +70,7 @@ class ListedImages(DataModule):
         value_range: tuple[float, float] | None = None,
         folds: FoldSettings | None = None,
     ) -> None:
-        if value_range is not None and not value_range[0] < value_range[1]:
-            raise ValueError(f"value_range: got {list(value_range)}, expected the smaller value first")
+        require_order("value_range", value_range)
         self._validation_fraction = validation_fraction
         self._split_seed = split_seed
         self._folds = folds_of(folds, validation_fraction)
@@ -124,6 +121,10 @@ class ListedImages(DataModule):
         if isinstance(target, ImageDecoder):
             target = self.settled(target, dtype, targets=True)
         return PairDecoder(self.settled(image, dtype), target)
+
+    @property
+    def image_decoder(self) -> ImageDecoder:
+        return self.decoder.image if isinstance(self.decoder, PairDecoder) else self.decoder
 
     @property
     def target(self) -> Target | None:

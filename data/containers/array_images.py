@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ class ArrayTargets:
         self.held: torch.Tensor | None = None
         """All of them, (N, ...); None if they are read as needed."""
         if not target.spatial:
-            self.held = self._checked(self._formed(array.all()))
+            self.held = self._checked(self._formed(array.all()), torch.arange(array.file.shape[0]))
 
     def take(self, positions: torch.Tensor) -> torch.Tensor:
         """Reads targets (n, ...).
@@ -51,12 +52,20 @@ class ArrayTargets:
         """
         if self.held is not None:
             return self.held.index_select(0, positions)
-        return self._checked(self._formed(self._array.take(positions)))
+        return self._checked(self._formed(self._array.take(positions)), positions)
 
-    def _checked(self, targets: torch.Tensor) -> torch.Tensor:
-        for fault in faults_of_targets(targets, self._target, self._image_shape):
-            raise DataError(f"targets: {self._array.file.name}: {fault}")
+    def _checked(self, targets: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        for fault in self._faults(targets):
+            first, after = 0, len(targets)  # between which the first row with a fault lies
+            while after - first > 1:
+                middle = (first + after) // 2
+                first, after = (first, middle) if any(self._faults(targets[first:middle])) else (middle, after)
+            own = next(self._faults(targets[first:after]), fault)
+            raise DataError(f"targets: {self._array.file.name}: row {int(positions[first])}: {own}")
         return targets
+
+    def _faults(self, targets: torch.Tensor) -> Iterator[str]:
+        return faults_of_targets(targets, self._target, self._image_shape)
 
     def _formed(self, taken: torch.Tensor) -> torch.Tensor:
         if isinstance(self._target, Classes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from firebox.data.containers.array_files import ArrayFile
 from firebox.data.declarations.data_error import DataError
@@ -11,6 +11,8 @@ from firebox.data.declarations.target_settings import TargetKind
 
 if TYPE_CHECKING:
     import torch
+
+    from firebox.data.decoding.decoding import Dtype
 
 Order = Literal["NCHW", "NHWC"]
 HELD = ("uint8", "uint16", "float32")
@@ -30,7 +32,7 @@ class ImageLayout:
     """
 
     shape: tuple[int, int, int]
-    dtype: str
+    dtype: Dtype
     channels_last: bool
 
     def images(self, taken: torch.Tensor) -> torch.Tensor:
@@ -54,7 +56,7 @@ def layout_of(file: ArrayFile, setting: str, order: Order | None) -> ImageLayout
     Raises:
         DataError: it holds no images that can be used, or the order can't be told.
     """
-    dtype, axes = file.dtype.name, file.shape[1:]
+    dtype, axes = cast("Dtype", file.dtype.name), file.shape[1:]
     if dtype not in HELD:
         way_out = "uint8 in 0..255" if dtype.startswith(("int", "uint", "bool")) else "float32"
         raise DataError(f"{setting}: got {file.described}, expected uint8, uint16 or float32; save it as {way_out}")

@@ -12,15 +12,22 @@ from typing import Any
 
 import numpy
 
+from firebox.data.containers.member_values import value_in
 from firebox.data.containers.tar_headers import Member, members
 from firebox.data.declarations.data_error import DataError
+from firebox.data.declarations.target_settings import target_from
+from firebox.data.declarations.targets import Classes
 from firebox.data.sources.reading import Reading
 from firebox.foundation.problems import Interrupted, in_one_line, listed, printable
 
 PLACE = numpy.dtype(
-    [("shard", "<u4"), ("image", "<u8"), ("image_size", "<u4"), ("target", "<u8"), ("target_size", "<u4")]
+    [
+        *[("shard", "<u4"), ("image", "<u8"), ("image_size", "<u4"), ("target", "<u8"), ("target_size", "<u4")],
+        ("label", "<i4"),
+    ]
 )
-"""Where a sample lies: the number of its shard, and the offset and size of its image and of its target in bytes."""
+"""Where a sample lies: the number of its shard, and the offset and size of its image and of its target in bytes; and
+the number of its class, -1 if its target is no class."""
 IMAGES = ("jpg", "jpeg", "png", "webp", "bmp")
 LARGEST = 1 << 32
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
@@ -53,10 +60,19 @@ class Roles:
     Args:
         image: what follows the first dot of the image's name; None for any kind of image that is not the target.
         target: what follows that of the target's; None for none.
+        key: key of the target in a member that is JSON; empty if it is all of the member.
+        classes: names of the classes if targets are classes, which are read with the headers; otherwise empty.
     """
 
     image: str | None
     target: str | None
+    key: str = ""
+    classes: tuple[str, ...] = ()
+
+    @property
+    def is_json(self) -> bool:
+        """Whether targets are in JSON files."""
+        return self.target is not None and self.target.rpartition(".")[2] == "json"
 
 
 def shards_in(root: Path, pattern: str) -> list[Shard]:
@@ -106,7 +122,7 @@ def _samples_of(
             continue
         if match[1] != sample:
             if own:
-                places.append(_place(number, shard.name, sample, own, roles))
+                places.append(_place(number, shard.name, sample, own, roles, descriptor))
                 if reading.stopping():
                     raise Interrupted
             sample, own = match[1], {}
@@ -116,12 +132,14 @@ def _samples_of(
         own[kind] = member
     if not own:
         raise DataError(f"{shard.name}: holds no samples; move it away, or leave it out by files")
-    places.append(_place(number, shard.name, sample, own, roles))
+    places.append(_place(number, shard.name, sample, own, roles, descriptor))
     indexed = Shard(shard.name, shard.size, shard.changed, len(places), known.hexdigest())
     return indexed, numpy.array(places, PLACE)
 
 
-def _place(number: int, shard: str, sample: str, own: dict[str, Member], roles: Roles) -> tuple[int, ...]:
+def _place(
+    number: int, shard: str, sample: str, own: dict[str, Member], roles: Roles, descriptor: int
+) -> tuple[int, ...]:
     """Returns where a sample lies, of its members by what follows the first dot of their names."""
     kinds = [kind for kind in own if kind in IMAGES and kind != roles.target]
     image = roles.image if roles.image is not None else kinds[0] if len(kinds) == 1 else None
@@ -138,4 +156,17 @@ def _place(number: int, shard: str, sample: str, own: dict[str, Member], roles: 
     parts = [own[image], own[roles.target] if roles.target is not None else Member("", 0, 0)]
     if large := [part for part in parts if part.size >= LARGEST]:
         raise DataError(f"{shard}: {printable(large[0].name)} has {large[0].size:,} bytes, expected less than 4 GiB")
-    return number, parts[0].offset, parts[0].size, parts[1].offset, parts[1].size
+    label = _label(descriptor, shard, parts[1], roles) if roles.classes else -1
+    return number, parts[0].offset, parts[0].size, parts[1].offset, parts[1].size, label
+
+
+def _label(descriptor: int, shard: str, member: Member, roles: Roles) -> int:
+    """Reads the number of a sample's class."""
+    name, content = f"{shard}/{printable(member.name)}", os.pread(descriptor, member.size, member.offset)
+    try:
+        number: int = target_from(value_in(content, name, roles.key, is_json=roles.is_json), Classes(roles.classes))
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from None
+    return number

@@ -28,7 +28,7 @@ from firebox.foundation.problems import in_one_line
 logger = logging.getLogger("firebox")
 
 MAGIC = b"firebox shards\n"
-FORMAT = 1
+FORMAT = 2
 """Version of the file's format."""
 PAGE = 4096
 
@@ -73,6 +73,14 @@ class ShardIndex:
         if any(len(place) < size for place in places):
             raise DataError(f"{self.path} was cut off while it was used; start again")
         return numpy.frombuffer(b"".join(places), PLACE)
+
+    def labels(self) -> torch.Tensor:
+        """Returns the number of each sample's class, int64 (N,); -1 if targets are no classes."""
+        places = self._held
+        if places is None and self.path is not None:
+            places = numpy.memmap(self.path, PLACE, "r", self._begin, (self._length,))
+        assert places is not None
+        return torch.from_numpy(places["label"].astype(numpy.int64))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"shards": self.shards, "held": self._held, "path": self.path}

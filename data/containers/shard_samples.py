@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,15 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from firebox.data.containers.shard_headers import Shard
+from firebox.data.containers.member_values import value_in
+from firebox.data.containers.shard_headers import Roles, Shard
 from firebox.data.containers.shard_index import ShardIndex
 from firebox.data.containers.tar_headers import BLOCK, is_header, name_in
 from firebox.data.declarations.data_error import DataError
 from firebox.data.decoding.encoded import Encoded
 from firebox.data.decoding.encoded_samples import SampleDecoder
-from firebox.foundation.problems import in_one_line, listed, printable
+from firebox.foundation.problems import printable
+from firebox.foundation.randomness import PERMUTATION_LIMIT
 
 
 class ShardSamples(Dataset[Any]):
@@ -26,16 +27,16 @@ class ShardSamples(Dataset[Any]):
         root: folder that the shards are in.
         index: where each sample lies.
         decoder: what becomes of a sample.
-        key: key of the target in a member that is JSON; empty if it is all of the member.
-        is_json: whether targets are JSON; if not, plain text.
+        roles: which members are read.
     """
 
-    def __init__(self, root: Path, index: ShardIndex, decoder: SampleDecoder, key: str, *, is_json: bool) -> None:
+    def __init__(self, root: Path, index: ShardIndex, decoder: SampleDecoder, roles: Roles) -> None:
         self._root = root
         self._index = index
         self._decoder = decoder
-        self._key = key
-        self._json = is_json
+        self._roles = roles
+        self.targets = index.labels() if roles.classes and len(index) <= PERMUTATION_LIMIT else None
+        """The class of each sample, int64 (N,); None if targets are no classes, or there are too many to be held."""
 
     def __len__(self) -> int:
         return len(self._index)
@@ -51,7 +52,9 @@ class ShardSamples(Dataset[Any]):
         with _Opened(self._root, shard) as opened:
             image = opened.member(int(place["image"]), int(place["image_size"]))
             if self._decoder.target is None:
-                return self._decoder.image(image)
+                return self._decoder.alone(image)
+            if self._roles.classes:
+                return self._decoder.alone(image), int(place["label"])
             target = opened.member(int(place["target"]), int(place["target_size"]))
         return self._decoder(image, self._value(target), str(target))
 
@@ -59,17 +62,7 @@ class ShardSamples(Dataset[Any]):
         """Returns what a member holds: itself if targets are images, otherwise its text or JSON."""
         if self._decoder.pair is not None:
             return member
-        content = member.getvalue()
-        try:
-            value = json.loads(content) if self._json else content.decode().strip()
-        except ValueError as error:
-            raise DataError(f"{member}: is no {'JSON' if self._json else 'text'}: {in_one_line(error)}") from None
-        if self._key:
-            if not isinstance(value, dict) or self._key not in value:
-                has = listed(list(map(str, value))) if isinstance(value, dict) else "no keys"
-                raise DataError(f"{member}: has {has}, expected the key {self._key}")
-            value = value[self._key]
-        return value
+        return value_in(member.getvalue(), str(member), self._roles.key, is_json=self._roles.is_json)
 
     def file_of(self, index: int) -> str:
         """Returns the shard and the name of a sample's image."""

@@ -26,6 +26,16 @@ PixelRange = Annotated[
 """The range of a data set's images throughout a run. Standardised: zero mean and unit variance per channel."""
 
 
+def require_order(setting: str, values: tuple[float, float] | None) -> None:
+    """Requires the smaller of two values to be the first.
+
+    Raises:
+        ValueError: it is not; the message begins with the setting.
+    """
+    if values is not None and not values[0] < values[1]:
+        raise ValueError(f"{setting}: got {list(values)}, expected the smaller value first")
+
+
 @dataclass(frozen=True, slots=True)
 class ImageSpecification:
     """Shape, range and target of a data set's samples.
@@ -55,8 +65,7 @@ class ImageSpecification:
             object.__setattr__(self, "target", Classes(self.classes))
         elif isinstance(self.target, Classes):
             object.__setattr__(self, "classes", self.target.names)
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise ValueError(f"value_range: got {list(self.value_range)}, expected the smaller value first")
+        require_order("value_range", self.value_range)
         if self.pixel_range == "standardised" and not len(self.mean) == len(self.std) == self.shape[0]:
             raise ValueError(
                 f"pixel_range standardised: expected a mean and a std for each of {self.shape[0]} channels"

@@ -9,10 +9,8 @@ from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.target_image import TargetImage
 from firebox.data.declarations.targets import Classes, Labels, Mask, Target, Values
 
-NAMED: dict[str, type[Classes] | type[Labels] | type[Values]] = {
-    known.kind: known for known in (Classes, Labels, Values)
-}
-"""By kind, the targets that consist of names."""
+NAMED: dict[str, type[Classes] | type[Labels]] = {known.kind: known for known in (Classes, Labels)}
+"""By kind, the targets that consist of names alone."""
 
 
 def plain_specification(specification: ImageSpecification) -> dict[str, Any] | None:
@@ -25,11 +23,13 @@ def plain_specification(specification: ImageSpecification) -> dict[str, Any] | N
             return None
     elif specification.target is not None:
         known = type(specification.target)
-        if known not in (*NAMED.values(), Mask):
+        if known not in (*NAMED.values(), Values, Mask):
             return None
         target = {"kind": known.kind, "names": list(specification.target.names)}  # type: ignore[attr-defined]
         if isinstance(specification.target, Mask):
             target["ignored"] = specification.target.ignored
+        if isinstance(specification.target, Values):
+            target |= {"mean": list(specification.target.mean), "std": list(specification.target.std)}
     value_range = specification.value_range
     return {
         "shape": list(specification.shape),
@@ -64,4 +64,6 @@ def _target(plain: Mapping[str, Any]) -> Target:
     if kind == "image":
         return TargetImage(specification_from(plain["specification"]))
     names = tuple(plain["names"])
+    if kind == "values":  # records of before values could be standardised have no moments
+        return Values(names, tuple(plain.get("mean", ())), tuple(plain.get("std", ())))
     return Mask(names, plain["ignored"]) if kind == "mask" else NAMED[kind](names)

@@ -130,9 +130,13 @@ class Values(Target):
 
     Args:
         names: names of the values.
+        mean: what is subtracted from each value for modules; empty for nothing.
+        std: what each value is then divided by, above 0; empty for nothing.
     """
 
     names: tuple[str, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     kind: ClassVar[Kind] = "values"
 
@@ -152,6 +156,15 @@ class Values(Target):
     def faults(self, targets: torch.Tensor) -> Iterator[str]:
         if not targets.isfinite().all():
             yield "its values are not all finite numbers"
+
+    def prepared(self, targets: torch.Tensor) -> torch.Tensor:
+        if not self.mean:
+            return targets
+        return (targets - targets.new_tensor(self.mean)) / targets.new_tensor(self.std)
+
+    def in_units(self, values: torch.Tensor) -> torch.Tensor:
+        """Returns values (N, values) in the scale of modules in the units of the data: the inverse of ``prepared``."""
+        return values * values.new_tensor(self.std) + values.new_tensor(self.mean) if self.mean else values
 
 
 @dataclass(frozen=True, slots=True)

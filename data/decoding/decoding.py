@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from firebox.data.declarations.data_error import DataError
 from firebox.data.decoding.encoded import Encoded
 from firebox.data.decoding.jpeg import WITH_SIMPLEJPEG, read_jpeg
+from firebox.data.decoding.transparency import scale_transparency
 from firebox.foundation.problems import in_one_line
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Background = Literal["white", "black"]
 Dtype = Literal["uint8", "uint16", "float32"]
 Box = tuple[float, float, float, float]
 
-DECODER = 3
+DECODER = 4
 """Version of the decoder; to be raised whenever the same file would give other pixels."""
 MODES: dict[str, Literal["RGB", "L", "RGBA"]] = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
 """Pillow's mode of each colour mode."""
@@ -127,6 +128,7 @@ class ImageDecoder:
                 return self._fit(decoded)
             with Image.open(path) as opened:
                 require_all_channels(opened, self.color)
+                scale_transparency(opened)
                 image: Image.Image = ImageOps.exif_transpose(opened)
                 return self.of(image, cover(image.size, self.image_size))
 

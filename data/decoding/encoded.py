@@ -34,5 +34,8 @@ class Encoded(io.BytesIO):
         assert mode == "rb"
         return io.BytesIO(self._content)
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
     def __str__(self) -> str:
         return str(self._path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,17 @@ from firebox.data.declarations.data_error import DataError
 from firebox.data.declarations.specification import PixelRange
 from firebox.data.declarations.target_settings import TargetKind, target_from, target_of
 from firebox.data.declarations.targets import Target
-from firebox.data.decoding.decoding import ImageDecoder
+from firebox.data.decoding.decoding import ImageDecoder, UnreadableFile
 from firebox.data.decoding.encoded import Encoded
 from firebox.data.decoding.file_targets import image_target, mask_target
 from firebox.data.decoding.pair_decoding import PairDecoder
 
 if TYPE_CHECKING:
     import torch
+
+
+WAY_OUT = "mend it, or leave it out by on_bad_file: skip"
+"""What can be done about an image in a larger file that can't be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,19 @@ class SampleDecoder:
         Raises:
             DataError: one of them is not what it is declared to be; the message names it.
         """
-        if self.pair is not None:
+        if self.pair is None:
+            return self.alone(image), self.plain(target, name)
+        with _left_out(image):
             return self.pair(image, target)
-        return self.image(image), self.plain(target, name)
+
+    def alone(self, image: Encoded) -> torch.Tensor:
+        """Returns an image (C, H, W).
+
+        Raises:
+            UnreadableFile: it can't be decoded; the message names it.
+        """
+        with _left_out(image):
+            return self.image(image)
 
     def plain(self, value: Any, name: str) -> Any:
         """Returns a target that is no image; the arguments and the error are those of a call."""
@@ -54,6 +70,15 @@ class SampleDecoder:
             return target_from(value, self.target)
         except ValueError as error:
             raise DataError(f"{name}: {error}") from None
+
+
+@contextmanager
+def _left_out(image: Encoded) -> Iterator[None]:
+    """Says what can be done about an image in a larger file that can't be decoded."""
+    try:
+        yield
+    except UnreadableFile as error:
+        raise UnreadableFile(image, error.why, WAY_OUT) from error
 
 
 def sample_decoder(

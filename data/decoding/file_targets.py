@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import PositiveInt
+
 from firebox.data.declarations.specification import ImageSpecification, PixelRange
 from firebox.data.declarations.target_image import TargetImage
 from firebox.data.declarations.targets import Mask
@@ -11,8 +13,8 @@ from firebox.data.decoding.decoding import ImageDecoder
 from firebox.data.decoding.pair_decoding import IGNORED, MaskDecoder
 from firebox.foundation.problems import shown
 
-MaskClasses = list[str] | dict[str, int]
-"""Names of the classes of a mask, whose pixel values count from 0; or the pixel value of each."""
+MaskClasses = PositiveInt | list[str] | dict[str, int]
+"""Names of the classes of a mask, or their number, whose pixel values count from 0; or the pixel value of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,10 @@ def mask_target(classes: MaskClasses | None, ignored: int | None, image_size: tu
     """
     if not classes:
         raise ValueError("classes: got none, expected the names of the masks' classes, such as [background, road]")
-    names = list(classes)
-    values = list(classes.values()) if isinstance(classes, dict) else list(range(len(classes)))
+    if isinstance(classes, int) and classes > 256:
+        raise ValueError(f"classes: got {classes}, expected 256 at most for a mask")
+    names = list(map(str, range(classes))) if isinstance(classes, int) else list(classes)
+    values = list(classes.values()) if isinstance(classes, dict) else list(range(len(names)))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"classes: got {shown(twice)} twice, expected different names")

@@ -20,6 +20,7 @@ from firebox.data.decoding.decoding import (
 )
 from firebox.data.decoding.encoded import Encoded
 from firebox.data.decoding.jpeg import ORIENTATION, REDUCED
+from firebox.data.decoding.transparency import scale_transparency
 
 if TYPE_CHECKING:
     import torch
@@ -165,6 +166,7 @@ class _Opened:
         with Image.open(path) as image:
             if isinstance(decoder, ImageDecoder):
                 require_all_channels(image, decoder.color)
+                scale_transparency(image)
             self.size: Size = image.size
             self._scale, self._decoder = 1, decoder
             if image.format == "JPEG" and isinstance(decoder, ImageDecoder):

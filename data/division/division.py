@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from firebox.data.division.folds import Folds
-from firebox.data.division.hold_out import held_out_length, hold_out
+from firebox.data.division.hold_out import hold_out, number_held_out
 from firebox.data.division.listing import Split
 from firebox.foundation.randomness import PERMUTATION_LIMIT, feistel_permutation, mix
 
@@ -13,9 +15,9 @@ from firebox.foundation.randomness import PERMUTATION_LIMIT, feistel_permutation
 class Division:
     """The samples to train on, those held out for validation, or all samples of a part, by their index in the split.
 
-    Up to ``limit`` samples they are those that ``hold_out`` draws. Above it each is computed by a permutation of the
-    part, of which the first samples are held out, or every k-th as a fold, so that no index of all of them is held in
-    memory.
+    Up to ``limit`` samples they are those that ``hold_out`` draws, stratified if there are classes. Above it each is
+    computed by a permutation of the part, of which the first samples are held out, or every k-th as a fold, so that no
+    index of all of them is held in memory.
 
     Args:
         length: number of samples in the part.
@@ -23,6 +25,8 @@ class Division:
         split_seed: seed of the draw.
         split: the split; "validation" is what is held out.
         folds: the fold that is held out instead of a fraction; None for a fraction.
+        labels: label of each sample of the part, int64 (length,), at most ``limit``; None if there are none.
+        classes: names of the classes.
         limit: number of samples above which each is computed.
     """
 
@@ -34,9 +38,11 @@ class Division:
         split: Split,
         *,
         folds: Folds | None = None,
+        labels: torch.Tensor | None = None,
+        classes: Sequence[str] = (),
         limit: int = PERMUTATION_LIMIT,
     ) -> None:
-        held_out = held_out_length(length, fraction) if folds is None else folds.length(length)
+        held_out = number_held_out(length, fraction, folds, labels)
         self._of = length
         self._split, self._folds = split, folds
         self._begin = held_out if split == "train" else 0
@@ -46,7 +52,8 @@ class Division:
         self._drawn: torch.Tensor | None = None
         self._all = self._length == length
         if not self._all and length <= limit:
-            kept, held = hold_out(length, fraction, split_seed, folds=folds)
+            given = None if labels is None else labels.tolist()
+            kept, held = hold_out(length, fraction, split_seed, folds=folds, labels=given, classes=classes)
             self._drawn = kept if split == "train" else held
 
     def __len__(self) -> int:

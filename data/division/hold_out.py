@@ -118,3 +118,12 @@ def stratified_length(length: int, fraction: float) -> int:
     If the class has at least two samples, at least one is held out and at least one remains to train on.
     """
     return min(max(round(length * fraction), 1), max(length - 1, 0)) if fraction else 0
+
+
+def number_held_out(length: int, fraction: float, folds: Folds | None, labels: torch.Tensor | None) -> int:
+    """Returns the number of samples that ``hold_out`` holds out; ``labels`` are int64 (length,), or None."""
+    if folds is not None:
+        return folds.length(length)
+    if labels is None:
+        return held_out_length(length, fraction)
+    return sum(stratified_length(count, fraction) for count in labels.bincount().tolist())

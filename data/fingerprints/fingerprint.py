@@ -215,7 +215,7 @@ def _files(data: DataModule, listing: Listing, reading: Reading, *, content: boo
         contents_of(listing, reading) if content else None,
         _targets(listing),
         None if listing.held is None else list(listing.held),
-        None if listing.held is None else {split: n for split, n in data.split_lengths.items() if n},
+        None if listing.held is None else {split: n for split, n in data.assigned_lengths.items() if n},
     )
 
 

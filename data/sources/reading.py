@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+OnBadFile = Literal["refuse", "skip"]
+"""What to do about files and samples that can't be decoded."""
 
 
 def never() -> bool:

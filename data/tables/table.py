@@ -113,6 +113,9 @@ def read_table(path: Path, columns: Mapping[str, Sequence[str]], *, prefix: str 
             twice = f"datamodule.{key} is {error.name}, but {path} has several columns of that name; rename them"
             raise DataError(printable(twice)) from None
         there = f"expected one of its columns: {listed(error.known, 12)}{similar(error.name, error.known)}"
+        if len(error.known) == 1 and (marks := [mark for mark in ";\t|" if mark in error.known[0]]):
+            way_out = "name it .tsv" if marks[0] == "\t" else "save it with commas"
+            there = f"its header is {shown(error.known[0])}, expected names separated by commas: {way_out}"
         raise DataError(printable(f"{prefix}{key} is {error.name}, but {path} has no such column; {there}")) from None
     if not len(table):
         raise DataError(f"{path} has no rows, expected one for each image")
@@ -133,6 +136,8 @@ def _csv(path: Path, wanted: Sequence[str]) -> Table:
         reader = csv.reader(file, strict=True, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         try:
             header = [name.strip() for name in next(reader, [])]
+            if not header:
+                raise DataError(f"{path} is empty, expected a header and a row for each image")
             _require(wanted, header)
             rows: list[list[str]] = []
             lines: list[int] = []

@@ -11,8 +11,9 @@ from torch.utils.data import Dataset
 
 from firebox.data.declarations.data_error import DataError
 from firebox.data.declarations.targets import Classes
+from firebox.data.decoding.decoding import UnreadableFile
 from firebox.data.decoding.encoded import Encoded
-from firebox.data.decoding.encoded_samples import SampleDecoder
+from firebox.data.decoding.encoded_samples import WAY_OUT, SampleDecoder
 from firebox.foundation.problems import in_one_line, shown
 
 
@@ -62,9 +63,9 @@ class TableSamples(Dataset[Any]):
             raise DataError(f"{self.file_of(index)} can't be read: {in_one_line(error)}") from None
         image = self._encoded(row[self._image], index, self._image)
         if self._target is None:
-            return self._decoder.image(image)
+            return self._decoder.alone(image)
         if self.targets is not None:
-            return self._decoder.image(image), self.targets[index]
+            return self._decoder.alone(image), self.targets[index]
         value = row[self._target]
         if self._decoder.pair is not None:
             value = self._encoded(value, index, self._target)
@@ -80,9 +81,9 @@ class TableSamples(Dataset[Any]):
             try:
                 content = Path(path).read_bytes()
             except OSError as error:
-                raise DataError(f"{name}: {path} can't be read: {error.strerror}") from None
+                raise UnreadableFile(Encoded(b"", name), f"{path} can't be read: {error.strerror}", WAY_OUT) from None
         if not isinstance(content, bytes):
-            raise DataError(f"{name}: got {shown(value)}, expected an encoded image")
+            raise UnreadableFile(Encoded(b"", name), f"is {shown(value)}, expected an encoded image", WAY_OUT)
         return Encoded(content, name if path is None else f"{name}: {path}")
 
     def file_of(self, index: int) -> str:

@@ -10,8 +10,6 @@ from typing import Any
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.specification_record import plain_specification
-from firebox.data.decoding.decoding import ImageDecoder
-from firebox.data.decoding.pair_decoding import PairDecoder
 from firebox.data.fingerprints.fingerprint import content_of
 from firebox.engine.archives.loading import TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import evaluation_split, reconstruction_errors
@@ -150,9 +148,8 @@ def _unit(specification: ImageSpecification) -> str:
 
 def _decoding(run: Run) -> dict[str, Any] | None:
     """Returns what makes a sample of an image file, where the data is files."""
-    decoder = getattr(run.data, "decoder", None)
-    decoder = decoder.image if isinstance(decoder, PairDecoder) else decoder
-    return decoder.described() if isinstance(decoder, ImageDecoder) else None
+    decoder = run.data.image_decoder
+    return None if decoder is None else decoder.described()
 
 
 def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from firebox.data.bases.datamodule import Split
     from firebox.data.sources.batch import Batch
+    from firebox.engine.archives.feature_classifier import FeatureClassifier
 
 
 DRAWN_TOGETHER = 256
@@ -42,11 +43,13 @@ class Subject:
         archive: the model and its data.
         split: split to examine: test, or validation if there is no test split.
         count: number given by ``--count``; None for everything.
+        judge: classifier given by ``--classifier``, which judges drawn images; None for none.
     """
 
     archive: Archive
     split: Split
     count: int | None
+    judge: FeatureClassifier | None = None
 
     @property
     def images(self) -> int:
@@ -74,6 +77,11 @@ class Subject:
     def autoencoder(self) -> Any:
         """The model, typed loosely because the methods depend on the experiment."""
         return self.archive.model
+
+    @property
+    def diffusion(self) -> Any:
+        """The module, typed loosely because the rooms of the engine know none."""
+        return self.archive.module
 
     def pixels(self, output: torch.Tensor) -> torch.Tensor:
         """Converts a model's output to pixels in the data's range, not clamped; for models whose output is images."""
@@ -115,6 +123,8 @@ class Experiment:
         needs_images: whether the model's output must be images.
         needs_samples: whether the module must be one that draws images.
         needs_latents: whether there must be latents to decode, of given images or drawn ones.
+        needs_trajectory: whether the module must draw images out of noise step by step.
+        judged: whether ``--classifier`` may name an archived classifier.
     """
 
     name: str
@@ -127,6 +137,8 @@ class Experiment:
     needs_images: bool = False
     needs_samples: bool = False
     needs_latents: bool = False
+    needs_trajectory: bool = False
+    judged: bool = False
 
     def main(self) -> NoReturn:
         """Runs the experiment as a script."""
@@ -139,7 +151,10 @@ class Experiment:
         def looked() -> tuple[Path, dict[str, Any], Findings]:
             archive = load_archive(options.archive, options.root, trust_code=options.trust_code)
             self._refuse_unfit(archive)
-            return *place_of(archive), self.look(subject_of(archive, options.count))
+            subject = subject_of(archive, options.count)
+            if self.judged and options.classifier is not None:
+                subject = replace(subject, judge=judge_of(archive, options.classifier, options.root))
+            return *place_of(archive), self.look(subject)
 
         return concluded(self.name, looked)
 
@@ -152,6 +167,12 @@ class Experiment:
             default=self.count,
             help=f"{self.counts} (default: {'all' if self.count is None else self.count})",
         )
+        if self.judged:
+            parser.add_argument(
+                "--classifier",
+                metavar="ARCHIVE",
+                help="an archived classifier of the same data, whose features judge the drawn images (default: none)",
+            )
         return parser
 
     def _refuse_unfit(self, archive: Archive) -> None:
@@ -167,6 +188,8 @@ class Experiment:
             missing.append("a distribution to draw images from")
         if self.needs_latents and not (draws or has_latents(archive)):
             missing.append("embed() and images as output")
+        if self.needs_trajectory and not hasattr(archive.module, "trajectory"):
+            missing.append("images that come out of noise step by step")
         if missing:
             kind = type(archive.model).__name__
             message = f"{archive.path}: {self.name} needs a model with {' and '.join(missing)}; {kind} has none"
@@ -183,6 +206,24 @@ def subject_of(archive: Archive, count: int | None) -> Subject:
     from firebox.engine.archives.measurement import evaluation_split
 
     return Subject(archive, evaluation_split(archive.run), count)
+
+
+def judge_of(archive: Archive, path: str, root: Path) -> FeatureClassifier:
+    """Loads the classifier that judges the images that an archived model draws.
+
+    Raises:
+        Refusal: it is no classifier, or one of other data.
+    """
+    from firebox.engine.archives.feature_classifier import FeatureClassifier
+
+    try:
+        judge = FeatureClassifier.load(path, root)
+    except ValueError as error:
+        raise Refusal([Problem("--classifier", str(error))]) from None
+    faults = [Problem("--classifier", f"got {path}, {fault}") for fault in judge.faults(archive.specification)]
+    if faults:
+        raise Refusal(faults)
+    return judge
 
 
 def place_of(archive: Archive) -> tuple[Path, dict[str, Any]]:

@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from firebox.data.bases.listed_images import OnBadFile
 from firebox.data.declarations.data_error import DataError
 from firebox.data.decoding.decoding import UnreadableFile
 from firebox.data.folders.image_list import ImageList
 from firebox.data.folders.readable_images import ReadableImages
 from firebox.data.sources.batch import Batch
+from firebox.data.sources.reading import OnBadFile
 from firebox.data.streaming.stream import BatchStream
 from firebox.engine.archives.archive import Archive
 from firebox.engine.archives.decoding import decoder_for

@@ -124,14 +124,15 @@ class LabelProbabilities(_OfNames):
 
 
 class PredictedValues(_OfNames):
-    """Numbers."""
+    """Numbers, in the data's units."""
 
     @property
     def columns(self) -> Sequence[str]:
         return self.names
 
     def rows(self, part: Part) -> list[list[str]]:
-        return [list(map(_number, own)) for own in part.output.float().flatten(1).cpu().tolist()]
+        target: Any = self.archive.specification.target
+        return [list(map(_number, own)) for own in target.in_units(part.output.float().flatten(1)).cpu().tolist()]
 
 
 class PredictedMasks(_OfNames):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import torch
 
 from firebox.data.bases.datamodule import DataModule, Split
@@ -15,10 +18,17 @@ class FakeData(DataModule):
     Args:
         specification: the real data's specification.
         split_lengths: the number of samples in each split of the real data.
+        dtype: dtype of its images as they are read.
     """
 
-    def __init__(self, specification: ImageSpecification, split_lengths: dict[Split, int]) -> None:
+    def __init__(
+        self,
+        specification: ImageSpecification,
+        split_lengths: dict[Split, int],
+        dtype: Literal["uint8", "uint16", "float32"] = "uint8",
+    ) -> None:
         self._specification = specification
+        self._dtype = dtype
         self._split_lengths = {split: length for split, length in split_lengths.items() if length}
 
     @property
@@ -32,8 +42,8 @@ class FakeData(DataModule):
     @property
     def image_bytes(self) -> int:
         """The size of one image in memory, in bytes."""
-        channels, height, width = self._specification.shape
-        return channels * height * width
+        itemsize: int = getattr(torch, self._dtype).itemsize
+        return math.prod(self._specification.shape) * itemsize
 
     def read(self, split: Split) -> FakeSource:
         return FakeSource(self, self._split_lengths[split])

@@ -195,6 +195,7 @@ class Preflight:
                 specification,
                 lengths,
                 samples=self._samples,
+                dtype=self._asked(self.configuration.data.kind, "dtype", lambda: self.data.dtype),
                 warm_start=not has_checkpoints(self.resumed),
             )
         except Refusal as refusal:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch._subclasses.fake_tensor import (
@@ -72,6 +73,7 @@ class Rehearsal:
         specification: the specification of the run's data.
         split_lengths: the number of samples in each split.
         samples: the data's ``reads``: whether a sample may differ from epoch to epoch.
+        dtype: dtype of its images as they are read.
         warm_start: whether the model begins with the weights that the configuration names.
 
     Raises:
@@ -85,6 +87,7 @@ class Rehearsal:
         split_lengths: dict[Split, int],
         *,
         samples: Samples = "fixed",
+        dtype: Literal["uint8", "uint16", "float32"] = "uint8",
         warm_start: bool = True,
     ) -> None:
         loading, training = configuration.data.loading, configuration.training
@@ -101,7 +104,7 @@ class Rehearsal:
         self._device = choose_device(training.device)
         self._accumulation = training.accumulation
         self._steps: Counter[str] = Counter()
-        self._data = FakeData(specification, split_lengths)
+        self._data = FakeData(specification, split_lengths, dtype)
         self._mode = fake_tensor_mode()
         with self._faking():
             self.run: Run = build(self._configuration, data=self._data, warm_start=warm_start)

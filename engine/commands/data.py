@@ -90,12 +90,14 @@ def _verify(configuration: Configuration, data: DataModule) -> int | None:
         DataError: there are files that can't be decoded, or the data has none; it names them all.
     """
     from firebox.data.bases.listed_images import ListedImages
+    from firebox.data.bases.standardised_values import StandardisedValues
     from firebox.data.declarations.data_error import DataError
     from firebox.data.preparation.preparing import told, verify_files
     from firebox.engine.training.reading_progress import shown_progress
     from firebox.engine.training.stopping import StopRequest
     from firebox.engine.training.streams import reading
 
+    data = data.data if isinstance(data, StandardisedValues) else data
     if not isinstance(data, ListedImages):
         raise DataError(f"{configuration.data.named.written} decodes no files that could be verified")
     stop, listing = StopRequest(), data.listing

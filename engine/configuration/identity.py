@@ -19,7 +19,7 @@ CHANGEABLE = (
 )
 """Keys of a configuration that may change while a run stays one run."""
 
-LATER = ("dtype", "folds", "limit", "sampling", "value_range")
+LATER = ("dtype", "folds", "limit", "sampling", "target_scale", "value_range")
 """Settings of the data that earlier runs did without: at their defaults they leave no trace in the identity."""
 
 

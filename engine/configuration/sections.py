@@ -39,6 +39,12 @@ class Loading(Section):
         description="which samples an epoch of training has: shuffled: each once; balanced: as many, but each class "
         "equally often, small classes repeated and large ones spread over several epochs",
     )
+    target_scale: Literal["given", "standardised"] = Field(
+        "given",
+        description="scale of values to regress: given: as the data has them; standardised: minus the mean of the "
+        "training split and divided by its deviation, each value by itself; predictions and errors are in the data's "
+        "own units all the same",
+    )
     workers: NonNegativeInt = Field(0, description="worker processes that read ahead what is not in memory yet")
     timeout: PositiveFloat = Field(
         600.0, description="seconds that reading a batch may take; after that the run fails and says what it waited for"

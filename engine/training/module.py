@@ -13,6 +13,7 @@ from ignite.metrics import Metric
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Kind
 from firebox.data.sources.batch import Batch
+from firebox.engine.components.catalogue import catalogue, find
 from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.engine.training.update import Update
 
@@ -23,9 +24,12 @@ Images = Mapping[str, tuple[torch.Tensor, ...]]
 Picture = torch.Tensor | Callable[[], torch.Tensor]
 """A picture (C, H, W), uint8 or float in [0, 1]; or a function that draws it, called on the thread that writes."""
 
-OutputKind = Literal["pixels", "pixel_logits", "class_logits", "mask_logits", "label_logits", "values", "scores"]
+OutputKind = Literal[
+    "pixels", "pixel_logits", "noise", "class_logits", "mask_logits", "label_logits", "values", "scores"
+]
 """Pixels have the data's pixel range; the logits are of pixels in [0, 1], of the classes of a sample or of each of its
-pixels, or of labels; values are numbers that are regressed; scores are a critic's, and have no bounds."""
+pixels, or of labels; noise, or what follows from it, has the shape of an image and no bounds; values are numbers that
+are regressed; scores are a critic's, and have no bounds."""
 
 TAKEN: dict[Kind, str] = {
     "class": "a class",
@@ -50,6 +54,12 @@ class Evaluated:
     losses: dict[str, torch.Tensor]
     prediction: torch.Tensor
     target: torch.Tensor
+
+
+def modules_taking(kind: Kind) -> list[str]:
+    """Returns the names of the modules of the catalogue that are made for a kind of target."""
+    known = {name: find("module", name).signature.attributes for name in catalogue("module")}
+    return [name for name, attributes in known.items() if kind in attributes.get("takes", ())]
 
 
 class Module(ABC):
@@ -89,6 +99,9 @@ class Module(ABC):
     """Whether it adds noise to the images itself and compares the output with the images without: noise among the
     augmentations would be in both."""
 
+    centred: ClassVar[bool] = False
+    """Whether it needs pixels around 0, in [-1,1] or standardised, as those do that noise is added to."""
+
     rivals: ClassVar[tuple[str, ...]] = ()
     """The names of losses that two parts of the model pull in opposite directions, as in a GAN: neither falls while the
     model improves, so that guards let nothing stop at them or take them for the best."""
@@ -104,8 +117,14 @@ class Module(ABC):
     def __init__(self, model: torch.nn.Module, specification: ImageSpecification) -> None:
         if self.takes and (specification.target is None or specification.target.kind not in self.takes):
             wanted = " or ".join(TAKEN[kind] for kind in self.takes)
-            found = "none" if specification.target is None else specification.target.described
-            raise ValueError(f"needs data whose samples have {wanted}, got {found}; choose another data set or module")
+            found, others = "none", "module"
+            if specification.target is not None:
+                found = specification.target.described
+                taking = modules_taking(specification.target.kind)
+                others = f"a module that takes it: {' or '.join(taking)}" if taking else "module"
+            raise ValueError(
+                f"needs data whose samples have {wanted}, got {found}; choose another data set or {others}"
+            )
         self.model = model
         self.specification = specification
 

@@ -8,6 +8,7 @@ import torch
 
 from firebox.data.bases.datamodule import DataModule, Split
 from firebox.data.bases.limited_data import limited
+from firebox.data.bases.standardised_values import scaled
 from firebox.data.declarations.data_error import DataError
 from firebox.data.sources.reading import Reading, unseen
 from firebox.data.sources.source import DatasetImages, labels_at_hand
@@ -28,9 +29,9 @@ def construct_data(configuration: Configuration, stop: StopRequest | None = None
 
 
 def as_configured(data: DataModule, configuration: Configuration, stop: StopRequest | None = None) -> DataModule:
-    """Says how data may read its files, and limits it, as its section of the configuration asks."""
-    data.reading = reading(configuration, stop or StopRequest())
-    return limited(data, configuration.data.loading.limit)
+    """Says how data may read its files, limits it and scales its values, as its section of the configuration asks."""
+    data.reading, loading = reading(configuration, stop or StopRequest()), configuration.data.loading
+    return scaled(limited(data, loading.limit), loading.target_scale)
 
 
 def build_streams(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from firebox.data.streaming.epoch import batch_sizes, microbatch_sizes
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.foundation.problems import Problem
+from firebox.foundation.problems import Problem, counted
 
 
 class BatchSize(Guard):
@@ -17,7 +17,7 @@ class BatchSize(Guard):
         data, length = preflight.configuration.data, preflight.split_lengths.get("train")
         size = data.loading.batch_size
         if isinstance(length, int) and 0 < length < size:
-            message = f"got {size}, but the training split of {data.named.written} has {length} images"
+            message = f"got {size}, but the training split of {data.named.written} has {counted(length, 'image')}"
             yield preflight.problem(f"{message}; expected at most {length}", data.kind, "batch_size")
 
 

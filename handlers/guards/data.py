@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import get_args
 
 from firebox.data.bases.datamodule import Split
-from firebox.data.declarations.targets import Classes
+from firebox.data.declarations.targets import Classes, Values
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem, setting, suggestion
@@ -65,6 +65,23 @@ class Sampling(Guard):
             message = f"got balanced, but a sample of {data.named.written} has {what}"
             way_out = "expected shuffled, or data whose samples have one class each"
             yield preflight.problem(f"{message}; {way_out}", data.kind, "sampling")
+
+
+class TargetScale(Guard):
+    """Refuses to standardise targets that are no values, or that are drawn with the samples."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data = preflight.configuration.data
+        if data.loading.target_scale == "given":
+            return
+        target = preflight.specification.target
+        if data.kind == "datagenerator":
+            message = f"got standardised, but {data.named.written} draws new samples each epoch"
+            yield preflight.problem(f"{message}; expected given", data.kind, "target_scale")
+        elif not isinstance(target, Values):
+            what = "no target" if target is None else target.described
+            message = f"got standardised, but a sample of {data.named.written} has {what}"
+            yield preflight.problem(f"{message}; expected given, or values to regress", data.kind, "target_scale")
 
 
 class Splits(Guard):

@@ -12,11 +12,11 @@ from firebox.engine.training.pixel_loss import PixelLoss
 from firebox.foundation.problems import Problem
 
 SOFTMAX = ("class_logits", "mask_logits")
-LOGITS = ("pixel_logits", "label_logits", "scores", *SOFTMAX)
+LOGITS = ("pixel_logits", "label_logits", "scores", "noise", *SOFTMAX)
 
 
 class HeadAndLoss(Guard):
-    """Refuses an output that has bounds where the loss takes it for a logit or a score."""
+    """Refuses an output that has bounds where the loss takes it for a logit, a score or noise."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         kind, activation = preflight.run.module.output_kind, preflight.output_activation
@@ -26,7 +26,9 @@ class HeadAndLoss(Guard):
         way_out = "end the model in its last linear layer"
         if where[-1] == "output_activation":
             way_out = "--set model.output_activation=linear"
-        if kind in SOFTMAX:
+        if kind == "noise":
+            takes = "the module takes the output for noise, which has no bounds"
+        elif kind in SOFTMAX:
             takes = "cross entropy takes the output for logits and applies softmax itself"
         elif kind == "scores":
             module = preflight.configuration.module.component.short_name

@@ -16,7 +16,10 @@ from firebox.handlers.evaluation import Evaluation
 
 logger = logging.getLogger("firebox")
 
-BETTER = {"loss": "min", "reconstruction": "min", "psnr": "max", "ssim": "max", "accuracy": "max", "fd_cnn": "min"}
+BETTER = {
+    **dict.fromkeys(("loss", "reconstruction", "fd_cnn"), "min"),
+    **dict.fromkeys(("psnr", "ssim", "accuracy", "mean_iou", "mean_dice", "mean_r2", "mean_ap", "mean_f1"), "max"),
+}
 """Whether lower or higher is better, for metrics whose names leave no doubt."""
 
 

@@ -61,6 +61,19 @@ class TargetRange(Guard):
         yield preflight.problem(f"{message}; expected {way_out}", "module", key or "name")
 
 
+class Centred(Guard):
+    """Refuses pixels in [0,1] for a module that needs them around 0."""
+
+    def check(self, preflight: Preflight) -> Iterator[Problem]:
+        data = preflight.configuration.data.kind
+        if preflight.run.module.centred and preflight.specification.pixel_range == "[0,1]":
+            name = preflight.configuration.module.component.short_name
+            message = f"got [0,1], but {name} adds noise of zero mean and unit variance, which pixels around 0 end in"
+            yield preflight.problem(
+                f'{message}; expected [-1,1] or standardised: --set {data}.pixel_range="[-1,1]"', data, "pixel_range"
+            )
+
+
 class Residual(Guard):
     """Refuses an output that adds the input where the target images have another pixel range."""
 

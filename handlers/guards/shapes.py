@@ -26,12 +26,16 @@ class OutputShape(Guard):
         if output.shape[1:] == expected:
             return
         message = f"its output has shape {output.shape[1:]}, expected {expected}: {what} of {data.named.written}"
+        choice = "class" if len(expected) == 1 else "pixels"
+        setting = preflight.configuration.model.parameters.get("output")
+        if setting in ("class", "pixels") and setting != choice:
+            message += f"; --set model.output={choice}"
         yield preflight.problem(message, "model", "name")
 
 
 def _expected(kind: OutputKind, module: Module) -> tuple[tuple[int, ...], str]:
     """Returns the shape that an output of a kind must have for each sample, and what it stands for."""
-    if kind in ("pixels", "pixel_logits"):
+    if kind in ("pixels", "pixel_logits", "noise"):
         return module.goal.shape, "the shape of the images"
     target = module.specification.target
     outputs = 0 if target is None else target.outputs

@@ -241,7 +241,7 @@ def test_a_label_beyond_the_classes_is_named_wherever_it_is(root):
     labels[-1] = 9
     numpy.save(root / "y.npy", labels)
     for split in ("train", "validation"):
-        with pytest.raises(DataError, match=r"targets: y.npy: it has the label 9, expected 0 to 3"):
+        with pytest.raises(DataError, match=rf"targets: y.npy: row {COUNT - 1}: it has the label 9, expected 0 to 3"):
             data(root, classes=4).read(split)
 
 
@@ -249,7 +249,7 @@ def test_a_wrong_pixel_of_a_mask_is_named_before_the_training(root):
     masks = numpy.zeros((COUNT, SIDE, SIDE), "uint8")
     masks[20, 3, 3] = 7
     numpy.save(root / "m.npy", masks)
-    with pytest.raises(DataError, match=r"m\.npy: its masks have the values 7"):
+    with pytest.raises(DataError, match=r"m\.npy: row 20: its masks have the values 7"):
         data(root, targets="m.npy", classes=2).prepare(Reading())
 
 

@@ -28,6 +28,12 @@ def test_the_targets_are_images_of_fashion_mini_and_the_images_are_not(folder):
     assert pairs.specification.shape == (1, 28, 28)
     assert isinstance(pairs.specification.target, TargetImage)
     assert pairs.split_lengths == {"train": 2700, "validation": 300, "test": 1000}
+    folds = {"count": 5, "index": 4}
+    assert FashionMiniPairs(root=str(folder), folds=folds).split_lengths == {
+        "train": 2400,
+        "validation": 600,
+        "test": 1000,
+    }
     images, targets = pairs.read("test").gather(torch.arange(20))
     originals = FashionMini().read("test").images[:20]
     assert torch.equal(targets, originals)

@@ -162,6 +162,8 @@ def test_what_is_torn_is_refused_in_one_line(root, tmp_path):
 
 
 def test_either_a_path_or_a_name_is_given():
+    with pytest.raises(ValueError, match="on_bad_file: got skip for a data set of the hub"):
+        HuggingFace(hub="ylecun/mnist", on_bad_file="skip")
     with pytest.raises(ValueError, match="path: got neither of path and hub"):
         HuggingFace()
     with pytest.raises(ValueError, match="path: got both of path and hub"):

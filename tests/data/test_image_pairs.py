@@ -308,11 +308,16 @@ def test_a_changed_target_is_decoded_anew(tmp_path: Path) -> None:
     assert (samples(datamodule)[1][1] == 2).all()
 
 
+def test_a_number_of_classes_names_them_by_their_pixel_values(tmp_path: Path) -> None:
+    assert made(tmp_path, classes=3).specification.target == Mask(("0", "1", "2"))
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
         ({"classes": []}, "classes: got none, expected the names"),
         ({"classes": ["a", "a"]}, 'classes: got "a" twice'),
+        ({"classes": 257}, "classes: got 257, expected 256 at most"),
         ({"classes": {"a": 0, "b": 300}}, "classes: got the pixel values [0, 300]"),
         ({"ignored": 1}, "ignored: got 1, which is the class sea"),
         ({"splits": {"test": "a"}}, "splits: got .*, expected a folder for train"),

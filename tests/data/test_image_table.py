@@ -159,7 +159,9 @@ def test_of_many_faults_the_first_are_said(folder: Path) -> None:
     [
         (["path", "photos/0.png"], {"label_column": "lable"}, "datamodule.label_column is lable, but"),
         (["paths", "photos/0.png"], {}, "expected one of its columns: paths; did you mean paths?"),
-        ([], {}, "datamodule.path_column is path, but"),
+        ([], {}, "table.csv is empty, expected a header and a row for each image"),
+        (["path;x", "a;1"], {}, 'its header is "path;x", expected names separated by commas: save it with commas'),
+        (["path\tx", "a\t1"], {}, "expected names separated by commas: name it .tsv"),
         (["path,path", "a,b"], {}, "has several columns of that name; rename them"),
         (["path"], {}, "has no rows, expected one for each image"),
         (["path,split", "photos/0.png,val"], {"split_column": "split"}, "no row is for training"),

@@ -126,7 +126,10 @@ def test_an_autoencoder_that_has_no_prior_draws_nothing(
     assert not (autoencoder / "experiments" / f"{name}.json").exists()
 
 
-@pytest.mark.parametrize("name", ["reconstruct", "interpolate", "latent_space"])
+@pytest.mark.parametrize(
+    "name",
+    ["reconstruct", "interpolate", "latent_space", "denoising_trajectory", "guidance_sweep", "steps_sweep"],
+)
 def test_a_classifier_is_refused_in_one_line(
     classifier: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,7 +170,7 @@ def test_a_table_names_images_beside_itself_and_its_rows_are_kept(
         ("file\na.png\n", [], "--column is path, but list.csv has no such column"),
         ("pth\na.png\n", [], "did you mean pth?"),
         ("path\n", [], "has no rows"),
-        ("", [], "has no such column"),
+        ("", [], "list.csv is empty, expected a header"),
         ("path,n\na,1,2\n", [], "line 2: 3 values, expected 2 as in the header"),
         ("path\nnone.png\n", [], "none.png is not there"),
         ("path,n\n,1\n", [], "is not named"),

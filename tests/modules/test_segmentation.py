@@ -11,7 +11,8 @@ from firebox.data.sources.batch import Batch
 from firebox.engine.training.update import Update
 from firebox.foundation.pictures import MASK_COLOURS, WHITE
 from firebox.foundation.plots import draw_confusion_matrix
-from firebox.modules.segmentation import Segmentation, names_in_metrics
+from firebox.modules.metrics import names_in_metrics
+from firebox.modules.segmentation import Segmentation
 
 SHAPE = (1, 4, 6)
 NAMES = ("road", "grass", "sky")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy
 import pytest
 
 from firebox.engine.checks.rehearsal import Rehearsal
@@ -194,3 +195,11 @@ def test_a_refused_script_ends_with_2_without_a_traceback_and_leaves_nothing(tmp
     assert "refused before training: 2 problems" in done.stderr
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("uint8", 1), ("uint16", 2), ("float32", 4)])
+def test_the_estimate_of_the_data_counts_the_bytes_of_its_dtype(tmp_path, dtype, size):
+    numpy.save(tmp_path / "x.npy", numpy.zeros((20, 16, 16, 3), dtype))
+    arrays = f"datamodule={{name: arrays, root: {tmp_path}, images: x.npy, batch_size: 4}}"
+    report = preflight(configured(arrays, f"output.root={tmp_path}"), TRAINER)
+    assert report.costs.data == 20 * 16 * 16 * 3 * size

@@ -14,9 +14,70 @@ from tests import ways_out
 CAE, VAE, CLASSIFIER, UNET = "cae_baseline", "vae_baseline", "classifier_baseline", "unet_baseline"
 RESTORATION, DENOISING, VQVAE = "restoration_baseline", "denoising_baseline", "vqvae_baseline"
 QUANTISED = Path(__file__).parents[2] / "quantised_components.py"
+DIFFUSION = "diffusion_baseline"
+SMALL = "model={name: diffusion_unet, channels: [4], blocks: 1, embedding_dim: 8}"
 NO_DATAMODULE = "datamodule=null"
 
 CASES = {
+    "noise_on_pixels_from_zero": (
+        DIFFUSION,
+        [SMALL, 'datamodule.pixel_range="[0,1]"'],
+        "datamodule.pixel_range",
+        "got [0,1], but flow_matching adds noise of zero mean and unit variance, which pixels around 0 end in",
+    ),
+    "a_schedule_that_leaves_something_of_the_image": (
+        DIFFUSION,
+        [SMALL, "module={name: ddpm, schedule: linear, timesteps: 100}"],
+        "module.timesteps",
+        "got 100, at the end of which the schedule linear leaves 0.36 of an image's variance",
+    ),
+    "epsilon_where_nothing_is_left_of_the_image": (
+        DIFFUSION,
+        [SMALL, "module={name: ddpm, prediction: epsilon, zero_terminal_snr: true}"],
+        "module.prediction",
+        "got epsilon with zero_terminal_snr: at the last timestep the input is noise alone",
+    ),
+    "guidance_without_label_dropout": (
+        DIFFUSION,
+        [SMALL, "module={name: flow_matching, guidance_scale: 2.0, label_dropout: 0}"],
+        "module.guidance_scale",
+        "got 2, but label_dropout is 0: the network never learns to do without a class",
+    ),
+    "guidance_without_classes": (
+        DIFFUSION,
+        [
+            "datamodule={name: image_folder, root: UNLABELLED, image_size: [16, 16], batch_size: 1}",
+            'datamodule.pixel_range="[-1,1]"',
+            "module={name: flow_matching, guidance_scale: 2.0}",
+            SMALL,
+        ],
+        "module.guidance_scale",
+        "got 2, but the data has no classes; expected 1, or a data set with classes",
+    ),
+    "more_sampling_steps_than_timesteps": (
+        DIFFUSION,
+        [SMALL, "module={name: ddpm, timesteps: 50, sampling_steps: 51}"],
+        "module.sampling_steps",
+        "got 51, expected at most 50, the number of timesteps",
+    ),
+    "sides_that_a_diffusion_unet_cant_halve": (
+        DIFFUSION,
+        ["model.channels=[8,8,8]"],
+        "model.channels",
+        "got 3 stages for 28x28 images, whose sides they halve 3 times without a rest; expected 1 to 2",
+    ),
+    "a_bounded_output_for_noise": (
+        DIFFUSION,
+        ["model={name: firebox.models.cae_baseline:CAEBaseline, output_activation: tanh}"],
+        "model.output_activation",
+        "got tanh, but the module takes the output for noise, which has no bounds",
+    ),
+    "half_precision_without_a_watch_for_nan": (
+        DIFFUSION,
+        [SMALL, "training.precision=float16", "training.device=cpu", "handlers.terminate_on_nan=false"],
+        "handlers.terminate_on_nan",
+        "got false, but training.precision float16 overflows easily, and nothing would say so",
+    ),
     "segmentation_of_data_without_masks": (
         UNET,
         ["datagenerator.target=class"],
@@ -34,6 +95,18 @@ CASES = {
         ["model={name: firebox.models.classifier_baseline:ClassifierBaseline}"],
         "model.name",
         "its output has shape (4,), expected (4, 32, 32): a logit for each class and pixel of shapes",
+    ),
+    "a_timm_network_of_classes_for_masks": (
+        UNET,
+        ["model={name: timm, architecture: resnet10t}"],
+        "model.name",
+        "expected (4, 32, 32): a logit for each class and pixel of shapes; --set model.output=pixels",
+    ),
+    "a_timm_network_of_pixels_for_classes": (
+        CLASSIFIER,
+        ["model={name: timm, architecture: resnet10t, output: pixels}"],
+        "model.name",
+        "expected (10,): a logit for each class of fashion_mini; --set model.output=class",
     ),
     "more_stages_than_a_unets_image_has_room_for": (
         UNET,
@@ -622,6 +695,12 @@ def test_ways_out_are_read_from_messages_as_a_shell_reads_them():
         (VAE, []),
         (CLASSIFIER, []),
         (UNET, []),
+        (DIFFUSION, []),
+        (
+            DIFFUSION,
+            ["module={name: ddpm, prediction: v, zero_terminal_snr: true}", "datamodule.pixel_range=standardised"],
+        ),
+        (DIFFUSION, ["module={name: ddpm, schedule: linear}", "training.accumulation=2", "model.channels=[6]"]),
         (
             UNET,
             ["module={name: segmentation, loss: both, class_weights: [0.5, 1, 1, 1]}"],
