@@ -46,6 +46,8 @@ def train_one(sweep: Sweep, place: int, waits: bool) -> None:
         place: number of the process among those at work at once, which chooses its device.
         waits: whether to wait for trials of other processes, to take up those that are cut off.
     """
+    # A Ctrl-C is the sweep's, which passes it on; the run listens to it itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
     _use_device(place)
     console.start(quiet=True)

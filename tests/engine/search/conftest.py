@@ -32,6 +32,8 @@ class Holding(Handler):
 
     def _hold(self):
         hold = Path("hold")
+        if hold.exists() and "slow" in hold.read_text():
+            time.sleep(0.3)
         if not hold.exists() or str(self._run.iteration) not in hold.read_text().split():
             return
         if "die" in hold.read_text():

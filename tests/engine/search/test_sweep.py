@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -92,6 +93,28 @@ def test_twelve_trials_killed_three_times_lose_nothing(write):
     assert losses != alone(trials[1], 1)
 
 
+def test_a_stop_saves_the_trials_which_go_on(write):
+    sweep, stop = sweep_of(write(TWELVE.replace("12", "1"))), Stop()
+    assert prepare(sweep, stop) == 0
+    Path("hold").write_text("slow")
+
+    def ask():
+        wait_for(sweep.folder / "runs/fashion_mini/linear_autoencoder/trial_0000/environment.json")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    asking = threading.Thread(target=ask)
+    with stop.listening():
+        asking.start()
+        assert train_all(sweep, 1, stop, waits=True) == 143
+    asking.join()
+    (trial,) = trials_of(sweep)
+    status = json.loads((directory_of(sweep, 0) / "status.json").read_text())
+    assert trial.state == TrialState.RUNNING and status["status"] == "interrupted" and status["iteration"] < 8
+    Path("hold").unlink()
+    assert train_all(sweep, 1, Stop(), waits=True) == 0
+    assert [trial.state for trial in trials_of(sweep)] == [TrialState.COMPLETE]
+
+
 def test_settings_that_cant_work_are_failed_trials_before_the_first_one_starts(write, capfd):
     grid = "config: config.yaml\nsampler: grid\nspace:\n  training.device: [cpu, 'cuda:77']\n  model.latent_dim: [2]\n"
     sweep = sweep_of(write(grid))
@@ -163,14 +186,14 @@ def test_each_setting_is_repeated_over_seeds_and_drawn_by_its_number(write, samp
 
 @soak
 def test_a_killed_command_goes_on(write):
-    """All processes of the command are killed three times, wherever they are."""
+    """The command is killed three times, wherever it is: twice with all of its processes, once alone."""
     path = write(TWELVE)
     command = [sys.executable, "-m", "firebox", "sweep", str(path), "--jobs", "2"]
-    for count in (1, 4, 8):
+    for count, kill in ((1, os.killpg), (4, os.kill), (8, os.killpg)):
         process = subprocess.Popen(command, start_new_session=True)
         runs = Path("sweeps/sweep/runs/fashion_mini/linear_autoencoder").absolute()
         wait_for(runs / f"trial_{count:04d}")
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process.pid, signal.SIGKILL)
         process.wait()
         time.sleep(1)
     assert subprocess.run(command).returncode == 0

@@ -1,10 +1,15 @@
 """The file of a sweep: all mistakes at once, with their places."""
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from firebox.engine.commands.command_line import main
+from firebox.engine.search.sweep_file import Range, Settings, parsed
+
+DOCUMENT = Path(__file__).parents[3] / "docs/search.md"
 
 
 @pytest.mark.parametrize(
@@ -46,3 +51,14 @@ def test_without_optuna_a_sweep_is_refused_with_the_way_out(write, capsys, monke
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["sweep", str(write("config: config.yaml\n"))]) == 2
     assert "a sweep needs optuna" in capsys.readouterr().err
+
+
+def test_the_documented_file_is_one_and_every_key_is_documented(write):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    _, settings, space, config = parsed(write(block))
+    assert (settings.sampler, settings.trials, settings.seeds, settings.pruner) == ("tpe", 30, 3, "median")
+    assert space["optimizer.lr"] == Range(low=0.0001, high=0.01, log=True)
+    assert space["model.latent_dim"] == ("8", "16", "32")
+    assert config == Path("configs/cae/cae_baseline_fashion_mini.yaml")
+    assert all(f"`{key}`" in text for key in Settings.model_fields)
