@@ -69,7 +69,7 @@ class DeviceStats(Handler):
         if self._utilisation:
             try:
                 point["cuda_busy_percent"] = float(torch.cuda.utilization(device))
-            except (ImportError, RuntimeError):
+            except Exception:  # no nvidia-ml-py, or a driver that does not say
                 self._utilisation = False
         return point
 

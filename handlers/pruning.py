@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from firebox.engine.search import study as studies
 from firebox.engine.training.handler import Handler
@@ -42,7 +42,7 @@ class Pruning(Handler):
         mode: Literal["min", "max"] = "min",
         after: Interval = "1 epoch",
         startup_trials: PositiveInt = 5,
-        reduction_factor: PositiveInt = 3,
+        reduction_factor: Annotated[int, Field(ge=2)] = 3,
     ) -> None:
         self.pruner = pruner
         self.monitor = monitor

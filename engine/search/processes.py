@@ -20,10 +20,9 @@ from firebox.foundation.exit_codes import COMPLETED, REFUSED, STOPPED_BY
 from firebox.foundation.problems import Problem, Refusal, counted, printable_lines
 
 PRELOADED = [
-    "optuna",
-    "optuna.storages._rdb.storage",
-    "firebox.engine.training.factory",
-    "firebox.engine.checks.report",
+    *("optuna", "optuna.storages._rdb.storage"),
+    *("firebox.engine.training.factory", "firebox.engine.checks.report", "firebox.engine.checks.rehearsal"),
+    *("firebox.engine.records.tensorboard", "firebox.engine.search.trial"),
 ]
 """Imported once, by the process that all others are forked from; it holds no threads and no device."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,11 +175,16 @@ def take(sweep: Sweep, study: optuna.Study) -> Taken | int:
         return Taken(trial, lock, resumed=False)
 
 
+def name_of(process: int) -> str:
+    """Returns the name of a process of this machine, unique among machines that share a sweep."""
+    return f"{socket.gethostname()} {process}"
+
+
 def note_death(folder: Path, process: int, how: str) -> None:
     """Notes that a process of this machine died of itself; a trial that this happens to again has failed."""
     study, states = load(folder), _optuna().trial.TrialState
     for known in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-        if known.user_attrs.get(PROCESS) == process:
+        if known.user_attrs.get(PROCESS) == name_of(process):
             trial = _optuna().trial.Trial(study, known._trial_id)
             deaths = known.user_attrs.get(DEATHS, 0) + 1
             trial.set_user_attr(DEATHS, deaths)

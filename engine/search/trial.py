@@ -64,7 +64,7 @@ def _train_one(sweep: Sweep, waits: bool) -> int:
             return NOTHING_LEFT
         time.sleep(POLL_SECONDS)
     trial = taken.trial
-    trial.set_user_attr(studies.PROCESS, os.getpid())
+    trial.set_user_attr(studies.PROCESS, studies.name_of(os.getpid()))
     path = directory_of(sweep, trial.number)
     try:
         code, reason = _launched(sweep, trial, path)
