@@ -111,6 +111,15 @@ def start(*, quiet: bool, errors: bool = True) -> None:
     results.quiet = quiet
 
 
+def silence() -> None:
+    """Has nothing shown any more, because another process speaks."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.addHandler(logging.NullHandler())
+    results.quiet = True
+
+
 @dataclass(slots=True)
 class Borrowed:
     """The messages of a run that a program of the user's trains, which has the console only while it is at work.

@@ -41,20 +41,20 @@ def _digest(text: str) -> int:
 
 
 class IterationSeeder:
-    """Seeds all global generators from (seed, iteration, rank) at the start of each iteration.
+    """Seeds all global generators from (seed, iteration, shard) at the start of each iteration, or of a shard in it.
 
     The generator objects of torch are seeded directly: ``torch.manual_seed`` would also visit every other backend, at
     about fifty times the cost. Python's and numpy's generators are seeded if iterations draw from them.
 
     Args:
         seed: seed of the run.
-        rank: rank of the process in a distributed run.
         device: device that the run trains on; the generator of a CUDA device or of MPS is seeded with the CPU's.
     """
 
-    def __init__(self, seed: int, rank: int, device: torch.device) -> None:
-        self._prefix = _text(seed, "iteration", rank, 0).removesuffix("0")
-        self.others = GlobalGenerators(mix(seed, "no iteration", rank))
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed = seed
+        self._prefix = _text(seed, "iteration", 0, 0).removesuffix("0")
+        self.others = GlobalGenerators(mix(seed, "no iteration", 0))
         """Python's and numpy's global generators."""
         self._torch: list[Callable[[int], object]] = [torch.default_generator.manual_seed]
         if device.type == "cuda":
@@ -64,7 +64,20 @@ class IterationSeeder:
             self._torch.append(torch.mps.manual_seed)
 
     def __call__(self, iteration: int) -> None:
-        seed = _digest(f"{self._prefix}{iteration}")
+        self._begin(_digest(f"{self._prefix}{iteration}"))
+
+    def shard(self, iteration: int, shard: int, updates: int) -> None:
+        """Seeds the generators for a shard of an iteration's batch.
+
+        Args:
+            iteration: the iteration, starting at 1.
+            shard: the shard, counted from 0, whichever process takes it.
+            updates: number of updates that the shard has made in the iteration, after each of which it is seeded anew.
+        """
+        self.others.used = True  # whether a shard of another process has drawn is not known here
+        self._begin(mix(self._seed, "iteration", shard, iteration, *((updates,) if updates else ())))
+
+    def _begin(self, seed: int) -> None:
         for seed_torch in self._torch:
             seed_torch(seed)
         self.others.begin(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from firebox.data.bases.datamodule import Split
+from firebox.engine.training.evaluating import evaluate
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
@@ -37,13 +38,4 @@ class Evaluation(Handler):
 
     def evaluate(self, split: Split) -> bool:
         """Evaluates on a split and records the metrics; returns False if a stop interrupted it."""
-        run = self._run
-        stream = run.streams[split]
-        stream.seek(0)
-        with run.evaluating():
-            run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
-        if run.stop.requested:
-            # Even during the last batch: an evaluation that was told to stop has no metrics.
-            return False
-        run.record_evaluation(split, run.evaluator.state.metrics)
-        return True
+        return evaluate(self._run, split)

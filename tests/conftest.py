@@ -12,7 +12,8 @@ import tempfile
 import pytest
 import torch
 
-from tests.exactness import only_run, run_script, write_configuration
+from tests.exactness import Forked, only_run, run_script, write_configuration
+from tests.worlds import SMALL
 
 # Decoded samples are kept in a folder of these tests' own, by the processes that they start, too.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="firebox-tests-")
@@ -29,4 +30,13 @@ def reference(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reference")
     process = run_script(str(write_configuration(folder)))
     assert process.wait() == 0, (folder / "output.txt").read_text()
+    return only_run(folder)
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory):
+    """The run of one process that nothing disturbs, whose batches are cut into shards."""
+    folder = tmp_path_factory.mktemp("alone")
+    configuration = write_configuration(folder, SMALL)
+    assert Forked(str(configuration)).wait() == 0, (folder / "output.txt").read_text()
     return only_run(folder)

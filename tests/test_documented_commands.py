@@ -26,6 +26,7 @@ NOT_RUN = {
     "make": "sets up an environment of its own; the checks of the project run it",
     "tensorboard": "serves until it is stopped",
     ".venv/bin/python -m pip": "installs packages",
+    "torchrun": "starts several processes; the tests of many processes run it",
 }
 """Beginnings of commands that are not run here, and why."""
 

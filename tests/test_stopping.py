@@ -14,6 +14,7 @@ from ignite.engine import Events
 
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import SAME_SECONDS
 from tests.exactness import (
     EPOCH_LENGTH,
@@ -340,3 +341,20 @@ def test_resuming_at_a_million_costs_what_it_costs_at_a_hundred(tmp_path):
             del stream.read
         assert drawn == [iteration]
     assert not batches[100].equal(batches[1_000_000])
+
+
+def test_a_signal_that_a_launcher_and_a_batch_system_both_send_is_one_and_counts_once_all_agree():
+    stop = StopRequest()
+    with stop.listening():
+        stop.follow_launcher()
+        stop.share()
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(SAME_SECONDS)
+        assert not stop.requested
+        assert any(stop.votes())
+        stop.agree([False] * len(stop.votes()))
+        assert not stop.requested
+        stop.agree(stop.votes())
+        assert stop.requested
+        assert stop.exit_code == 143

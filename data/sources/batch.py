@@ -41,6 +41,17 @@ class Batch:
         targets = [None] * len(images) if self.targets is None else self.targets.chunk(microbatches)
         return [Batch(*microbatch) for microbatch in zip(images, targets, indices, strict=True)]
 
+    def split(self, sizes: list[int]) -> list[Batch]:
+        """Divides the batch into parts of the given sizes, each in memory of its own.
+
+        What a library computes may depend on where in memory its input begins.
+        """
+        if len(sizes) == 1:
+            return [self]
+        images, indices = self.images.split(sizes), self.indices.split(sizes)
+        targets = [None] * len(sizes) if self.targets is None else [t.clone() for t in self.targets.split(sizes)]
+        return [Batch(i.clone(), t, n) for i, t, n in zip(images, targets, indices, strict=True)]
+
 
 def labels_of(targets: torch.Tensor | None) -> torch.Tensor | None:
     """Returns targets that are one integer per sample, (N,); None if they are anything else."""

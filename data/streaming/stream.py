@@ -17,6 +17,7 @@ from firebox.data.streaming.placement import Placement, choose_placement, hold, 
 from firebox.data.workers.handover import require_handover
 from firebox.data.workers.read_ahead import ReadAhead
 from firebox.foundation.randomness import EpochOrder
+from firebox.foundation.shards import WHOLE, Portion
 
 
 class BatchStream:
@@ -39,6 +40,8 @@ class BatchStream:
         device: device that batches will be moved to; for a CUDA device, batches from workers are pinned.
         timeout: longest time that a batch may take to arrive from the workers, in seconds.
         stopping: function that says whether a stop was requested; called only while waiting for the workers.
+        portion: the shards of each batch that are read, where other processes read the rest.
+        step: number of iterations from one batch to the next, where other processes read those between.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class BatchStream:
         device: torch.device | None = None,
         timeout: float = 600.0,
         stopping: Callable[[], bool] = lambda: False,
+        portion: Portion = WHOLE,
+        step: int = 1,
     ) -> None:
         device = device or torch.device("cpu")
         self.placement, self.why = choose_placement(
@@ -72,6 +77,8 @@ class BatchStream:
         None if those are not known without reading the images."""
         self._source = hold(source, self.placement, device, at_once=placement != "auto")
         self._batch_size = batch_size
+        self._portion = portion
+        self._step = step
         self._shuffle = shuffle
         self._seed = seed
         self._order: EpochOrder | BalancedOrder = EpochOrder(len(source), seed, shuffle=shuffle)
@@ -108,14 +115,27 @@ class BatchStream:
         self._position = position
 
     def indices(self, position: int) -> torch.Tensor:
-        """Returns the indices of an iteration's samples, int64 of shape (n,)."""
+        """Returns the indices of an iteration's samples, int64 of shape (n,), whichever process reads them."""
         epoch, batch = divmod(position, self._length)
         start = batch * self._batch_size
         return self._order.indices(epoch, start, min(start + self._batch_size, len(self._source)))
 
+    def size(self, position: int) -> int:
+        """Returns the number of samples in an iteration's whole batch."""
+        start = position % self._length * self._batch_size
+        return min(self._batch_size, len(self._source) - start)
+
+    def own_indices(self, position: int) -> torch.Tensor:
+        """Returns those of an iteration's indices that are read here."""
+        indices = self.indices(position)
+        if self._portion is WHOLE:
+            return indices
+        start, stop = self._portion.bounds(len(indices))
+        return indices[start:stop]
+
     def read(self, position: int) -> Batch:
         """Reads the batch of an iteration in this process; the position of the stream does not change."""
-        indices = self.indices(position)
+        indices = self.own_indices(position)
         images, targets = self._source.gather(indices, seed=self._seed, epoch=self.epoch(position))
         return Batch(images, targets, indices)
 
@@ -158,10 +178,10 @@ class BatchStream:
             if self._read_ahead is None:
                 self._read_ahead = self._reading_ahead(position)
             images, targets = next(self._read_ahead)
-            batch = Batch(images, targets, self.indices(position))
+            batch = Batch(images, targets, self.own_indices(position))
         else:
             batch = self.read(position)
-        self._position += 1
+        self._position += self._step
         return batch
 
     def begin(self) -> None:
@@ -195,7 +215,7 @@ class BatchStream:
         return ReadAhead(
             self._source,
             seed=self._seed,
-            addresses=_Positions(self, start),
+            addresses=_Positions(self, start, self._step),
             workers=self._workers,
             pin_memory=self._pin,
             timeout=self._timeout,
@@ -204,14 +224,14 @@ class BatchStream:
 
 
 class _Positions(Sampler[tuple[int, torch.Tensor]]):
-    """The epoch and the samples of each iteration from ``start`` on, without end."""
+    """The epoch and the samples of every ``step``-th iteration from ``start`` on, without end."""
 
-    def __init__(self, stream: BatchStream, start: int) -> None:
+    def __init__(self, stream: BatchStream, start: int, step: int) -> None:
         self._stream = stream
-        self._start = start
+        self._start, self._step = start, step
 
     def __iter__(self) -> Iterator[tuple[int, torch.Tensor]]:
         position = self._start
         while True:
-            yield self._stream.epoch(position), self._stream.indices(position)
-            position += 1
+            yield self._stream.epoch(position), self._stream.own_indices(position)
+            position += self._step

@@ -15,6 +15,7 @@ from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.records.run_directory import RunDirectory, has_checkpoints
 from firebox.engine.training.handler import Handler
+from firebox.engine.world.world import ALONE, World
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Preflight:
         resumed: the directory of the run to resume; None for a new run.
         run: the assembled run; None if it is to be rehearsed on fake tensors.
         data: the data that the configuration names; None to construct it.
+        world: processes that are to train the run.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Preflight:
         resumed: RunDirectory | None = None,
         run: Run | None = None,
         data: DataModule | None = None,
+        world: World = ALONE,
     ) -> None:
         self.configuration = configuration
         self.trainer = trainer
         self.resumed = resumed
         self.assembled = run is not None
+        self.world = world if run is None else run.world
         self.failures: list[Problem] = []
         """Components that could not be constructed."""
         self.step_failures: list[Problem] = []

@@ -37,6 +37,7 @@ from firebox.engine.training.module import Evaluated
 from firebox.engine.training.optimizer_step import unmarked_step
 from firebox.engine.training.run import Run
 from firebox.engine.training.terms import UnusableModule, faults_of_evaluated, faults_of_gradients, require_usable
+from firebox.foundation.shards import shard_sizes
 
 NEEDS_VALUES = (
     DataDependentOutputException,
@@ -46,6 +47,9 @@ NEEDS_VALUES = (
     GuardOnDataDependentSymNode,
 )
 """Raised by fake tensors where code reads a tensor's values: it may be right, but it can't be rehearsed."""
+
+SIMPLER = {"compile": False, "accumulation": 1, "shards": 1, "threads": None}
+"""Settings of the training that a rehearsal does without."""
 
 LATER_ITERATIONS = (*range(2, 11), 100, 1_000, 10_000, 100_000)
 """Iterations at which an optimizer may step that does not at the first."""
@@ -92,17 +96,17 @@ class Rehearsal:
     ) -> None:
         loading, training = configuration.data.loading, configuration.training
         # These change no shape: kornia accepts no fake tensors, the first real step starts the compiler, and
-        # microbatches are alike.
+        # microbatches and shards are alike.
         simpler = {"augmentations": [], "sampling": "shuffled", "workers": 0, "placement": "stream"}
         self._configuration = replace(
             configuration,
             data=replace(configuration.data, loading=loading.model_copy(update=simpler)),
-            training=training.model_copy(update={"device": "cpu", "compile": False, "accumulation": 1}),
+            training=training.model_copy(update={**SIMPLER, "device": "cpu"}),
         )
         self._loading = loading
         self._samples = samples
         self._device = choose_device(training.device)
-        self._accumulation = training.accumulation
+        self._accumulation, self._shards = training.accumulation, training.shards
         self._steps: Counter[str] = Counter()
         self._data = FakeData(specification, split_lengths, dtype)
         self._mode = fake_tensor_mode()
@@ -113,13 +117,18 @@ class Rehearsal:
         """Returns the model's output for a training batch; None if it can't be called by itself."""
         length, loading = self._data.split_lengths["train"], self._loading
         with self._faking():
-            batch_size = batch_sizes(length, loading.batch_size)[0]
-            batch = self._data.batch(microbatch_sizes(batch_size, self._accumulation)[0])
+            batch = self._data.batch(self._parts(batch_sizes(length, loading.batch_size)[0])[0])
             try:
                 output = self.run.model(self.run.preparation(batch).images)
             except Exception:  # reported as a step that fails, where the steps need it
                 return None
         return Output(tuple(output.shape), last_activation(output)) if isinstance(output, torch.Tensor) else None
+
+    def _parts(self, batch: int) -> list[int]:
+        """Returns the distinct numbers of images that the module is given of a batch, the largest first."""
+        if self._shards > 1:
+            return [images for images in dict.fromkeys(shard_sizes(batch, self._shards)) if images]
+        return microbatch_sizes(batch, self._accumulation)
 
     def steps(self) -> Costs:
         """Makes a training and an evaluation step of every batch size that will occur, and returns the run's costs.
@@ -130,7 +139,7 @@ class Rehearsal:
         """
         lengths, loading = self._data.split_lengths, self._loading
         whole = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
-        sizes = dict.fromkeys(images for size in whole for images in microbatch_sizes(size, self._accumulation))
+        sizes = dict.fromkeys(images for size in whole for images in self._parts(size))
         activations, evaluation = 0, 0
         faults: list[str] = []
         with self._faking():

@@ -11,8 +11,10 @@ from firebox.engine.checks.preflight import Preflight, Unavailable
 from firebox.engine.configuration import Configuration
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.world.world import ALONE, World
 from firebox.foundation.console import size
 from firebox.foundation.problems import Problem, in_order, refuse
+from firebox.foundation.shards import shard_sizes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +37,7 @@ class Report:
         kept: the number of checkpoints on the disk at once.
         free_memory: the device's free memory in bytes; None if unknown.
         free_disk: the free space of the output folder's file system, in bytes.
+        processes: number of processes that train the run.
     """
 
     configuration: Configuration
@@ -44,6 +47,7 @@ class Report:
     kept: int
     free_memory: int | None
     free_disk: int
+    processes: int = 1
 
     @property
     def estimated_memory(self) -> int | None:
@@ -60,12 +64,20 @@ class Report:
         if self.costs is None:
             return [guards]
         costs, batch = self.costs, self.configuration.data.loading.batch_size
-        estimated = Table("estimated", "", title="what the run takes")
+        shards = self.configuration.training.shards
+        sizes, share = shard_sizes(batch, shards), shards // self.processes
+        several = self.processes > 1
+        estimated = Table("estimated", "", title="what each process takes" if several else "what the run takes")
+        if shards > 1:
+            each = f"{sizes[0]} images" if sizes[0] == sizes[-1] else f"{sizes[-1]} to {sizes[0]} images"
+            estimated.add_row("processes", f"{self.processes}, each with {share} of the {shards} shards of a batch")
+            estimated.add_row("shard", f"{each} of {batch}")
         estimated.add_row("parameters", f"{costs.parameters:,}, trained {costs.trained:,}")
         estimated.add_row("weights", size(costs.weights))
         estimated.add_row("gradients", size(costs.gradients))
         estimated.add_row("optimizer", size(costs.optimizer))
-        estimated.add_row(f"activations, batch of {batch}", size(costs.activations))
+        what = f"batch of {batch}" if shards == 1 else f"shard of {sizes[0]}"
+        estimated.add_row(f"activations, {what}", size(costs.activations))
         estimated.add_row("evaluation", size(costs.evaluation))
         if costs.data:
             estimated.add_row("data", size(costs.data))
@@ -81,6 +93,8 @@ def preflight(
     trainer: Trainer,
     resumed: RunDirectory | None = None,
     data: DataModule | None = None,
+    *,
+    world: World = ALONE,
 ) -> Report:
     """Runs all guards, and reports all of their problems in one refusal.
 
@@ -89,17 +103,18 @@ def preflight(
         trainer: the trainer that was asked to train.
         resumed: the directory of the run to resume; None for a new run.
         data: the data that the configuration names; None to construct it.
+        world: processes that are to train the run.
 
     Raises:
         Refusal: the combination can't work.
     """
-    looked_at = Preflight(configuration, trainer, resumed=resumed, data=data)
+    looked_at = Preflight(configuration, trainer, resumed=resumed, data=data, world=world)
     results, costs = _checked(looked_at, built_in())
     from firebox.engine.checks.resources import checkpoints_kept, free_disk, free_memory
 
     kept = checkpoints_kept(configuration)
     memory, disk = free_memory(configuration), free_disk(configuration.directory)
-    return Report(configuration, looked_at.data, results, costs, kept, memory, disk)
+    return Report(configuration, looked_at.data, results, costs, kept, memory, disk, world.size)
 
 
 def preflight_of_replay(configuration: Configuration) -> None:

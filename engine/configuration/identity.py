@@ -19,6 +19,9 @@ CHANGEABLE = (
 )
 """Keys of a configuration that may change while a run stays one run."""
 
+THREADS = "threads"
+"""The setting of the training that is no part of the identity: it is compared by the number that it comes to."""
+
 LATER = ("dtype", "folds", "limit", "sampling", "target_scale", "value_range")
 """Settings of the data that earlier runs did without: at their defaults they leave no trace in the identity."""
 
@@ -39,6 +42,8 @@ def comparable(values: dict[str, Any]) -> dict[str, Any]:
     The location of the file is left out, because it says nothing about its content.
     """
     content = {key: _by_name(value) for key, value in values.items() if key != "output"}
+    if isinstance(content.get("training"), dict):
+        content["training"] = {k: value for k, value in content["training"].items() if k != THREADS}
     handlers: dict[str, Any] = {}
     for entry in content.get("handlers") or () if isinstance(content.get("handlers"), list) else ():
         handlers |= entry if isinstance(entry, dict) else {str(entry): {}}
@@ -82,7 +87,8 @@ def aligned(recorded: dict[str, Any], given: Configuration, folder: Path) -> tup
         settings = recorded.get(key)
         if isinstance(settings, dict):
             for name, field in model.model_fields.items():
-                settings.setdefault(name, field.default)
+                if name != THREADS:
+                    settings.setdefault(name, field.default)
     for key, named in parts_of(given):
         settings = section(recorded, key)
         if settings is None:
@@ -138,4 +144,6 @@ def digest_of(configuration: Configuration) -> str:
     for name in LATER:
         if name in data and data[name] == usual[name]:
             del data[name]
+    if content["training"]["shards"] == Training.model_fields["shards"].default:
+        del content["training"]["shards"]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -101,6 +101,14 @@ class Training(Section):
         "float16 scales the loss",
     )
     accumulation: PositiveInt = Field(1, description="microbatches per batch; one optimizer step per batch")
+    shards: PositiveInt = Field(
+        1,
+        description="parts that every batch is cut into, a power of two, however many processes share them; the same "
+        "run, bit for bit, on any number of processes that divides it",
+    )
+    threads: PositiveInt | None = Field(
+        None, description="threads that each process computes with; null: what OMP_NUM_THREADS says, else all cores"
+    )
     gradient_clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients; null: no limit")
     channels_last: bool = Field(True, description="memory format of convolutional models")
     compile: bool = Field(False, description="torch.compile the model")

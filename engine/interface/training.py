@@ -16,7 +16,7 @@ from firebox.data.bases.datamodule import DataModule
 from firebox.engine.configuration import Configuration
 from firebox.engine.configuration.values import recorded_epochs
 from firebox.engine.interface.borrowing import borrowed
-from firebox.engine.launch import launch
+from firebox.engine.launch import beginning, launch
 from firebox.engine.launch.admission import Request, admit
 from firebox.engine.training.module import Module
 from firebox.engine.training.run import Run
@@ -57,7 +57,7 @@ class Training:
                 raise _completed(str(request.resume))
             self._resumed, self._memory = admitted.resumed, admitted.estimated_memory
             identity, allowed = admitted.identity, request.allowed_changes
-            self._run = launch.ready(admitted.configuration, self._resumed, self._stop, identity, allowed)
+            self._run = beginning.ready(admitted.configuration, self._resumed, self._stop, identity, allowed)
             if self._stop.requested:
                 raise Interrupted
 
@@ -173,7 +173,7 @@ class Training:
                 launch.finish(run)
                 code, reason = COMPLETED, launch.ending(run)
                 if self._stop.requested:
-                    code, reason = self._stop.exit_code, launch.stopped(self._stop)
+                    code, reason = self._stop.exit_code, beginning.stopped(self._stop)
             except BaseException as error:  # as launch.train, which says why
                 code, reason = launch.outcome(error, run, self._memory)
                 cause = error
@@ -184,7 +184,7 @@ class Training:
         if not bar:
             self._console.without_bar()
         with _refusing():
-            self._run = launch.begin(self.parts, self._resumed)
+            self._run = beginning.begin(self.parts, self._resumed)
         self._begun = True
 
     def _one_iteration(self) -> bool:
@@ -233,7 +233,7 @@ class Training:
             if run is not None:
                 self._stop.watch_reading(run.configuration.data.loading.timeout)
             if run is not None and self._begun:
-                self._stop.before_leaving(partial(launch.left, run))
+                self._stop.before_leaving(partial(beginning.left, run))
             yield
 
 

@@ -16,6 +16,7 @@ from firebox.engine.launch.processes import refuse_second_import, refuse_several
 from firebox.engine.launch.same_data import other_data, present_data
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.stopping import StopRequest
+from firebox.engine.world.world import ALONE, World
 from firebox.foundation.problems import refuse
 
 if TYPE_CHECKING:
@@ -58,19 +59,25 @@ class Admitted:
 
     configuration: Configuration
     resumed: RunDirectory | None
-    estimated_memory: int | None
-    identity: DataIdentity | None
+    estimated_memory: int | None = None
+    identity: DataIdentity | None = None
 
 
-def admit(request: Request, stop: StopRequest) -> Admitted | None:
+def admit(request: Request, stop: StopRequest, world: World = ALONE) -> Admitted | None:
     """Reads what is asked for and has all guards check it; None if the run to resume is completed, which it says.
+
+    Args:
+        request: what is asked for.
+        stop: the stop request.
+        world: the processes that are to train it, all of which are there.
 
     Raises:
         Refusal: it can't work, or is not to be trained by this process.
         Interrupted: a stop was requested.
     """
     refuse_second_import()
-    refuse_several()
+    if world is ALONE:
+        refuse_several()
     configuration, resumed = configure(request)
     identity = None
     if resumed is not None:
@@ -79,11 +86,12 @@ def admit(request: Request, stop: StopRequest) -> Admitted | None:
             messages.completed_already(resumed, configuration, early=early)
             return None
         identity = present_data(configuration, stop)
-        problems = other_circumstances(resumed, configuration, request.allowed_changes)
+        problems = other_circumstances(resumed, configuration, request.allowed_changes, world.size)
         refuse([*problems, *other_data(resumed, configuration, identity, request.allowed_changes)])
     from firebox.engine.checks.report import preflight
 
-    report = preflight(configuration, request.trainer, resumed, None if identity is None else identity.data)
+    data = None if identity is None else identity.data
+    report = preflight(configuration, request.trainer, resumed, data, world=world)
     if request.check:
         messages.checked(report)
     return Admitted(configuration, resumed, report.estimated_memory, identity)

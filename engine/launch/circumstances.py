@@ -19,7 +19,9 @@ SHAPING_PACKAGES = ("torch", "torchvision", "kornia", "numpy", "pillow", "simple
 """Packages whose versions may affect the bits."""
 
 
-def other_circumstances(directory: RunDirectory, given: Configuration, allowed: Sequence[str]) -> list[Problem]:
+def other_circumstances(
+    directory: RunDirectory, given: Configuration, allowed: Sequence[str], processes: int = 1
+) -> list[Problem]:
     """Compares threads, device and versions of a run with the present ones, and its configuration with that of its
     newest checkpoint; returns what differs that changes bits or meaning and is not allowed to differ.
     """
@@ -46,13 +48,15 @@ def other_circumstances(directory: RunDirectory, given: Configuration, allowed: 
         message = f"the run had {threads[0]} threads, now {threads[1]}"
         if device[1] == "cpu":
             message += (
-                f", which changes bits; expected the same, OMP_NUM_THREADS={threads[0]}, or --allow-change threads"
+                f", which changes bits; expected the same, --set training.threads={threads[0]}, "
+                "or --allow-change threads"
             )
             problems += _unless(allowed, "threads", message)
         else:
             logger.info("%s", message)
     problems += _versions(before.get("packages"), now["packages"], allowed)
-    for name in ("python", "platform", "commit"):
+    now["processes"] = processes
+    for name in ("processes", "python", "platform", "commit"):
         if name in before and before[name] != now[name]:
             logger.info("%s: so far %s, now %s", name, before[name], now[name])
     return problems

@@ -8,20 +8,27 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from firebox.engine.checks.guard import attach_guards
 from firebox.engine.configuration import Configuration, plain
 from firebox.engine.launch import messages
-from firebox.engine.launch.admission import Request, admit
-from firebox.engine.launch.same_data import other_prepared
-from firebox.engine.records.claiming import claim, renew
+from firebox.engine.launch.admission import Request
+from firebox.engine.launch.beginning import begin, ready, stopped
+from firebox.engine.launch.processes import refuse_second_import
+from firebox.engine.launch.together import (
+    admit_together,
+    joined_world,
+    share,
+    speaks_at_the_end,
+)
+from firebox.engine.records.claiming import renew
 from firebox.engine.records.own_code import code_of, keep
-from firebox.engine.records.run_directory import RunDirectory, State, has_checkpoints
+from firebox.engine.records.run_directory import RunDirectory, State
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.watch import Overdue
+from firebox.engine.world.world import ALONE, World
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
 from firebox.foundation.places import refusal_of
-from firebox.foundation.problems import Interrupted, refuse
+from firebox.foundation.problems import Interrupted
 
 if TYPE_CHECKING:
     from firebox.engine.training.data_identity import DataIdentity
@@ -42,7 +49,9 @@ def launch(request: Request) -> int:
     stop = StopRequest()
     with stop.listening():
         try:
-            return launch_with(request, stop)
+            refuse_second_import()
+            with joined_world(request, stop) as world:
+                return launch_with(request, stop, world)
         except (Overdue, Interrupted) as error:
             assert stop.requested
             messages.stopped_while_starting(str(error))
@@ -52,19 +61,19 @@ def launch(request: Request) -> int:
             return REFUSED
 
 
-def launch_with(request: Request, stop: StopRequest) -> int:
+def launch_with(request: Request, stop: StopRequest, world: World = ALONE) -> int:
     """Trains, until a stop is requested; returns the exit code.
 
     Raises:
         Refusal: it can't work, or is not to be trained by this process.
     """
-    admitted = admit(request, stop)
-    if admitted is None or request.check:
-        return COMPLETED
+    admitted = admit_together(request, stop, world)
+    if isinstance(admitted, int):
+        return admitted
     if stop.requested:
         return stop.exit_code
     memory, identity = admitted.estimated_memory, admitted.identity
-    return train(admitted.configuration, admitted.resumed, stop, memory, identity, request.allowed_changes)
+    return train(admitted.configuration, admitted.resumed, stop, memory, identity, request.allowed_changes, world)
 
 
 def train(
@@ -74,6 +83,7 @@ def train(
     estimated_memory: int | None = None,
     identity: DataIdentity | None = None,
     allowed: Sequence[str] = (),
+    world: World = ALONE,
 ) -> int:
     """Builds the run, claims its directory, trains, and leaves the directory saying how it ended.
 
@@ -84,6 +94,7 @@ def train(
         estimated_memory: the run's estimated peak memory in bytes; None if it could not be estimated.
         identity: the data, compared with the resumed run's; None to take the data that the configuration names.
         allowed: keys in which a resumed run may differ.
+        world: the processes that train it.
 
     Returns:
         The exit code.
@@ -91,11 +102,12 @@ def train(
     Raises:
         Refusal: the run can't start; nothing has been written.
     """
-    run = ready(configuration, resumed, stop, identity, allowed)
+    run = ready(configuration, resumed, stop, identity, allowed, world)
     if stop.requested:
         return stop.exit_code
     run = begin(run, resumed)
     try:
+        share(run)
         start(run)
         finish(run)
         code, reason = COMPLETED, ending(run)
@@ -104,53 +116,11 @@ def train(
     except BaseException as error:  # libraries raise some that are no Exception, such as a panic of one written in Rust
         code, reason = outcome(error, run, estimated_memory)
     code, _ = end(run, code, reason, estimated_memory)
-    messages.last_line(run.directory)
+    if world.leads:
+        messages.last_line(run.directory)
+    if world.leads or code != FAILED:
+        world.part()
     return code
-
-
-def ready(
-    configuration: Configuration,
-    resumed: RunDirectory | None,
-    stop: StopRequest,
-    identity: DataIdentity | None = None,
-    allowed: Sequence[str] = (),
-) -> Run:
-    """Builds a run and makes sure that it can start; nothing is written. The arguments are those of ``train``.
-
-    Raises:
-        Refusal: the run can't start.
-    """
-    from firebox.engine.checks.first_samples import require_first_samples
-    from firebox.engine.checks.workers import require_workers
-    from firebox.engine.training.construction import blamed
-
-    run = assemble(configuration, stop, identity, warm_start=not has_checkpoints(resumed))
-    stop.watch_reading(configuration.data.loading.timeout)
-    require_first_samples(run)
-    with blamed(configuration.data.named, configuration.data.kind):
-        _ = run.identity.fingerprint
-    if resumed is not None:
-        refuse(list(other_prepared(resumed, configuration, run.identity, allowed)))
-    require_workers(run, begin=resumed is None)
-    return run
-
-
-def begin(run: Run, resumed: RunDirectory | None) -> Run:
-    """Claims a directory for a run, or takes up that of the run to resume; returns the run, loaded from there.
-
-    Raises:
-        Refusal: the directory can't be had, or no checkpoint in it can be used.
-    """
-    from firebox.engine.launch.resuming import take_up
-
-    if resumed is None:
-        run.begin(claim(run.configuration))
-        console.log_to(run.directory.log)
-    else:
-        configuration, stop, identity = run.configuration, run.stop, run.identity
-        run = take_up(run, resumed, lambda: assemble(configuration, stop, identity))
-    run.stop.before_leaving(partial(left, run))
-    return run
 
 
 def end(run: Run, code: int, reason: str, estimated_memory: int | None = None) -> tuple[int, str]:
@@ -170,8 +140,11 @@ def end(run: Run, code: int, reason: str, estimated_memory: int | None = None) -
             close(run)
         except BaseException as error:
             code, reason = outcome(error, run, estimated_memory)
+        if not speaks_at_the_end(run, code, reason):
+            return code, reason
         try:
-            run.directory.write_status(STATES.get(code, "interrupted"), run.iteration, messages.first_line(reason))
+            state, first_line = STATES.get(code, "interrupted"), messages.first_line(reason)
+            run.directory.write_status(state, run.iteration, first_line, code)
         except OSError as error:
             code, reason = FAILED, messages.failed(error, run.configuration, estimated_memory)
         messages.ended(run, STATES.get(code, "interrupted"), reason)
@@ -184,47 +157,35 @@ def ending(run: Run) -> str:
     return run.finished or f"trained for {run.configuration.training.epochs} epochs"
 
 
-def assemble(
-    configuration: Configuration, stop: StopRequest, identity: DataIdentity | None = None, *, warm_start: bool = True
-) -> Run:
-    """Builds a run whose guards check it when its trainer engine starts."""
-    from firebox.engine.training.factory import build
-
-    run = build(configuration, stop, identity=identity, warm_start=warm_start)
-    attach_guards(run)
-    return run
-
-
-def stopped(stop: StopRequest) -> str:
-    """Says what stopped a run."""
-    assert stop.signal is not None
-    return f"stopped by {stop.signal.name}"
-
-
 def outcome(error: BaseException, run: Run, estimated_memory: int | None) -> tuple[int, str]:
     """Reports what ended a run, and returns its exit code and reason; a stop is one even where it took too long."""
     if isinstance(error, Interrupted):
         return run.stop.exit_code, stopped(run.stop)
     reason = messages.failed(error, run.configuration, estimated_memory)
+    if run.world.failures is not None:
+        run.world.failures.report(messages.first_line(reason))
     if run.stop.requested and isinstance(error, Overdue):
         return run.stop.exit_code, f"{stopped(run.stop)}; {messages.first_line(reason)}"
     return FAILED, reason
 
 
-def left(run: Run, reason: str) -> None:
-    """Records that the process is about to be left because something in the run does not end."""
-    state: State = "failed"
-    if run.stop.requested:
-        state, reason = "interrupted", f"{stopped(run.stop)}; {reason}"
-    run.directory.write_status(state, run.iteration, reason)
-    messages.left(reason)
-
-
 def start(run: Run) -> None:
     """Records the run's configuration and environment, and starts the handlers."""
+    from firebox.engine.training.skipped_steps import SkippedSteps
+
+    if run.world.leads:
+        record(run)
+    for name, handler in run.handlers.items():
+        run.observers.act(name, handler.start, run)
+    if run.world.leads:
+        SkippedSteps(run.losses)
+        messages.started(run)
+
+
+def record(run: Run) -> None:
+    """Records a run's configuration, code, data and environment, and that it is running."""
     from firebox.engine.records.data_record import write_data
     from firebox.engine.training.environment import environment
-    from firebox.engine.training.skipped_steps import SkippedSteps
 
     directory = run.directory
     directory.write_configuration(run.configuration)
@@ -234,10 +195,6 @@ def start(run: Run) -> None:
     write_data(directory, run.identity.fingerprint, run.iteration)
     directory.write_environment(environment(run))
     directory.write_status("running", run.iteration, "training")
-    for name, handler in run.handlers.items():
-        run.observers.act(name, handler.start, run)
-    SkippedSteps(run.losses)
-    messages.started(run)
 
 
 def finish(run: Run) -> None:
@@ -267,6 +224,7 @@ def close(run: Run) -> None:
     with ExitStack() as ends:
         for stream in run.streams.values():
             ends.callback(stream.close)
+        ends.callback(run.training.close)
         ends.callback(within_limit, run, "TensorBoard's file", run.close_tensorboard)
         ends.callback(run.background.close)
         for name, handler in reversed(run.handlers.items()):

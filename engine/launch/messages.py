@@ -166,6 +166,11 @@ def stopped_while_starting(reason: str) -> None:
     logger.warning("stopped while starting%s", f": {reason}" if reason else "")
 
 
+def stopped_before() -> None:
+    """Says that the launcher starts a run again that was asked to stop."""
+    logger.warning("the run was asked to stop, and is not started again: --resume continues it")
+
+
 def left(reason: str) -> None:
     """Says why the process is left in the midst of something."""
     logger.error("%s; left without waiting any longer", reason)

@@ -16,13 +16,12 @@ from ignite.engine import Engine, Events
 
 from firebox.data.sources.batch import Batch
 from firebox.engine.checks.report import preflight_of_replay
-from firebox.engine.configuration import Configuration, Named
+from firebox.engine.configuration import Configuration
 from firebox.engine.records import checkpoints
 from firebox.engine.records.data_record import known_data
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.construction import blamed
-from firebox.engine.training.factory import build
-from firebox.engine.training.handler import Handler
+from firebox.engine.training.factory import build, trains
 from firebox.engine.training.losses import Row
 from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
@@ -73,14 +72,18 @@ def replay(configuration: Configuration, directory: RunDirectory, iteration: int
     Raises:
         Refusal: the run has no such iteration, or can't be made here.
     """
-    configuration = dataclasses.replace(configuration, handlers=tuple(filter(_trains, configuration.handlers)))
+    configuration = dataclasses.replace(configuration, handlers=tuple(filter(trains, configuration.handlers)))
     preflight_of_replay(configuration)
+    environment = _environment(directory, iteration)
+    threads = environment.get("threads")
+    if configuration.training.threads is None and isinstance(threads, int) and threads > 0:
+        torch.set_num_threads(threads)  # torchrun gives each process one, where a process by itself has many
     run = build(configuration)
     if not 1 <= iteration <= run.total_iterations:
         message = f"got {iteration}, expected 1 to {run.total_iterations}: the run's iterations"
         raise Refusal([Problem("", f"--iteration: {message}")])
     _refuse_other_data(run, directory, iteration)
-    _compare_devices(run, directory, iteration)
+    _compare_devices(run, environment, iteration)
     started_from = _load_before(run, directory, iteration)
     with tempfile.TemporaryDirectory() as elsewhere:
         run.begin(RunDirectory(Path(elsewhere)))
@@ -100,15 +103,21 @@ def _refuse_other_data(run: Run, directory: RunDirectory, iteration: int) -> Non
         raise Refusal([Problem(kind, f"{changes}; put it back", run.configuration.mark(kind, "name"))])
 
 
-def _compare_devices(run: Run, directory: RunDirectory, iteration: int) -> None:
-    """Says where an iteration was recorded if it was on another kind of device."""
+def _environment(directory: RunDirectory, iteration: int) -> dict[str, Any]:
+    """Returns the record of the environment that an iteration was made in; an empty one if it is not known."""
     try:
         newest = json.loads(directory.environment.read_text())
         # Of a run that was resumed, the newest comes first; each goes on from where the one before it was left.
-        made = next(each for each in [newest, *newest.get("earlier", [])] if each["resumed_at"] < iteration)
-        device, name = str(made["device"]), str(made["device_name"])
+        return dict(next(each for each in [newest, *newest.get("earlier", [])] if each["resumed_at"] < iteration))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
+        return {}
+
+
+def _compare_devices(run: Run, environment: dict[str, Any], iteration: int) -> None:
+    """Says where an iteration was recorded if it was on another kind of device."""
+    if not {"device", "device_name"} <= environment.keys():
         return
+    device, name = str(environment["device"]), str(environment["device_name"])
     if device.partition(":")[0] != run.device.type:
         logger.warning(
             "iteration %d was recorded on %s (%s) and is recomputed on %s: the last bits may differ; "
@@ -119,12 +128,6 @@ def _compare_devices(run: Run, directory: RunDirectory, iteration: int) -> None:
             run.device,
             device,
         )
-
-
-def _trains(named: Named) -> bool:
-    """Whether a handler may affect the training: it does more than observe and write."""
-    kind: type[Handler] = named.component.target.load()
-    return not (kind.observes or kind.writes)
 
 
 def _load_before(run: Run, directory: RunDirectory, iteration: int) -> int:
@@ -165,7 +168,10 @@ def _replay(run: Run, directory: RunDirectory, iteration: int, started_from: int
             trainer.terminate()
 
     run.trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
-    run.trainer.run(run.streams["train"])
+    try:
+        run.trainer.run(run.streams["train"])
+    finally:
+        run.training.close()
     run.losses.settle()
     batch = run.training.prepared(iteration, run.streams["train"].read(iteration - 1))
     shown = run.data.specification.to_unit(batch.images)

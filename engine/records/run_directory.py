@@ -105,9 +105,17 @@ class RunDirectory:
         """Returns the content of ``status.json``; an empty dict if it can't be read."""
         return _read_json(self.path / "status.json")
 
-    def write_status(self, state: State, iteration: int, reason: str) -> None:
-        """Replaces ``status.json`` atomically."""
-        content = {"status": state, "iteration": iteration, "reason": reason, "updated": _now()}
+    def write_status(self, state: State, iteration: int, reason: str, exit_code: int | None = None) -> None:
+        """Replaces ``status.json`` atomically.
+
+        Args:
+            state: see ``Status``.
+            iteration: see ``Status``.
+            reason: see ``Status``.
+            exit_code: exit code of the run, which a launcher may replace by its own; None as long as it runs.
+        """
+        code = {} if exit_code is None else {"exit_code": exit_code}
+        content = {"status": state, "iteration": iteration, "reason": reason, **code, "updated": _now()}
         write_whole(self.path / "status.json", json.dumps(content, indent=1) + "\n")
 
     def write_configuration(self, configuration: Configuration) -> None:

@@ -10,15 +10,27 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt."""
 
 
-def choose_device(name: str) -> torch.device:
-    """Returns the device that a configuration names; ``auto`` is the first CUDA device, else the CPU."""
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """Returns the device that a configuration names; ``auto`` is a CUDA device if there is one, else the CPU.
+
+    Args:
+        name: name of the device.
+        local_rank: number of the process on its machine, each of which has a CUDA device of its own.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device("cuda", 0) if name == "cuda" else torch.device(name)
+    return torch.device("cuda", local_rank) if name == "cuda" else torch.device(name)
 
 
-def set_up(device: torch.device) -> None:
-    """Sets how torch computes on a device: fast, but the same bits each time."""
+def set_up(device: torch.device, threads: int | None = None) -> None:
+    """Sets how torch computes on a device: fast, but the same bits each time.
+
+    Args:
+        device: the device.
+        threads: threads to compute with on the CPU; None to leave their number as it is.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32
         torch.backends.cudnn.deterministic = True

@@ -41,6 +41,7 @@ def environment(run: Run) -> dict[str, Any]:
         "command_line": sys.argv,
         "seed": run.configuration.seed,
         "epoch_length": run.epoch_length,
+        "processes": run.world.size,
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         **warm,
         **circumstances(run.configuration),
@@ -54,7 +55,7 @@ def circumstances(configuration: Configuration) -> dict[str, Any]:
     return {
         "device": str(device),
         "device_name": _name_of(device),
-        "threads": torch.get_num_threads(),
+        "threads": configuration.training.threads or torch.get_num_threads(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},

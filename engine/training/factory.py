@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import ignite.distributed as idist
 import torch
 
 from firebox.data.bases.datamodule import DataModule
@@ -24,8 +24,9 @@ from firebox.engine.training.data_identity import DataIdentity
 from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.dormant_compiler import keep_compiler_dormant
+from firebox.engine.training.engines import evaluator_engine, quieten, training_iteration
 from firebox.engine.training.handler import Handler
-from firebox.engine.training.iteration import DTYPES, EvaluationIteration, TrainingIteration
+from firebox.engine.training.iteration import DTYPES
 from firebox.engine.training.losses import LossRecord
 from firebox.engine.training.memory_format import gains_from_channels_last
 from firebox.engine.training.module import Module
@@ -33,9 +34,11 @@ from firebox.engine.training.ownership import untrained
 from firebox.engine.training.parameter_groups import parameter_groups, unknown_parts
 from firebox.engine.training.quiet_engine import QuietEngine
 from firebox.engine.training.run import Run
+from firebox.engine.training.sharded_update import ShardedUpdate
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.streams import build_streams, construct_data, reading
 from firebox.engine.training.update import Update
+from firebox.engine.world.world import ALONE, World
 from firebox.foundation.background import Background
 from firebox.foundation.observing import Observer, Observers
 from firebox.foundation.problems import Problem, Refusal, refuse
@@ -49,6 +52,7 @@ def build(
     data: DataModule | None = None,
     identity: DataIdentity | None = None,
     warm_start: bool = True,
+    world: World = ALONE,
 ) -> Run:
     """Assembles a run from its configuration. Nothing is written; the run has no directory yet.
 
@@ -59,29 +63,36 @@ def build(
         identity: that datamodule and what it consists of; None if it has not been looked at.
         warm_start: whether the model begins with the weights that the configuration names; a run that is loaded from a
             checkpoint does without them.
+        world: the processes that train the run. On all but the first, handlers that only report or write are left out.
 
     Raises:
         Refusal: the data can't be read, or a component can't be constructed.
     """
     stop = stop or StopRequest()
-    device = choose_device(configuration.training.device)
-    set_up(device)
+    if not world.leads:
+        configuration = replace(configuration, handlers=tuple(filter(trains, configuration.handlers)))
+    device = choose_device(configuration.training.device, world.local_rank)
+    set_up(device, configuration.training.threads)
     if identity is not None:
         data = identity.data
     data = data or construct_data(configuration, stop)
     loading, training = configuration.data.loading, configuration.training
-    streams = build_streams(configuration, data, device, stop)
+    streams = build_streams(configuration, data, device, stop, world)
     specification = data.specification
     model = build_model(configuration, specification, device)
     warm = take_weights(model, configuration) if warm_start else None
     channels_last = training.channels_last and gains_from_channels_last(model, device)
     module: Module = construct(configuration.module, "module", model, specification)
-    update = build_update(configuration, module, device)
+    update = build_update(configuration, module, device, world)
     losses = LossRecord()
-    training_iteration = TrainingIteration(
-        module,
+    iteration = training_iteration(
         update,
-        seeder=IterationSeeder(configuration.seed, idist.get_rank(), device),
+        shards=training.shards,
+        stream=streams["train"],
+        world=world,
+        stop=stop,
+        module=module,
+        seeder=IterationSeeder(configuration.seed, device),
         preparation=Preparation(
             specification, device, augmentation=build_augmentation(loading), channels_last=channels_last
         ),
@@ -90,17 +101,16 @@ def build(
         precision=DTYPES[training.precision],
         device=device,
     )
-    trainer = QuietEngine(training_iteration)
+    trainer = QuietEngine(iteration)
     preparation = Preparation(specification, device, channels_last=channels_last)
-    evaluator = QuietEngine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=configuration.seed))
     with blamed(configuration.module, "module"):
-        for name, metric in module.metrics(device).items():
-            metric.attach(evaluator, name)
+        evaluator = evaluator_engine(
+            module, preparation, stop=stop, seed=configuration.seed, world=world, device=device
+        )
     epoch_length = len(streams["train"])
     handlers = build_handlers(configuration)
     trainer.load_state_dict({"iteration": 0, "epoch_length": epoch_length, "max_epochs": training.epochs})
-    for engine in (trainer, evaluator):
-        engine.logger.setLevel(logging.CRITICAL)  # errors are reported once, by the launch
+    quieten(trainer, evaluator)
     run = Run(
         configuration=configuration,
         device=device,
@@ -112,12 +122,13 @@ def build(
         model=model,
         module=module,
         update=update,
-        training=training_iteration,
+        training=iteration,
         trainer=trainer,
         evaluator=evaluator,
         dispatcher=Dispatcher(epoch_length, stop),
         losses=losses,
         stop=stop,
+        world=world,
         background=Background(lambda: stop.requested),
         handlers=handlers,
         observers=build_observers(configuration, handlers),
@@ -152,7 +163,7 @@ def build_model(
     return model
 
 
-def build_update(configuration: Configuration, module: Module, device: torch.device) -> Update:
+def build_update(configuration: Configuration, module: Module, device: torch.device, world: World = ALONE) -> Update:
     """Makes an optimizer for each part of the module that has one of its own."""
     keep_compiler_dormant()
     with blamed(configuration.module, "module"):
@@ -169,7 +180,9 @@ def build_update(configuration: Configuration, module: Module, device: torch.dev
     for name, optimizer in optimizers.items():
         refuse_closure(configuration.optimizer_of(name), optimizer)
     norms = {name: configuration.optimizer_of(name).gradient_clip_norm for name in optimizers}
-    return Update(
+    sharded = configuration.training.shards > 1
+    kind = partial(ShardedUpdate, world=world, count=world.portion(configuration.training.shards).count)
+    return (kind if sharded else Update)(
         optimizers,
         device=device,
         gradient_clip_norms={name: norm for name, norm in norms.items() if norm is not None},
@@ -209,6 +222,12 @@ def handler_parts(configuration: Configuration) -> dict[str, tuple[str, Named]]:
         if schedule is not None:
             parts[f"{schedule.component.short_name}.{name}"] = (f"scheduler.parts.{name}", schedule)
     return parts
+
+
+def trains(named: Named) -> bool:
+    """Whether a handler may affect the training."""
+    kind: type[Handler] = named.component.target.load()
+    return kind.trains()
 
 
 def build_handlers(configuration: Configuration) -> dict[str, Handler]:

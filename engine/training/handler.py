@@ -35,6 +35,11 @@ class Handler(ABC):
     """The names of its settings for how many checkpoints it keeps; () if it saves none. What it watches says which
     checkpoint of the run is the best. One more is on the disk while it is written."""
 
+    @classmethod
+    def trains(cls) -> bool:
+        """Whether it may affect the training: it does more than report and write. It then runs in every process."""
+        return not (cls.observes or cls.writes)
+
     @abstractmethod
     def attach(self, run: Run) -> None:
         """Registers with the run. Called once, when the run is assembled and before its directory is claimed."""

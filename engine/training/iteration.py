@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from ignite.engine import Engine
@@ -48,7 +49,7 @@ class TrainingIteration:
         self._update = update
         self.seeder = seeder
         self._prepare = preparation
-        self._losses = losses
+        self._record = losses
         self._microbatches = accumulation
         self._autocast = None if precision is torch.float32 else torch.autocast(device.type, precision)
         self._returned = False
@@ -59,8 +60,7 @@ class TrainingIteration:
     def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
         iteration = trainer.state.iteration
         self._update.begin(iteration)
-        batch = self.prepared(iteration, raw)
-        losses = self._step(batch) if self._microbatches == 1 else self._accumulate(batch)
+        losses = self._losses_of(iteration, raw)
         if not self._returned:
             require_usable(faults_of_terms(losses))
             self._returned = True
@@ -71,13 +71,20 @@ class TrainingIteration:
         if self._other_rates:
             # Looked up each time: loading a state replaces an optimizer's groups.
             others = {name: optimizer.param_groups[n]["lr"] for name, (optimizer, n) in self._other_rates.items()}
-        self._losses.add(iteration, rate, losses, self._update.non_finite, others, self._update.norms)
+        self._record.add(iteration, rate, losses, self._update.non_finite, others, self._update.norms)
         return losses
+
+    def close(self) -> None:
+        """Ends what the iterations have started."""
 
     def prepared(self, iteration: int, raw: Batch) -> Batch:
         """Seeds the iteration and returns the batch as its model sees it, augmented."""
         self.seeder(iteration)
         return self._prepare(raw)
+
+    def _losses_of(self, iteration: int, raw: Batch) -> dict[str, torch.Tensor]:
+        batch = self.prepared(iteration, raw)
+        return self._step(batch) if self._microbatches == 1 else self._accumulate(batch)
 
     def _step(self, batch: Batch) -> dict[str, torch.Tensor]:
         if self._autocast is None:
@@ -138,9 +145,13 @@ class EvaluationIteration:
         self._stop = stop
         self._seed = seed
 
-    def __call__(self, evaluator: Engine, raw: Batch) -> Evaluated:
+    def __call__(self, evaluator: Engine, raw: Any) -> Evaluated | None:
         if self._stop.requested:
             evaluator.terminate()
-        seed_everything(mix(self._seed, "evaluation", evaluator.state.iteration))
+        return self.evaluated(evaluator.state.iteration, raw)
+
+    def evaluated(self, number: int, raw: Batch) -> Evaluated:
+        """Evaluates a batch of an evaluation, counted from 1."""
+        seed_everything(mix(self._seed, "evaluation", number))
         with torch.inference_mode(not self._module.evaluation_needs_gradients):
             return self._module.evaluation_step(self._prepare(raw))

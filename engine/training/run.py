@@ -41,6 +41,7 @@ from firebox.engine.training.state import State
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.terms import is_number
 from firebox.engine.training.update import Update
+from firebox.engine.world.world import ALONE, World
 from firebox.foundation.background import Background
 from firebox.foundation.intervals import iterations
 from firebox.foundation.observing import Observers, observed
@@ -74,6 +75,7 @@ class Run:
         background: the writing thread.
         handlers: the handlers by name, in the order of their phases.
         observers: the observers of the handlers that only report, by the handlers' names.
+        world: the processes that train the run; ``world.rank`` is this one.
         warm_start: the weights that the model began with; None for its own initialisation, or those of a checkpoint.
     """
 
@@ -95,6 +97,7 @@ class Run:
     background: Background
     handlers: dict[str, Handler]
     observers: Observers
+    world: World = ALONE
     warm_start: WarmStart | None = None
     _state: State = field(default_factory=State, init=False, repr=False)
 
@@ -198,21 +201,20 @@ class Run:
     @contextmanager
     def evaluating(self) -> Iterator[torch.nn.Module]:
         """Puts the evaluated model into the module, in evaluation mode, for the duration of the block."""
-        trained, evaluated = self.model, self.evaluated_model
-        self.module.model = evaluated
+        self.module.model = evaluated = self.evaluated_model
         try:
             with evaluation_mode(evaluated):
                 yield evaluated
         finally:
-            self.module.model = trained
+            self.module.model = self.model
 
     def finish_early(self, reason: str) -> None:
-        """Ends the training after this iteration's actions; the run counts as completed."""
+        """Ends the training after this iteration's actions, in all processes; the run counts as completed."""
         self._state.finished = reason
         self.trainer.terminate()
 
     def close_tensorboard(self) -> None:
-        """Closes the TensorBoard writer, where one was opened."""
+        """Closes the TensorBoard writer, if it was opened."""
         if self._state.writer is not None:
             self._state.writer.close()
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -18,24 +18,67 @@ from firebox.foundation.exit_codes import STOPPED_BY
 
 logger = logging.getLogger("firebox")
 
+LAUNCHER_SECONDS = 3.0
+"""A signal this soon after another is the same one where there is a launcher: Slurm signals it and its processes, and
+it signals them, too."""
+
 
 class StopRequest:
     """Remembers that a signal asked the run to stop. A second one, half a second later or more, leaves at once.
 
-    ``requested`` is a plain attribute: it is read at every iteration and every evaluation batch.
+    ``requested`` is a plain attribute: it is read at every iteration and every evaluation batch. Where several
+    processes train together, a signal is received by some of them; it counts as requested once all have agreed on it.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self.signal: signal.Signals | None = None
-        self._requested_at = 0.0
+        self._same_seconds = watch.SAME_SECONDS
+        self._received_first: signal.Signals | None = None
+        self._received_at = 0.0
+        self._shared = False
         self._watch: Watch | None = None
         self._told = False
 
+    def follow_launcher(self) -> None:
+        """Takes a launcher's end for a request to stop, and what it and a batch system signal for one signal."""
+        self._same_seconds = LAUNCHER_SECONDS
+        if self._watch is not None:
+            self._watch.same_seconds, self._watch.parent = LAUNCHER_SECONDS, os.getppid()
+
+    def share(self) -> None:
+        """Has a signal count as a request from now on only where all processes agree on it.
+
+        No process gives up reading a batch then: the others wait for it, to agree on where the run stops.
+        """
+        self._shared, self.requested = True, False
+        if self._watch is not None:
+            self._watch.gives_up_reading = False
+
+    def votes(self) -> list[bool]:
+        """Returns, for each of the signals that ask for a stop, whether this process has received it."""
+        return [number is self._received_first for number in STOPPED_BY]
+
+    def agree(self, votes: Sequence[bool]) -> None:
+        """Requests a stop if any process has received a signal.
+
+        Args:
+            votes: for each signal, whether any process has received it, the same in all processes.
+        """
+        if self._shared and not self.requested and any(votes):
+            self.signal = next(number for number, voted in zip(STOPPED_BY, votes, strict=True) if voted)
+            self.requested = True
+
     @property
     def exit_code(self) -> int:
-        assert self.signal is not None
-        return STOPPED_BY[self.signal]
+        return STOPPED_BY[self.by]
+
+    @property
+    def by(self) -> signal.Signals:
+        """The signal that asked for the stop."""
+        by = self.signal or self._received_first
+        assert by is not None
+        return by
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -89,10 +132,11 @@ class StopRequest:
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if not self.requested:
-            self.requested, self._requested_at = True, now
-            self.signal = signal.Signals(number)
-        elif insists(number, now - self._requested_at):
+        if self._received_first is None:
+            self._received_first, self._received_at = signal.Signals(number), now
+            if not self._shared:
+                self.requested, self.signal = True, self._received_first
+        elif insists(number, now - self._received_at, self._same_seconds):
             os._exit(STOPPED_BY[signal.Signals(number)])
 
 

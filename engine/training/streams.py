@@ -17,8 +17,10 @@ from firebox.engine.configuration import Configuration
 from firebox.engine.training.construction import blamed, construct
 from firebox.engine.training.reading_progress import shown_progress
 from firebox.engine.training.stopping import StopRequest
+from firebox.engine.world.world import ALONE, World
 from firebox.foundation.machine import processors
 from firebox.foundation.problems import Problem, Refusal
+from firebox.foundation.shards import WHOLE
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -35,14 +37,17 @@ def as_configured(data: DataModule, configuration: Configuration, stop: StopRequ
 
 
 def build_streams(
-    configuration: Configuration, data: DataModule, device: torch.device, stop: StopRequest
+    configuration: Configuration, data: DataModule, device: torch.device, stop: StopRequest, world: World = ALONE
 ) -> dict[Split, BatchStream]:
-    """Reads the splits that exist and makes their streams: training shuffled, the others in order."""
+    """Reads the splits that exist and makes their streams: training shuffled, the others in order.
+
+    Of a training batch, each process reads its shards; of the other splits, each reads whole batches, in turn.
+    """
     with blamed(configuration.data.named, configuration.data.kind), shown_progress() as progress:
         data.prepare(reading(configuration, stop, progress))
     try:
         return {
-            split: build_stream(configuration, data, split, device, stop)
+            split: build_stream(configuration, data, split, device, stop, world)
             for split in SPLITS
             if data.split_lengths.get(split)
         }
@@ -69,7 +74,12 @@ def reading(
 
 
 def build_stream(
-    configuration: Configuration, data: DataModule, split: Split, device: torch.device, stop: StopRequest
+    configuration: Configuration,
+    data: DataModule,
+    split: Split,
+    device: torch.device,
+    stop: StopRequest,
+    world: World = ALONE,
 ) -> BatchStream:
     """Reads a split and makes the stream of its batches."""
     loading, training = configuration.data.loading, split == "train"
@@ -98,4 +108,6 @@ def build_stream(
         device=device,
         timeout=loading.timeout,
         stopping=lambda: stop.requested,
+        portion=world.portion(configuration.training.shards) if training else WHOLE,
+        step=1 if training else world.size,
     )

@@ -122,32 +122,46 @@ class Update:
         Raises:
             ValueError: there is no optimizer of that name.
         """
+        optimizer = self._named(name)
+        watched = self._add(loss, optimizer)
+        if watched is None:
+            return
+        if step and self._last:
+            self._step(name, optimizer, watched)
+        else:
+            self._watch([watched])
+
+    def _named(self, name: str) -> torch.optim.Optimizer:
         try:
-            optimizer = self.optimizers[name]
+            return self.optimizers[name]
         except KeyError:
             known = ", ".join(self.optimizers)
             message = f"update: got {name}, expected the name of an optimizer, as parameters() of the module gives them"
             raise ValueError(f"{message}: {known}{similar(name, self.optimizers)}") from None
+
+    def _add(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+        """Adds the gradient of a loss; returns the loss to watch, None where nothing of the optimizer's is trained."""
         # Not detach(): what is watched is written to, and a graph may hold the loss at the version that it has.
-        watched = [loss.data]
+        watched = loss.data
         inputs: Sequence[torch.Tensor] = ()
         if self._reaches_others:
             inputs = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
             if not inputs:  # frozen meanwhile; to autograd, none would be all
-                return
+                return None
         if self._share != 1.0:
             loss = loss * self._share
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
-        autocast = torch.is_autocast_enabled(self._device_type)
-        if autocast:
+        if torch.is_autocast_enabled(self._device_type):
             with self._autocast_off:
                 backward(loss, self._one, inputs)
         else:
             backward(loss, self._one, inputs)
-        if not (step and self._last):
-            self._watch(watched)
-            return
+        return watched
+
+    def _step(self, name: str, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+        """Makes an optimizer's step with the gradients that its parameters have, if these and the loss are finite."""
+        watched = [loss]
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         clip = self._clips[name]
         if self.scaler is not None:
@@ -171,7 +185,7 @@ class Update:
             self._watch(watched[:1])
             self.scaler.step(optimizer)
             self._steps += 1
-        if autocast:
+        if torch.is_autocast_enabled(self._device_type):
             # It holds the weights in the lower precision as they were when they were first used.
             torch.clear_autocast_cache()
         # As optimizer.zero_grad does, which spends ten times as long on telling the profiler of it.

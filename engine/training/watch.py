@@ -75,6 +75,12 @@ class Watch:
         self._reader, self.wake_up = os.pipe()
         os.set_blocking(self.wake_up, False)
         self.reading_seconds = float("inf")
+        self.gives_up_reading = True
+        """Whether a request to stop ends the reading of a batch after ``READING_SECONDS``."""
+        self.same_seconds = SAME_SECONDS
+        """A signal this soon after a request to stop is the same one."""
+        self.parent: int | None = None
+        """The process whose end is a request to stop; None if there is none."""
         self.last_words: Callable[[str], object] = lambda reason: None
         self._main = threading.main_thread().ident or 0
         self._limit: Limit | None = None
@@ -125,6 +131,9 @@ class Watch:
             if not news:
                 return
             now = time.monotonic()
+            if self.parent is not None and os.getppid() != self.parent:
+                self.parent = None
+                signal.pthread_kill(self._main, signal.SIGTERM)
             for number in news:
                 self._signalled(number, now)
             frame = sys._current_frames().get(self._main)
@@ -136,7 +145,7 @@ class Watch:
             return
         if self._stop is None:
             self._stop = number, now
-        elif insists(number, now - self._stop[1]):
+        elif insists(number, now - self._stop[1], self.same_seconds):
             # The main thread exits by itself, too, if it receives the signal.
             os._exit(STOPPED_BY[signal.Signals(number)])
 
@@ -149,7 +158,9 @@ class Watch:
             if now - self._given_up > UNWINDING_SECONDS and self._stop is None:
                 self._leave(self._blocked(frame))
             return
-        stopped = self._stop is not None and now - max(self._stop[1], self._since) > READING_SECONDS
+        stopped = (
+            self.gives_up_reading and self._stop is not None and now - max(self._stop[1], self._since) > READING_SECONDS
+        )
         if stopped or now - self._since > self.reading_seconds:
             self._given_up = now
             signal.pthread_kill(self._main, ALARM)
@@ -183,12 +194,17 @@ class Watch:
         os._exit(FAILED if self._stop is None else STOPPED_BY[signal.Signals(self._stop[0])])
 
 
-def insists(number: int, seconds: float) -> bool:
+def insists(number: int, seconds: float, same: float) -> bool:
     """Whether a signal is a second, separate request to stop, ``seconds`` after the first one.
 
     SIGHUP never is: it arrives twice, from the terminal and from its shell, and expresses nobody's impatience.
+
+    Args:
+        number: the signal.
+        seconds: seconds since the first one.
+        same: seconds within which it is the same one.
     """
-    return number != signal.SIGHUP and seconds >= SAME_SECONDS
+    return number != signal.SIGHUP and seconds >= same
 
 
 def _reading(frame: FrameType | None) -> FrameType | None:

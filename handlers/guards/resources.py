@@ -33,9 +33,15 @@ class Memory(Guard):
     looks_at_machine = True
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
+        from firebox.engine.training.devices import choose_device
+
         configuration, costs = preflight.configuration, preflight.costs
         free = free_memory(configuration)
-        if free is None or costs.memory <= free:
+        if free is None:
+            return
+        sharing = 1 if choose_device(configuration.training.device).type == "cuda" else preflight.world.local_size
+        free //= sharing
+        if costs.memory <= free:
             return
         parts = {
             "weights, gradients and optimizer": costs.weights + costs.gradients + costs.optimizer,
@@ -46,7 +52,8 @@ class Memory(Guard):
         largest = max(parts, key=lambda name: parts[name])
         path = {"data": (configuration.data.kind, "placement"), "activations": (configuration.data.kind, "batch_size")}
         way_out = {"data": "placement: stream", "activations": "a smaller batch or more training.accumulation"}
-        message = f"the run takes {size(costs.memory)} ({listed}), but {size(free)} are free"
+        each = f" for each of {sharing} processes" if sharing > 1 else ""
+        message = f"the run takes {size(costs.memory)} ({listed}), but {size(free)} are free{each}"
         expected = way_out.get(largest, "a smaller model")
         yield preflight.problem(f"{message}; expected {expected}", *path.get(largest, ("model", "name")))
 

@@ -61,4 +61,4 @@ def test_a_state_that_can_not_be_looked_at_is_seeded_always():
 
 
 def test_mps_is_seeded_with_the_cpu():
-    assert IterationSeeder(3, 0, torch.device("mps"))._torch[1:] == [torch.mps.manual_seed]
+    assert IterationSeeder(3, torch.device("mps"))._torch[1:] == [torch.mps.manual_seed]

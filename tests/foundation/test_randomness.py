@@ -1,5 +1,6 @@
 """Randomness is a function of its address."""
 
+import random
 import subprocess
 import sys
 
@@ -36,7 +37,7 @@ def test_many_neighbouring_addresses_have_different_seeds():
 
 
 def test_an_iteration_draws_the_same_whatever_was_drawn_before():
-    seeder = IterationSeeder(3, 0, torch.device("cpu"))
+    seeder = IterationSeeder(3, torch.device("cpu"))
     seeder(5)
     first = torch.rand(4)
     torch.rand(1000)
@@ -48,19 +49,20 @@ def test_an_iteration_draws_the_same_whatever_was_drawn_before():
 
 
 def test_an_iterations_seed_is_its_address_mixed():
-    for address in [(3, 0, 5), (11, 2, 10**12)]:
-        seed, rank, iteration = address
-        IterationSeeder(seed, rank, torch.device("cpu"))(iteration)
-        assert torch.initial_seed() == mix(seed, "iteration", rank, iteration)
+    for seed, iteration in [(3, 5), (11, 10**12)]:
+        seeder = IterationSeeder(seed, torch.device("cpu"))
+        seeder(iteration)
+        assert torch.initial_seed() == mix(seed, "iteration", 0, iteration)
+        seeder.shard(iteration, 2, 0)
+        assert torch.initial_seed() == mix(seed, "iteration", 2, iteration)
 
 
-def test_ranks_draw_differently():
-    draws = []
-    for rank in range(3):
-        IterationSeeder(3, rank, torch.device("cpu"))(1)
-        draws.append(torch.rand(2))
-    assert not torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[1], draws[2])
+def test_shards_draw_differently_and_anew_after_each_update():
+    seeder, draws = IterationSeeder(3, torch.device("cpu")), []
+    for shard, updates in [(0, 0), (1, 0), (2, 0), (0, 1)]:
+        seeder.shard(1, shard, updates)
+        draws.append((tuple(torch.rand(2).tolist()), random.random()))
+    assert len({torch_draw for torch_draw, _ in draws}) == len({python_draw for _, python_draw in draws}) == 4
 
 
 def test_a_generator_by_address_leaves_the_global_one_alone():

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import read
-from firebox.engine.launch import launch
+from firebox.engine.launch import beginning, launch
 from firebox.engine.launch.resuming import take_up
 from firebox.engine.records.claiming import claim
 from firebox.engine.records.run_directory import RunDirectory
@@ -64,7 +64,7 @@ def begun(configuration):
     run = build(configuration, StopRequest())
     directory = RunDirectory(configuration.directory / configuration.output.version)
     if directory.path.exists():
-        run = take_up(run, directory, lambda: launch.assemble(configuration, StopRequest()))
+        run = take_up(run, directory, lambda: beginning.assemble(configuration, StopRequest()))
     else:
         run.begin(claim(configuration))
     launch.start(run)

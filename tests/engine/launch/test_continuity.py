@@ -182,7 +182,7 @@ def test_an_edit_of_what_may_change_is_allowed_by_its_key(project, capfd):
 @pytest.mark.parametrize(
     ("key", "value", "said", "allowed"),
     [
-        ("threads", 77, "OMP_NUM_THREADS=77", "threads"),
+        ("threads", 77, "--set training.threads=77", "threads"),
         ("device", "cuda:0", "the run was on cuda, now on cpu", "training.device"),
         ("packages", {"torch": "0.0.1"}, "torch was 0.0.1, now ", "versions"),
     ],

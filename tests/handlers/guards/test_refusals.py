@@ -517,6 +517,43 @@ CASES = {
         "datamodule.workers",
         "got -1, expected a non-negative integer",
     ),
+    "shards_that_are_no_power_of_two": (
+        CAE,
+        ["training.shards=3"],
+        "training.shards",
+        "got 3, expected a power of two, such as 2 or 4: --set training.shards=2",
+    ),
+    "shards_of_a_batch_that_a_step_needs_whole": (
+        "vqvae_baseline",
+        ["training.shards=2"],
+        "training.shards",
+        "got 2, but a step of the module vector_quantised changes more than weights by their gradients, which takes",
+    ),
+    "microbatches_beside_shards": (
+        CAE,
+        ["training.shards=2", "training.accumulation=2"],
+        "training.accumulation",
+        "got 2 beside 2 shards, each of which already takes the memory of its own images alone",
+    ),
+    "fewer_images_than_shards": (
+        CAE,
+        ["training.shards=8", "datamodule.batch_size=4"],
+        "training.shards",
+        "got 8, but a batch is 4 images; expected shards of at least one image: --set training.shards=4",
+    ),
+    "fewer_images_than_shards_in_the_last_batch": (
+        CAE,
+        ["training.shards=8", "datamodule.limit=70"],
+        "training.shards",
+        "the last batch of the 70 training images is 6 images; expected shards of at least one image: --set "
+        "datamodule.drop_last=true, or --set training.shards=4",
+    ),
+    "a_shard_of_one_image_and_batch_normalisation": (
+        CLASSIFIER,
+        ["training.shards=16", "datamodule.batch_size=16"],
+        "training.shards",
+        "expected shards of at least two images, which batch normalisation needs",
+    ),
     "too_many_workers": (CAE, ["datamodule.workers=100000"], "datamodule.workers", "got 100000 processes for"),
     "a_datagenerator_without_a_length": (
         CAE,

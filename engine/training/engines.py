@@ -1,0 +1,52 @@
+"""The two engines of a run, for one process or several."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+
+from firebox.data.sources.batch import Preparation
+from firebox.data.streaming.stream import BatchStream
+from firebox.engine.training.iteration import EvaluationIteration, TrainingIteration
+from firebox.engine.training.module import Module
+from firebox.engine.training.quiet_engine import QuietEngine
+from firebox.engine.training.sharded_iteration import ShardedIteration
+from firebox.engine.training.sharded_update import ShardedUpdate
+from firebox.engine.training.shared_evaluation import SharedEvaluation
+from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.update import Update
+from firebox.engine.world.world import World
+
+
+def training_iteration(
+    update: Update, *, shards: int, stream: BatchStream, world: World, stop: StopRequest, module: Module, **named: Any
+) -> TrainingIteration:
+    """Makes the function that the trainer engine calls with a batch, which may be cut into shards."""
+    if not isinstance(update, ShardedUpdate):
+        return TrainingIteration(module, update, **named)
+    return ShardedIteration(
+        module, update, stream=stream, world=world, portion=world.portion(shards), stop=stop, **named
+    )
+
+
+def evaluator_engine(
+    module: Module, preparation: Preparation, *, stop: StopRequest, seed: int, world: World, device: torch.device
+) -> Engine:
+    """Makes the evaluator engine. Where several processes share an evaluation, the first one has the metrics."""
+    if world.size == 1:
+        evaluator = QuietEngine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=seed))
+    else:
+        evaluator = QuietEngine(SharedEvaluation(module, preparation, stop=stop, seed=seed, world=world, device=device))
+    if world.leads:
+        for name, metric in module.metrics(device).items():
+            metric.attach(evaluator, name)
+    return evaluator
+
+
+def quieten(*engines: Engine) -> None:
+    """Has engines log nothing: errors are reported once, by the launch."""
+    for engine in engines:
+        engine.logger.setLevel(logging.CRITICAL)

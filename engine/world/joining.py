@@ -1,0 +1,95 @@
+"""How a process joins the others that train the same run, and leaves them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from ignite.distributed import utils as idist
+from ignite.distributed.comp_models import _SerialModel
+
+from firebox.engine.world.failures import Failures
+from firebox.engine.world.job import Job
+from firebox.engine.world.launched import Launched
+from firebox.engine.world.meeting import MEETING_SECONDS, meet
+from firebox.engine.world.processes import Processes
+from firebox.engine.world.world import World
+from firebox.foundation.problems import Problem, Refusal, in_one_line
+
+logger = logging.getLogger("firebox")
+
+
+@contextmanager
+def joined(launched: Launched, stopping: Callable[[], bool]) -> Iterator[World]:
+    """Joins the processes that the launcher has started, for as long as the block lasts.
+
+    Args:
+        launched: what the launcher says of this process.
+        stopping: function that says whether a stop was requested; called while the others are awaited.
+
+    Raises:
+        Refusal: they can't be reached, or their number is not a power of two.
+        Interrupted: a stop was requested meanwhile.
+    """
+    rank, size = launched.rank, launched.size
+    if size & (size - 1):
+        message = f"got {size} processes, expected a power of two, such as {1 << (size.bit_length() - 1)}"
+        raise Refusal([Problem("", f"{message}: --nproc-per-node, times --nnodes")] if rank == 0 else [])
+    base = _store(launched)
+    # What an earlier attempt has written, such as the addresses of its processes, is not this one's.
+    job, ours = Job(dist.PrefixStore("firebox/job", base)), dist.PrefixStore("firebox", base)
+    attempt, members = meet(ours, rank, size, stopping)
+    store = dist.PrefixStore(f"attempt/{attempt}", ours)
+    failures = Failures(store, rank, members)
+    if size > 1:
+        _keep_ignite_out()
+        try:
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+                store=dist.PrefixStore("group", store),
+                rank=rank,
+                world_size=size,
+                timeout=timedelta(seconds=MEETING_SECONDS),
+            )
+        except RuntimeError as error:
+            message = f"{members[rank]} can't reach the others: {in_one_line(error)}"
+            raise Refusal(
+                [Problem("", f"{message}; expected addresses that all can reach: GLOO_SOCKET_IFNAME")]
+            ) from None
+    world = Processes(launched, store, failures, job, stopping)
+    try:
+        yield world
+    finally:
+        if size > 1:
+            with suppress(Exception):
+                dist.destroy_process_group()
+
+
+def _store(launched: Launched) -> dist.Store:
+    keeps = launched.rank == 0 and not launched.by_agent
+    place = f"{launched.address}:{launched.port}"
+    try:
+        return dist.TCPStore(
+            launched.address,
+            launched.port,
+            launched.size,
+            is_master=keeps,
+            timeout=timedelta(seconds=MEETING_SECONDS),
+            wait_for_workers=False,
+        )
+    except (RuntimeError, ValueError) as error:
+        if "EADDRINUSE" in str(error) or "address already in use" in str(error):
+            message = f"{place} is in use by another program; expected a free port in MASTER_PORT"
+        else:
+            message = f"{place}, where the processes meet, can't be reached: {in_one_line(error)}"
+        raise Refusal([Problem("", message)] if launched.rank == 0 or not keeps else []) from None
+
+
+def _keep_ignite_out() -> None:
+    """Has Ignite see one process: it would find the group by itself, and its metrics would add up what is gathered."""
+    idist._model = _SerialModel()
+    idist._need_to_sync = False
