@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ignite.handlers import FastaiLRFinder
 
-from firebox.engine.launch import launch
+from firebox.engine.launch import beginning, launch
 from firebox.engine.launch.admission import Request, admit
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Interrupted, Problem, Refusal, suggestion
@@ -80,7 +80,7 @@ def find(request: Request, tried: Range, stop: StopRequest) -> Found:
     admitted = admit(request, stop)
     assert admitted is not None, "only a run to resume may be completed"
     bare = replace(admitted.configuration, handlers=(), scheduler=None, scheduler_parts={})
-    run = launch.ready(bare, None, stop, admitted.identity)
+    run = beginning.ready(bare, None, stop, admitted.identity)
     try:
         return _searched(run, tried)
     finally:
