@@ -27,8 +27,13 @@ documents: .venv/.installed  ## what is generated from the code: the configurati
 
 soak: .venv/.installed  ## the long tests: 200 kills, 1,000 damaged checkpoints, 1,000 mutated configurations
 	FIREBOX_SOAK=1 $(TEST) tests/test_resume_exact.py tests/engine/records/test_checkpoints.py tests/test_mutations.py \
+<<<<<<< HEAD
 		tests/test_stopping.py tests/test_many_processes.py tests/test_many_faults.py tests/test_many_hosts.py \
 		tests/data/test_shards.py tests/data/test_arrays.py tests/engine/launch/test_same_data.py
+=======
+		tests/test_stopping.py tests/data/test_shards.py tests/data/test_arrays.py tests/engine/launch/test_same_data.py \
+		tests/test_prepared.py tests/test_observers.py
+>>>>>>> w/suite
 
 .venv/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

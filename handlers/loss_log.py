@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from ignite.engine import Events
 
-from firebox.engine.records.hyper_parameters import chosen, settings_table
+from firebox.engine.records.hyper_parameters import Value, hyper_parameters, settings_table
 from firebox.engine.records.loss_rows import truncate, whole_rows
 from firebox.engine.records.results import as_markdown, results_table
 from firebox.engine.records.run_directory import RunDirectory
@@ -75,7 +75,10 @@ class LossLog(Handler):
         self._pointed = run.iteration
         if run.iteration and not self._writer.continues:
             run.background.submit(self._repeat, iterations(self.every, run.epoch_length))
-        run.background.submit(self._describe, run.iteration)
+        # Not on the thread that writes: these parse source, which Python 3.11 can't do in two threads at once.
+        chosen = hyper_parameters(run.configuration)
+        settings = settings_table(run.configuration, chosen)
+        run.background.submit(self._describe, chosen, settings, run.iteration)
 
     def finish(self) -> None:
         """Logs the test metrics, and a table of all metrics."""
@@ -187,10 +190,9 @@ class LossLog(Handler):
         self._writer.add_values({tag_of(split, name): value for name, value in metrics.items()}, iteration)
         self._writer.show()
 
-    def _describe(self, iteration: int) -> None:
-        configuration = self._run.configuration
-        self._writer.add_hyper_parameters(chosen(configuration))
-        self._writer.add_markdown("settings", as_markdown(settings_table(configuration)), iteration)
+    def _describe(self, chosen: dict[str, Value], settings: list[list[str]], iteration: int) -> None:
+        self._writer.add_hyper_parameters(chosen)
+        self._writer.add_markdown("settings", as_markdown(settings), iteration)
 
     def _repeat(self, every: int) -> None:
         """Adds what losses.jsonl has to TensorBoard, for a run that has no event files of its own."""

@@ -12,7 +12,7 @@ import tempfile
 import pytest
 import torch
 
-from tests.exactness import Forked, only_run, run_script, write_configuration
+from tests.exactness import Forked, only_run, output, write_configuration
 from tests.worlds import SMALL
 
 # Decoded samples are kept in a folder of these tests' own, by the processes that they start, too.
@@ -26,17 +26,16 @@ torch.ones((), requires_grad=True).backward()
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory):
-    """The run that is never stopped, made by the real script."""
-    folder = tmp_path_factory.mktemp("reference")
-    process = run_script(str(write_configuration(folder)))
-    assert process.wait() == 0, (folder / "output.txt").read_text()
-    return only_run(folder)
+    """The run that is never stopped."""
+    return _trained(write_configuration(tmp_path_factory.mktemp("reference")))
 
 
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory):
     """The run of one process that nothing disturbs, whose batches are cut into shards."""
-    folder = tmp_path_factory.mktemp("alone")
-    configuration = write_configuration(folder, SMALL)
-    assert Forked(str(configuration)).wait() == 0, (folder / "output.txt").read_text()
-    return only_run(folder)
+    return _trained(write_configuration(tmp_path_factory.mktemp("alone"), SMALL))
+
+
+def _trained(configuration):
+    assert Forked(str(configuration)).wait() == 0, output(configuration)
+    return only_run(configuration.parent)

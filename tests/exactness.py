@@ -1,23 +1,36 @@
 """What the tests of exactness share: a run with everything on, and what two runs must have in common."""
 
+import functools
+import importlib
 import json
+import logging
 import multiprocessing
 import os
+import pkgutil
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
+from multiprocessing import forkserver
 from pathlib import Path
 
 import torch
 import yaml
 from ignite.engine import Events
 
+import firebox
+from firebox.engine.checks.report import preflight
 from firebox.engine.commands import command_line
+from firebox.engine.components import loading, signatures, source
+from firebox.engine.configuration import read
 from firebox.engine.records import checkpoints
 from firebox.engine.training import factory
+from firebox.foundation import own_modules
 from firebox.trainers.train_cae_baseline import TRAINER
 
-SCRIPT = Path(__file__).parent.parent / "trainers" / "train_cae_baseline.py"
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "trainers" / "train_cae_baseline.py"
 FORK = multiprocessing.get_context("fork")
 LONGEST = 240
 """Seconds that a run of a second or two may take on a machine that is busy with other things."""
@@ -27,7 +40,8 @@ CONFIGURATION = {
     "seed": 11,
     "datamodule": {
         "name": "fashion_mini",
-        "batch_size": 300,
+        "limit": 570,
+        "batch_size": 30,
         "evaluation_batch_size": 100,
         "validation_fraction": 0.05,
         "augmentations": [{"random_horizontal_flip": {"p": 0.5}}, {"random_affine": {"degrees": 10.0, "p": 0.5}}],
@@ -129,13 +143,48 @@ def run_script(*arguments):
         return subprocess.Popen([sys.executable, str(SCRIPT), *arguments], stdout=output, stderr=output)
 
 
-class Forked:
-    """The same in a fork of this process, which saves the seconds of importing; ``prepare`` may change it first."""
+class Fork:
+    """A process, to be used as one of ``subprocess``, that is forked from this one: that saves seconds of importing."""
 
-    def __init__(self, *arguments, prepare=None, trainer=TRAINER):
-        self._process = FORK.Process(target=self._train, args=(arguments, prepare, trainer))
+    def __init__(self, target, *arguments):
+        get_ready()
+        self._process = FORK.Process(target=target, args=arguments)
         self._process.start()
         self.pid = self._process.pid
+
+    def wait(self, seconds=LONGEST):
+        self._process.join(seconds)
+        if self._process.exitcode is None:
+            self._process.kill()
+            raise AssertionError(f"a run did not end within {seconds} seconds")
+        return self._process.exitcode
+
+    def poll(self):
+        return self._process.exitcode
+
+    def kill(self):
+        self._process.kill()
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+
+@functools.cache
+def get_ready():
+    """Imports whatever a command may import, and computes what torch keeps, once for all forks of this process."""
+    for module in pkgutil.walk_packages(firebox.__path__, "firebox."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in ("kornia.augmentation", "matplotlib.backends.backend_agg", "tensorboardX"):
+        importlib.import_module(name)
+    preflight(read(TRAINER.name, TRAINER.default, None, []), TRAINER)
+
+
+class Forked(Fork):
+    """A training, as by the trainer's script; ``prepare`` may change the process before."""
+
+    def __init__(self, *arguments, prepare=None, trainer=TRAINER):
+        super().__init__(self._train, arguments, prepare, trainer)
 
     @staticmethod
     def _train(arguments, prepare, trainer):
@@ -144,18 +193,71 @@ class Forked:
             prepare()
         os._exit(command_line.train_script(trainer, arguments))
 
-    def wait(self):
-        self._process.join(LONGEST)
-        if self._process.exitcode is None:
-            self._process.kill()
-            raise AssertionError(f"a run did not end within {LONGEST} seconds")
-        return self._process.exitcode
 
-    def poll(self):
-        return self._process.exitcode
+def start_python(*arguments, output, errors=None, cwd=None, env=None, new_session=False):
+    """Has a fork do what the command line ``python ARGUMENTS`` does, where they are a script's or begin with ``-m``.
 
-    def kill(self):
-        self._process.kill()
+    Args:
+        arguments: of the command line.
+        output: an open file for what is printed.
+        errors: another one for standard error; None: the same.
+        cwd: folder to run in; None: this process's.
+        env: environment; None: this process's. What a process reads as it starts, such as PYTHONPATH, has no effect.
+        new_session: whether the process leads a session and a process group of its own.
+    """
+    descriptors = output.fileno(), (errors or output).fileno()
+    return Fork(_as_python, [str(argument) for argument in arguments], descriptors, cwd, env, new_session)
+
+
+def _as_python(arguments, descriptors, cwd, env, new_session):
+    for descriptor, standard in zip(descriptors, (1, 2), strict=True):
+        os.dup2(descriptor, standard)
+    sys.stdout, sys.stderr = (os.fdopen(standard, "w", buffering=1, closefd=False) for standard in (1, 2))
+    if cwd is not None:
+        os.chdir(cwd)
+    if env is not None:
+        os.environ.clear()
+        os.environ.update(env)
+    if new_session:
+        os.setsid()
+        # A hang-up may be ignored where the tests are run, as under nohup.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for logger in (logging.getLogger(), logging.getLogger("firebox")):
+        logger.handlers.clear()
+    forkserver._forkserver._forkserver_pid = None  # that of the process of the tests, which serves no other
+    forget()
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as Python does
+        if arguments[1] != "firebox":
+            sys.modules.pop(arguments[1], None)  # it is run, and would be warned of otherwise
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        sys.path.insert(0, str(Path(arguments[0]).absolute().parent))
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+def run_python(*arguments, cwd=None, env=None):
+    """As ``subprocess.run`` with what is printed captured as text, by ``start_python``."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        code = start_python(*arguments, output=output, errors=errors, cwd=cwd, env=env).wait()
+        texts = [(file.seek(0), file.read())[1] for file in (output, errors)]
+    return subprocess.CompletedProcess(arguments, code, *texts)
+
+
+def forget():
+    """Has a user's files imported anew, as a new process does."""
+    installed = (sys.prefix, sys.base_prefix, str(ROOT))
+    for name, module in [*sys.modules.items()]:
+        content = getattr(module, "__dict__", {})
+        places = [str(place) for place in (content.get("__file__"), *(content.get("__path__") or ()))]
+        if any(place.startswith("/") and not place.startswith(installed) for place in places):
+            del sys.modules[name]
+    own_modules._PLACES.clear()
+    loading._NAMES.clear()
+    source._parsed.cache_clear()
+    signatures.read_signature.cache_clear()
 
 
 def with_handler(event, action):

@@ -4,7 +4,7 @@ import signal
 
 from tests.exactness import Forked, differences, kill_at, only_run, output, resumed_to_the_end, write_configuration
 
-BALANCED = {"datamodule": {"sampling": "balanced", "batch_size": 300}, "training": {"epochs": 1}}
+BALANCED = {"datamodule": {"sampling": "balanced"}, "training": {"epochs": 1}}
 
 
 def test_a_balanced_run_killed_within_an_epoch_resumes_exactly_with_workers(tmp_path):

@@ -1,8 +1,6 @@
 """What users and scripts outside the project rely on: command line, exit codes, files. By the real scripts."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import torch
 import yaml
 
 from firebox.engine.records import checkpoints
+from tests.exactness import run_python
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "trainers" / "train_cae_baseline.py"
@@ -20,12 +19,10 @@ SMALL = {
     "module": {"name": "reconstruction"},
     "training": {"epochs": 2},
 }
-FIREBOX = [sys.executable, "-m", "firebox"]
 
 
 def run(*arguments, cwd=None, script=SCRIPT):
-    command = [*FIREBOX, *arguments] if script is None else [sys.executable, str(script), *arguments]
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd=cwd)
+    return run_python(*(["-m", "firebox"] if script is None else [script]), *arguments, cwd=cwd)
 
 
 def write(folder, **changes):

@@ -2,12 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.exactness import run_python
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
@@ -18,8 +18,7 @@ def blocks(document, language):
 
 
 def train(folder, *arguments):
-    command = [sys.executable, str(ROOT / "trainers/train_cae_baseline.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    return run_python(ROOT / "trainers/train_cae_baseline.py", *arguments, cwd=folder)
 
 
 def test_the_documented_handler_runs_from_a_users_folder(tmp_path):
@@ -159,6 +158,6 @@ def test_the_picture_is_made_from_a_run(tmp_path):
     (run / "checkpoints").mkdir(parents=True)
     rows = [{"iteration": i, "split": split, "loss": 1 / i} for i in (1, 2, 3) for split in ("train", "validation")]
     (run / "losses.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    script = ROOT / "docs/make_picture.py"
-    subprocess.run([sys.executable, str(script), str(run), str(tmp_path / "run.png")], check=True)
+    done = run_python(ROOT / "docs/make_picture.py", run, tmp_path / "run.png")
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")

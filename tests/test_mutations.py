@@ -24,7 +24,7 @@ from tests.soaking import SOAK
 
 TRAINERS = trainers()
 SHIPPED = sorted([*ROOT.glob("configs/*/*_fashion_mini.yaml"), *ROOT.glob("configs/*/*_shapes.yaml")])
-EXAMPLES = int(os.environ.get("FIREBOX_MUTATIONS", "1000" if SOAK else "60"))
+EXAMPLES = int(os.environ.get("FIREBOX_MUTATIONS", "1000" if SOAK else "25"))
 OPERATIONS = ("delete", "rename", "retype", "swap", "range", "nest", "duplicate", "unicode", "huge", "circle", "extend")
 VALUES = {
     "retype": (None, True, False, 0, 3, 1.5, "text", "", "1 epoch", [], {}, [1, 2], {"a": 1}, [[]], float("nan")),

@@ -18,6 +18,7 @@ from firebox.engine.training.stopping import StopRequest
 from firebox.foundation import console
 from tests.exactness import FORK, LONGEST, SCRIPT, only_run, write_configuration
 from tests.handlers.runs import configured
+from tests.soaking import soak
 
 OWN = """
 import os
@@ -308,7 +309,7 @@ def require_completed(folder, lost):
     [
         ("2>&1 | head -1; exit ${PIPESTATUS[0]}", ["standard output", "standard error"]),
         ("1>&- 2>&-", ["standard output", "standard error"]),
-        ("2>/dev/full", ["standard error"]),
+        pytest.param("2>/dev/full", ["standard error"], marks=soak),
         ("1>/dev/full", ["standard output"]),
     ],
     ids=["head", "closed", "full stderr", "full stdout"],

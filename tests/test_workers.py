@@ -1,15 +1,11 @@
 """Runs whose data workers read, from a user's own files, however multiprocessing starts the workers."""
 
 import multiprocessing
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.exactness import Forked, only_run, output
+from tests.exactness import Forked, only_run, output, run_python
 from tests.test_endings import GUARD, SCRIPT, status
 
 DATA = '''
@@ -93,14 +89,7 @@ def expected(tmp_path_factory):
 def test_a_run_over_a_users_own_files_is_the_same_however_workers_are_started(tmp_path, expected, method, workers):
     configuration = project(tmp_path, workers=workers)
     (tmp_path / "script.py").write_text(SCRIPT.format(method=method, guard=GUARD))
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "script.py"), str(configuration)],
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_python(tmp_path / "script.py", configuration)
     assert done.returncode == 0, done.stdout + done.stderr
     assert losses(tmp_path) == expected
     assert "Traceback" not in done.stderr

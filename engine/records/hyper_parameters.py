@@ -14,7 +14,7 @@ from firebox.foundation.problems import Refusal
 Value = int | float | str | bool
 
 
-def chosen(configuration: Configuration) -> dict[str, Value]:
+def hyper_parameters(configuration: Configuration) -> dict[str, Value]:
     """Returns the settings in which a run differs from its trainer's default configuration, and its seed.
 
     A setting that the default configuration does not have, such as one of another model, counts where it differs from
@@ -25,9 +25,8 @@ def chosen(configuration: Configuration) -> dict[str, Value]:
     return {key: value for key, value in settings.items() if key == "seed" or key not in usual or usual[key] != value}
 
 
-def settings_table(configuration: Configuration) -> list[list[str]]:
-    """Returns a table of all settings, the hyper-parameters first; its first row is its header."""
-    marked = chosen(configuration)
+def settings_table(configuration: Configuration, marked: dict[str, Value]) -> list[list[str]]:
+    """Returns a table of all settings, its hyper-parameters first, marked as such; its first row is its header."""
     rest = {key: value for key, value in _settings(configuration).items() if key not in marked}
     rows = [[key, str(value), "yes"] for key, value in marked.items()]
     return [["setting", "value", "hyper-parameter"], *rows, *([key, str(value), ""] for key, value in rest.items())]

@@ -53,7 +53,9 @@ class Update:
         self._share = 1.0
         self._last = True
         self._flags = torch.zeros(2 * MOST_PENDING, device=device)
-        self._flag_of = self._flags.unbind()
+        real = type(self._flags) is torch.Tensor
+        # A rehearsal, which has no values, needs one: thousands of fake tensors would take a third of its time.
+        self._flag_of = self._flags.unbind() if real else (self._flags[0],)
         self.non_finite = self._flag_of[0]
         """The iteration's own flag: 1 from the first of its losses or gradients on that is not finite. The fused
         optimizers read it on the device and take no step where it is."""
@@ -67,7 +69,7 @@ class Update:
         were clipped: of shape (), on the device. Without clipping only where it is asked for."""
         self._norm_period = 0
         self._told = [optimizers[name] for name, told in reads.items() if told and scaler is None]
-        if device.type == "cpu" and type(self._flags) is torch.Tensor and scaler is None:  # no values in a rehearsal
+        if device.type == "cpu" and real and scaler is None:
             for name, told in reads.items():
                 if not told:
                     optimizers[name].register_step_pre_hook(self._withhold)

@@ -2,8 +2,6 @@
 
 import hashlib
 import shlex
-import subprocess
-import sys
 
 import numpy
 import pytest
@@ -13,6 +11,7 @@ from firebox.data.assets.make_pairs import NOISE, degraded, make
 from firebox.data.declarations.target_image import TargetImage
 from firebox.data.fashion_mini import FashionMini
 from firebox.data.fashion_mini_pairs import FashionMiniPairs
+from tests.exactness import run_python
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +56,9 @@ def test_what_is_missing_is_told_with_the_command_that_makes_it(tmp_path, monkey
     assert missing is not None and "there is no folder" in missing
     python, *arguments = shlex.split(missing.rpartition("make it: ")[2])
     assert python == "python"
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    assert run_python(*arguments).returncode == 0
     assert FashionMiniPairs().missing() is None
-    again = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    again = run_python(*arguments)
     assert again.returncode == 2
     assert (
         again.stderr.startswith("datasets/fashion_mini_pairs exists already; remove it")

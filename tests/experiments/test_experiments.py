@@ -15,6 +15,7 @@ from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.package import ROOT
+from tests.exactness import run_python
 
 HANDLERS = "handlers: [progress: false, image_dump: false, loss_log: false]"
 AUTOENCODER = f"""\
@@ -57,8 +58,8 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_script(name: str, archive: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Runs a script from another folder, the archive given by its name."""
     named = f"fashion_mini/{archive.name}"
-    command = [sys.executable, str(ROOT / "experiments" / f"{name}.py"), named, "--root", "runs", *options]
-    return subprocess.run(command, capture_output=True, text=True, cwd=archive.parent.parent.parent, check=False)
+    script = ROOT / "experiments" / f"{name}.py"
+    return run_python(script, named, "--root", "runs", *options, cwd=archive.parent.parent.parent)
 
 
 def found(archive: Path, name: str) -> dict[str, object]:

@@ -22,6 +22,7 @@ from firebox.engine.archives.loading import load_model
 from firebox.experiments.predict import main
 from firebox.foundation.package import ROOT
 from tests.data.folders_of_images import picture, write_images
+from tests.exactness import Fork, start_python
 from tests.experiments.archives import AUTOENCODER, CLASSIFIER, archive_without_data, own_archive
 
 
@@ -309,15 +310,22 @@ def test_code_of_the_archives_own_runs_by_consent_alone(
     assert not Path("predictions").exists()
 
 
-def start(archive: Path, images: Path) -> subprocess.Popen[str]:
+def start(archive: Path, images: Path, log: Path) -> Fork:
     """Starts to predict by the script, and waits until it writes."""
-    command = [sys.executable, str(ROOT / "experiments" / "predict.py"), str(archive), str(images)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=images.parent)
+    with log.open("w") as output:
+        script = ROOT / "experiments" / "predict.py"
+        process = start_python(script, archive, images, output=output, cwd=images.parent)
     limit = time.monotonic() + 120
     while not list(images.parent.glob(".predictions.*.writing/predictions.csv")):
-        assert process.poll() is None and time.monotonic() < limit, process.communicate()
+        assert process.poll() is None and time.monotonic() < limit, log.read_text()
         time.sleep(0.01)
     return process
+
+
+@pytest.fixture
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what is printed goes."""
+    return tmp_path_factory.mktemp("log") / "output.txt"
 
 
 @pytest.fixture
@@ -331,19 +339,22 @@ def many(images: Path) -> Path:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stop_leaves_nothing_and_says_so(autoencoder: Path, many: Path, number: signal.Signals, code: int) -> None:
-    process = start(autoencoder, many)
+def test_a_stop_leaves_nothing_and_says_so(
+    autoencoder: Path, many: Path, log: Path, number: signal.Signals, code: int
+) -> None:
+    process = start(autoencoder, many, log)
     process.send_signal(number)
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == code, error
+    ended = process.wait()
+    error = log.read_text()
+    assert ended == code, error
     assert "stopped; predictions was not made" in error and "Traceback" not in error
     assert [path.name for path in many.parent.iterdir()] == ["mine"]
 
 
-def test_what_a_kill_leaves_is_removed_by_the_next(autoencoder: Path, many: Path) -> None:
-    process = start(autoencoder, many)
+def test_what_a_kill_leaves_is_removed_by_the_next(autoencoder: Path, many: Path, log: Path) -> None:
+    process = start(autoencoder, many, log)
     process.kill()
-    process.communicate()
+    process.wait()
     assert list(many.parent.glob(".predictions.*"))
     assert predict(autoencoder, many / "y") == 0
     assert sorted(path.name for path in many.parent.iterdir()) == ["mine", "predictions"]

@@ -1,8 +1,6 @@
 """A checkpoint handler of a user's own: all that concerns checkpoints concerns its, too."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from firebox.engine.checks.resources import checkpoints_kept
 from firebox.engine.commands.command_line import main
 from firebox.engine.records import checkpoints
 from firebox.engine.records.monitor import Monitor, best_of, monitor_of
+from tests.exactness import run_python
 from tests.handlers.runs import configured, trained
 
 PLAIN = """
@@ -61,8 +60,7 @@ def test_a_derived_checkpoint_handler_prunes_has_a_best_and_is_archived(tmp_path
     )
 
     (tmp_path / "imported").unlink()
-    command = [sys.executable, "-m", "firebox", "runs", "--root", str(tmp_path / "runs")]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listed = run_python("-m", "firebox", "runs", "--root", tmp_path / "runs").stdout
     value = f"{best.metrics['validation/psnr']:.6g}"
     assert f"validation/psnr {value}" in " ".join(listed.split())
     assert not (tmp_path / "imported").exists()

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +13,8 @@ from firebox.engine.archives.loading import load_archive
 from firebox.engine.records.sealing import sealed
 from firebox.foundation.files import digest
 from firebox.foundation.problems import Refusal
-from tests.engine.launch.test_continuity import MODEL, PARTS, forget
+from tests.engine.launch.test_continuity import MODEL, PARTS
+from tests.exactness import forget, run_python
 
 MARKED = "with open('imported', 'a') as file:\n    file.write(__file__ + '\\n')\n"
 TOP = """\
@@ -38,8 +37,7 @@ HANDLER = "from firebox import Handler\n\nclass Quiet(Handler):\n    def attach(
 
 def firebox(folder, *arguments):
     """Runs a command in a process of its own, as a user does."""
-    command = [sys.executable, "-m", "firebox", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    done = run_python("-m", "firebox", *arguments, cwd=folder)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.splitlines()[-1])
 
@@ -48,8 +46,9 @@ def loaded(folder, archive, *, trust):
     """Loads an archive in a process of its own; returns the width of its model's kernel, and what is said."""
     code = "import sys; from pathlib import Path; from firebox.engine.archives.loading import load_archive\n"
     code += f"model = load_archive(sys.argv[1], trust_code={trust}).model; print(model.layer.kernel_size[0], model.tag)"
-    command = [sys.executable, "-c", code, str(archive)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    script = folder / "load.py"
+    script.write_text(code)
+    return run_python(script, archive, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +144,7 @@ def test_an_experiment_needs_the_consent_too(archive, capsys, monkeypatch):
 
 def test_a_run_is_replayed_with_the_code_it_kept(made):
     project, run, _ = made
-    command = [sys.executable, "-m", "firebox", "replay", str(run), "--iteration", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=project.parent, check=False)
+    done = run_python("-m", "firebox", "replay", run, "--iteration", "2", cwd=project.parent)
     assert "losses: equal" in done.stdout, done.stderr
 
 

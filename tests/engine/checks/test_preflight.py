@@ -16,6 +16,7 @@ from firebox.foundation.package import ROOT
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
+from tests import exactness
 
 SCRIPT = str(ROOT / "trainers" / "train_cae_baseline.py")
 
@@ -189,7 +190,7 @@ def test_the_check_of_a_script_imports_neither_torchvision_nor_kornia_and_leaves
 
 @pytest.mark.slow
 def test_a_refused_script_ends_with_2_without_a_traceback_and_leaves_nothing(tmp_path):
-    done = run_python(SCRIPT, "--set", "module.loss=bce", "--set", "datamodule.batch_size=6000", folder=tmp_path)
+    done = exactness.run_python(SCRIPT, "--set", "module.loss=bce", "--set", "datamodule.batch_size=6000", cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "refused before training: 2 problems" in done.stderr

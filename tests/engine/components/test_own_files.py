@@ -18,6 +18,7 @@ from firebox.engine.components.siblings import DEPENDENCIES
 from firebox.engine.components.targets import Target
 from firebox.foundation import own_modules
 from firebox.foundation.package import ROOT
+from tests.exactness import run_python
 from tests.handlers.runs import CONTENT
 
 
@@ -337,12 +338,12 @@ def test_a_project_with_rooms_of_its_own_trains_from_anywhere_with_workers(tmp_p
     folder = project(tmp_path / "project", start)
     places = {"project": folder, "checkout": ROOT}
     environment = {**os.environ, "PYTHONPATH": str(Path(firebox.__file__).parent.parent)}
-    process = subprocess.run(
-        [sys.executable, *command, str(folder / "my.yaml")],
-        cwd=places[place],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    command = [*command, str(folder / "my.yaml")]
+    if method == "fork":
+        process = run_python(*command, cwd=places[place])
+    else:
+        process = subprocess.run(
+            [sys.executable, *command], cwd=places[place], env=environment, capture_output=True, text=True
+        )
     assert process.returncode == 0, process.stdout + process.stderr
     assert "late: own handlers own" in process.stdout

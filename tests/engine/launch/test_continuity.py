@@ -12,8 +12,8 @@ from firebox.engine.configuration import read
 from firebox.engine.configuration.identity import aligned, comparable
 from firebox.engine.configuration.values import recorded_values
 from firebox.engine.records.own_code import read_code
-from firebox.foundation import own_modules
 from firebox.trainers.train_cae_baseline import TRAINER
+from tests.exactness import forget
 
 MODEL = """\
 import torch
@@ -60,21 +60,6 @@ def project(tmp_path, monkeypatch):
     for handler in [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]:
         logger.removeHandler(handler)
         handler.close()
-
-
-def forget():
-    """Has a user's files imported anew, as a new process does."""
-    import sys
-
-    from firebox.engine.components import loading, signatures, source
-
-    for name in [*own_modules._PLACES]:
-        for module in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name]:
-            del sys.modules[module]
-    own_modules._PLACES.clear()
-    loading._NAMES.clear()
-    source._parsed.cache_clear()
-    signatures.read_signature.cache_clear()
 
 
 def trained(project, capfd, *options):

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
-from tests.exactness import LONGEST, SCRIPT
+from tests.exactness import SCRIPT, run_python
 from tests.handlers.runs import configured
 
 MODULE = """
@@ -282,19 +280,13 @@ def test_code_that_fails_while_its_run_is_archived_is_refused_in_one_line(tmp_pa
     assert launch.train(configuration, None, StopRequest()) == 0
     run = configuration.directory / "run"
     options = ["-m", "firebox", "archive", str(run), "--checkpoint", "last"]
-    done = script(*options, env={**os.environ, "GONE": "1"})
+    done = run_python(*options, env={**os.environ, "GONE": "1"})
 
     assert done.returncode == 2
     # Not by the name of the copy that the code is run from, which is gone by then.
     assert done.stderr.splitlines()[-1] == f"{run}/{place}RuntimeError: the share is not mounted"
     assert "Traceback" not in done.stderr
-    assert script(*options).returncode == 0
-
-
-def script(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=LONGEST, **options
-    )
+    assert run_python(*options).returncode == 0
 
 
 @pytest.mark.parametrize("error", ["sys.exit(0)", "raise KeyboardInterrupt", "raise RuntimeError('no')"])
@@ -305,7 +297,7 @@ def test_a_handler_that_leaves_while_it_is_made_is_refused_in_one_line(tmp_path,
         f"        {error}\n\n    def attach(self, run):\n        pass\n"
     )
     configured(tmp_path, {f"{file}:Own": {}})
-    done = script(str(SCRIPT), str(tmp_path / "configuration.yaml"))
+    done = run_python(SCRIPT, str(tmp_path / "configuration.yaml"))
 
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -320,7 +312,7 @@ def test_a_replay_without_the_data_is_refused_in_one_line(tmp_path):
     assert launch.train(configuration, None, StopRequest()) == 0
     images.rename(tmp_path / "elsewhere")
     run = configuration.directory / "run"
-    done = script("-m", "firebox", "replay", str(run), "--iteration", "3")
+    done = run_python("-m", "firebox", "replay", str(run), "--iteration", "3")
 
     assert done.returncode == 2
     assert f"there is no folder {images}" in done.stderr
@@ -334,12 +326,12 @@ def test_a_replay_on_another_device_is_refused_or_said(tmp_path):
     run = configuration.directory / "run"
     environment = json.loads((run / "environment.json").read_text())
     (run / "environment.json").write_text(json.dumps({**environment, "device": "cuda:0", "device_name": "A100"}))
-    done = script("-m", "firebox", "replay", str(run), "--iteration", "3")
+    done = run_python("-m", "firebox", "replay", str(run), "--iteration", "3")
     assert done.returncode == 0, done.stderr
     assert "iteration 3 was recorded on cuda:0 (A100) and is recomputed on cpu: the last bits may differ" in done.stderr
 
     (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("device: cpu", "device: cuda:7"))
-    done = script("-m", "firebox", "replay", str(run), "--iteration", "3")
+    done = run_python("-m", "firebox", "replay", str(run), "--iteration", "3")
     assert done.returncode == 2
     assert "got cuda:7, expected one that is here: cpu" in done.stderr
     assert "Traceback" not in done.stderr

@@ -17,7 +17,7 @@ from PIL import Image
 from firebox.data.decoding.decoding import DECODER
 from firebox.engine.commands.command_line import main
 from firebox.engine.records import checkpoints
-from tests.exactness import differing, run_script
+from tests.exactness import Forked, differing
 from tests.soaking import soak
 
 TOP = """\
@@ -400,7 +400,7 @@ def test_killed_and_resumed_on_the_same_data_is_equal_to_the_bit(project):
         configuration = project / name / "config.yaml"
         configuration.write_text(text.replace("root: images", f"root: {project}/images, verify: content"))
         root = ["--set", f"output.root={project / name / 'runs'}"]
-        process = run_script(str(configuration), *root)
+        process = Forked(str(configuration), *root)
         if name == "killed":
             limit = time.monotonic() + 120
             while not list((project / name).rglob("manifest.json")) and time.monotonic() < limit:
@@ -409,7 +409,7 @@ def test_killed_and_resumed_on_the_same_data_is_equal_to_the_bit(project):
             assert process.wait() in (0, 143)
             shutil.move(project / "images", project / "moved")
             moved = ["--set", f"datamodule.root={project / 'moved'}"]
-            process = run_script(str(configuration), *root, *moved, "--resume")
+            process = Forked(str(configuration), *root, *moved, "--resume")
         assert process.wait() == 0, (project / name / "output.txt").read_text()
         (run,) = (path.parent for path in (project / name).rglob("data.json"))
         last = checkpoints.path_of(run / "checkpoints", checkpoints.iterations_in(run / "checkpoints")[-1])

@@ -1,15 +1,11 @@
 """What a run says of its folder of images: at its start, with --check, and where it is refused."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 from PIL import Image
 
 from firebox.data.image_folder import ImageFolder
 from firebox.engine.launch import messages
-from tests.exactness import LONGEST, SCRIPT
+from tests.exactness import SCRIPT, run_python
 
 
 @pytest.fixture
@@ -37,15 +33,7 @@ def _run(folder, *options):
     data = "datamodule={name: image_folder, root: data, image_size: [16, 16], color: grayscale, batch_size: 4}"
     settings = [data, "output.root=runs", "training.device=cpu", "training.epochs=1"]
     given = [word for setting in settings for word in ("--set", setting)]
-    return subprocess.run(
-        [sys.executable, SCRIPT, *given, *options],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "300"},
-        timeout=LONGEST,
-        check=False,
-    )
+    return run_python(SCRIPT, *given, *options, cwd=folder)
 
 
 def test_a_check_and_a_run_say_splits_classes_and_what_is_left_out(folder):

@@ -5,9 +5,11 @@ import os
 import pickle
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import torch
 
 from firebox.engine.records import checkpoints
 from firebox.engine.records.checkpoints import DamagedCheckpoint, SaveError
+from tests.exactness import Fork
 from tests.soaking import SOAK
 
 DAMAGES = 1000
@@ -171,32 +174,29 @@ def test_an_unwritable_folder_is_one_clear_error(tmp_path):
 
 @pytest.mark.parametrize("kills", [150 if SOAK else 6])
 def test_a_kill_while_writing_leaves_a_valid_checkpoint(tmp_path, kills):
-    script = textwrap.dedent(f"""
-        import sys, torch
-        from pathlib import Path
-        from firebox.engine.records import checkpoints
-        state = {{"model": {{"w": torch.randn(2_000_000)}}}}
-        iteration = int(sys.argv[1])
+    def save_for_ever(iteration, writing):
+        state = {"model": {"w": torch.randn(2_000_000)}}
         while True:
             iteration += 1
             state["iteration"] = iteration
-            folder = Path({str(tmp_path)!r})
-            checkpoints.save(folder, state, iteration=iteration, epoch=1, metrics={{}}, configuration="")
-            for old in checkpoints.iterations_in(folder)[:-1]:
-                checkpoints.remove(checkpoints.path_of(folder, old))
-            print(iteration, flush=True)
-    """)
+            checkpoints.save(tmp_path, state, iteration=iteration, epoch=1, metrics={}, configuration="")
+            for old in checkpoints.iterations_in(tmp_path)[:-1]:
+                checkpoints.remove(checkpoints.path_of(tmp_path, old))
+            os.write(writing, f"{iteration}\n".encode())
+
     draw = random.Random(1)
     last = 0
     orphans = 0
     for _ in range(kills):
-        process = subprocess.Popen([sys.executable, "-c", script, str(last)], stdout=subprocess.PIPE, text=True)
-        assert int(process.stdout.readline()) == last + 1
-        try:
-            process.wait(timeout=draw.uniform(0, 0.3))
-        except subprocess.TimeoutExpired:
+        reading, writing = os.pipe()
+        process = Fork(save_for_ever, last, writing)
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            assert int(told.readline()) == last + 1
+            time.sleep(draw.uniform(0, 0.3))
             process.kill()
-        reported = [int(line) for line in process.communicate()[0].split()] or [last + 1]
+            reported = [int(line) for line in told.read().split()] or [last + 1]
+        assert process.wait() == -signal.SIGKILL
         orphans += len([entry for entry in tmp_path.iterdir() if entry.name.startswith(".")])
         checkpoints.clean(tmp_path)
         path, damaged = checkpoints.newest_valid(tmp_path)

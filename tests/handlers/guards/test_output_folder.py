@@ -1,17 +1,17 @@
 """Where the run's directory goes: looked at, never touched."""
 
 import os
-import subprocess
-import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
 from firebox.engine.records.claiming import claim
-from firebox.foundation.package import ROOT
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
+from tests.exactness import run_python
 
 
 def problem(*assignments):
@@ -59,6 +59,7 @@ from firebox.engine.configuration import read
 from firebox.engine.checks.report import preflight
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
+from tests.exactness import run_python
 preflight(read(TRAINER.name, TRAINER.default, None, ["output.root=" + os.path.dirname(root)]), TRAINER)
 {deny}
 try:
@@ -70,14 +71,11 @@ except Refusal as refusal:
 
 @pytest.mark.slow
 def test_a_folder_without_permission_is_refused(tmp_path):
-    folder = tmp_path / "closed"
-    folder.mkdir(mode=0o555)
-    deny = "os.setuid(65534)" if os.getuid() == 0 else ""  # root may write whatever the mode is
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.is_relative_to("/tmp") and parent.stat().st_uid == os.getuid():
-            parent.chmod(parent.stat().st_mode | 0o055)
-    done = subprocess.run(
-        [sys.executable, "-c", READ_ONLY.format(deny=deny), str(folder)],
-        capture_output=True, text=True, cwd=ROOT, check=False,
-    )  # fmt: skip
+    (tmp_path / "script.py").write_text(READ_ONLY.format(deny="os.setuid(65534)" if os.getuid() == 0 else ""))
+    # Not below tmp_path, which pytest closes to other users whenever it starts, and root may write whatever the mode.
+    with tempfile.TemporaryDirectory() as open_to_all:
+        Path(open_to_all).chmod(0o755)
+        folder = Path(open_to_all) / "closed"
+        folder.mkdir(mode=0o555)
+        done = run_python(tmp_path / "script.py", folder)
     assert f"no permission to write into {folder}" in done.stdout, done.stderr
