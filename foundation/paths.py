@@ -51,3 +51,8 @@ def shortest(path: Path) -> Path:
     """Returns a path without ``..`` for display, if it is the same place."""
     normal = Path(os.path.normpath(path))
     return normal if normal.resolve() == path.resolve() else path
+
+
+def cache_home() -> Path:
+    """Returns Firebox's folder in the user's cache, which any of its content may be removed from."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or expanded("~/.cache")).absolute() / "firebox"

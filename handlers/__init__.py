@@ -6,14 +6,18 @@ short name -> "module:Class".
 
 CATALOGUE = {
     "checkpoint": "firebox.handlers.checkpoint:Checkpoint",
+    "device_stats": "firebox.handlers.device_stats:DeviceStats",
     "early_stopping": "firebox.handlers.early_stopping:EarlyStopping",
     "ema": "firebox.handlers.ema:EMA",
     "evaluation": "firebox.handlers.evaluation:Evaluation",
+    "histograms": "firebox.handlers.histograms:Histograms",
     "image_dump": "firebox.handlers.image_dump:ImageDump",
     "loss_log": "firebox.handlers.loss_log:LossLog",
     "loss_plot": "firebox.handlers.loss_plot:LossPlot",
     "model_summary": "firebox.handlers.model_summary:ModelSummary",
+    "profiler": "firebox.handlers.profiler:Profiler",
     "progress": "firebox.handlers.progress:Progress",
+    "pruning": "firebox.handlers.pruning:Pruning",
     "sample_quality": "firebox.handlers.sample_quality:SampleQuality",
     "terminate_on_nan": "firebox.handlers.terminate_on_nan:TerminateOnNaN",
     "tracker": "firebox.handlers.tracker:Tracker",

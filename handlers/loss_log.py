@@ -16,7 +16,7 @@ from firebox.engine.records.hyper_parameters import Value, hyper_parameters, set
 from firebox.engine.records.loss_rows import truncate, whole_rows
 from firebox.engine.records.results import as_markdown, results_table
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.records.tags import OPTIMIZATION, SPEED, tag_of
+from firebox.engine.records.tags import GRADIENT_NORM, OPTIMIZATION, SPEED, tag_of
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase
@@ -32,6 +32,7 @@ more than writing itself."""
 class LossLog(Handler):
     """Writes the losses of every iteration and the metrics of every evaluation to losses.jsonl and TensorBoard.
 
+    TensorBoard also has the learning rates, the speed, and the norm of the gradients before they are clipped.
     losses.jsonl holds only what the training determines, so that the file of a resumed run equals, byte for byte, that
     of a run that was never stopped. NaN and infinities are written as null.
 
@@ -59,6 +60,7 @@ class LossLog(Handler):
         self._run = run
         self._batch_size = run.configuration.data.loading.batch_size
         run.losses.subscribe(self._take)
+        run.update.measure_norms(iterations(self.every, run.epoch_length))
         run.every(self.every, self._log_stretch, self.phase)
         run.after_evaluation(self._log_evaluation, self.phase)
         run.trainer.add_event_handler(Events.STARTED, self._start_clock)
@@ -138,6 +140,8 @@ class LossLog(Handler):
         images = (last.iteration - self._pointed) * self._batch_size
         point = {tag_of("train", name): value for name, value in last.losses.items()}
         point |= {f"{OPTIMIZATION}/{name}": rate for name, rate in last.learning_rates.items()}
+        norms = last.gradient_norms
+        point |= {GRADIENT_NORM if len(norms) == 1 else f"{GRADIENT_NORM}/{name}": norms[name] for name in norms}
         point[SPEED] = images / max(now - self._since, 1e-9)
         self._since, self._pointed = now, last.iteration
         self._points.append((point, last.iteration))

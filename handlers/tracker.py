@@ -11,29 +11,22 @@ from ignite.engine import Engine, Events
 from ignite.handlers.base_logger import BaseLogger
 
 from firebox.data.bases.datamodule import Split
+from firebox.engine.records.hyper_parameters import Value, hyper_parameters
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval
 from firebox.handlers.loss_log import metrics_of
-
-PACKAGES = {
-    "ClearMLLogger": "clearml",
-    "MLflowLogger": "mlflow",
-    "NeptuneLogger": "neptune",
-    "PolyaxonLogger": "polyaxon",
-    "TensorboardLogger": "tensorboardX",
-    "VisdomLogger": "visdom",
-    "WandBLogger": "wandb",
-}
+from firebox.handlers.tracked_record import RECORDS
 
 
 class Tracker(Handler):
     """Sends losses and metrics to an experiment tracker, through Ignite's logger for it.
 
-    The writing thread constructs, uses and closes the logger, so training never waits for the network. To continue the
-    same record when a run is resumed, identify it in the tracker's own parameters, such as W&B's ``id`` and ``resume``.
+    The writing thread constructs, uses and closes the logger, so training never waits for the network. MLflow, W&B and
+    ClearML are told the hyper-parameters, and a resumed run continues the same record: its identity in the tracker is
+    kept in every checkpoint.
 
     Args:
         logger: name of Ignite's logger.
@@ -64,8 +57,10 @@ class Tracker(Handler):
         self.every = every
         self._last: Row | None = None
         self._open: BaseLogger | None = None
+        self._identity: str | None = None
         self._sources: dict[Split, Engine] = {}
-        package = PACKAGES[logger]
+        self._record = RECORDS[logger](logger, self.parameters)
+        package = self._record.package
         if importlib.util.find_spec(package) is None:
             raise ValueError(f"{logger} needs the package {package}, which is not installed: pip install {package}")
         try:
@@ -80,12 +75,22 @@ class Tracker(Handler):
         run.after_evaluation(self._send_validation, self.phase)
 
     def start(self, run: Run) -> None:
-        run.background.submit(self._start)
+        # Not its own parameters, which may hold an address with a password.
+        settings = {
+            k: v for k, v in hyper_parameters(run.configuration).items() if not k.startswith("handlers.tracker.")
+        }
+        run.background.submit(self._start, settings)
         run.background.drain()
 
     def finish(self) -> None:
         self._send_losses()
         self._send("test", metrics_of(self._run.metrics, "test"))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"identity": self._identity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._identity = state["identity"]
 
     def close(self) -> None:
         self._run.background.submit(self._close)
@@ -106,9 +111,12 @@ class Tracker(Handler):
         if values:
             self._run.background.submit(self._fire, split, values, self._run.iteration)
 
-    def _start(self) -> None:
-        opened: BaseLogger = getattr(ignite.handlers, self.logger)(**self.parameters)
+    def _start(self, settings: dict[str, Value]) -> None:
+        opened = self._record.open(self._identity)
         self._open = opened
+        if self._identity is None:
+            self._record.describe(opened, settings)
+        self._identity = self._record.identity_of(opened)
         splits: tuple[Split, ...] = ("train", "validation", "test")
         for split in splits:
             # Ignite's loggers react to an engine's events. This engine never runs; its event is fired for each message.

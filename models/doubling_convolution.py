@@ -29,7 +29,8 @@ class DoublingConvolution(nn.ConvTranspose2d):
 
     def forward(self, images: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Returns images (N, outputs, *size) for images (N, inputs, H, W)."""
-        if images.device.type != "cpu" or output_size is not None:
+        # An exported program is to run on any device and in other libraries, which have a ConvTranspose of their own.
+        if images.device.type != "cpu" or output_size is not None or torch.compiler.is_exporting():
             return super().forward(images, output_size)
         return self._one_channel(images) if self.out_channels == 1 else self._channels(images)
 

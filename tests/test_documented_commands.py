@@ -35,6 +35,7 @@ IN_ORDER = "predicting.md"
 
 SHORT = ("datamodule.batch_size=600", "training.epochs=1", "model.channels=[4]", "training.device=cpu")
 """What a training is shortened by, where nothing else says how long it is."""
+MY_SWEEP = "config: my_config.yaml\nsampler: grid\nspace: {optimizer.lr: [0.001]}\n"
 RUN = "runs/fashion_mini/cae_baseline/version_0"
 MY_CONFIG = """\
 extends: cae/cae_baseline_fashion_mini.yaml
@@ -57,6 +58,7 @@ def checkout(tmp_path_factory):
     for entry in ("trainers", "configs", "experiments", "docs"):
         (folder / entry).symlink_to(ROOT / entry)
     (folder / "my_config.yaml").write_text(MY_CONFIG)
+    (folder / "my_sweep.yaml").write_text(MY_SWEEP)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["train", "cae_baseline", "my_config.yaml", "--quiet"]) == 0

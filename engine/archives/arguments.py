@@ -13,8 +13,16 @@ def archive_parser(summary: str) -> argparse.ArgumentParser:
         summary: one line on what the script does.
     """
     parser = argparse.ArgumentParser(description=summary)
+    add_archive_options(parser)
+    return parser
+
+
+def add_archive_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the archive's name and what its loading needs."""
     parser.add_argument(
-        "archive", metavar="ARCHIVE", help="a folder, or a name such as fashion_mini/archived_v1_2026-11-24"
+        "archive",
+        metavar="ARCHIVE",
+        help="a folder, a name such as fashion_mini/archived_v1_2026-11-24, or hf://USER/NAME",
     )
     parser.add_argument(
         "--root", metavar="FOLDER", type=Path, default=Path("runs"), help="that all runs are below (default: runs)"
@@ -24,7 +32,6 @@ def archive_parser(summary: str) -> argparse.ArgumentParser:
         action="store_true",
         help="run the code that the archive holds, if it has any of its own",
     )
-    return parser
 
 
 def positive(text: str) -> int:

@@ -7,7 +7,11 @@ add one command per file, with a line in the catalogue here.
 CATALOGUE = {
     "new": "firebox.engine.commands.new",
     "train": "firebox.engine.commands.train",
+    "find-lr": "firebox.engine.commands.find_lr",
+    "sweep": "firebox.engine.commands.sweep",
     "archive": "firebox.engine.commands.archive",
+    "export": "firebox.engine.commands.export",
+    "push": "firebox.engine.commands.push",
     "runs": "firebox.engine.commands.runs",
     "compare": "firebox.engine.commands.compare",
     "report": "firebox.engine.commands.report",

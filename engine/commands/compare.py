@@ -39,13 +39,13 @@ def run(options: argparse.Namespace) -> int:
     elif options.csv:
         _write_csv(comparison)
     else:
-        console.tabulate(_table(table_of(comparison)))
+        console.tabulate(fitting_table(table_of(comparison)))
         if not comparison.keys and len(options.runs) > 1:
             console.messages.print("the settings are the same in all of them")
     return COMPLETED
 
 
-def _table(rows: list[list[str]]) -> Table:
+def fitting_table(rows: list[list[str]]) -> Table:
     """Returns a table that fits the terminal, with a column for each run if a row for each is too wide."""
     table = _with_header(rows)
     options = console.results.options.update(width=10_000)

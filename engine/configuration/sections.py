@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from firebox.foundation.paths import FilePath, expanded
+from firebox.foundation.paths import FilePath, cache_home, expanded
 
 CacheFolder = Annotated[
     FilePath, Field(pattern=r"^(auto|off|[~$].*|.*/.*)$", title="auto, off, or a folder such as ./cache")
@@ -81,7 +80,7 @@ class Loading(Section):
             return None
         if self.cache != "auto":
             return Path(expanded(self.cache)).absolute()
-        return Path(os.environ.get("XDG_CACHE_HOME") or expanded("~/.cache")).absolute() / "firebox"
+        return cache_home()
 
     def batch_size_of(self, split: str) -> int:
         """Returns the number of images in a batch of a split."""

@@ -21,7 +21,8 @@ def load(
     Its ``preprocess`` makes the model's input of an image file, and ``classes`` names what it predicts.
 
     Args:
-        archive: the archive's folder, or its name below ``root``, such as ``fashion_mini/archived_v1_2026-11-24``.
+        archive: the archive's folder, or its name below ``root``, such as ``fashion_mini/archived_v1_2026-11-24``; a
+            folder that ``firebox push`` made, or one on a hub: ``hf://user/name``.
         root: the folder that all runs are below.
         trust_code: whether to run the user's own code that the archive holds.
 
@@ -30,7 +31,7 @@ def load(
     """
     from firebox.engine.archives.loading import load_model
 
-    return load_model(Path(archive), Path(root), trust_code=trust_code)
+    return load_model(os.fspath(archive), Path(root), trust_code=trust_code)
 
 
 def runs(root: str | os.PathLike[str] = "runs") -> list[Row]:

@@ -8,8 +8,10 @@ of their names. So ``loss`` comes first, with training and validation beside eac
 from __future__ import annotations
 
 OPTIMIZATION = "optimization"
-"""The group of the learning rates."""
+"""The group of the learning rates and the gradient norm."""
 SPEED = f"{OPTIMIZATION}/images_per_second"
+GRADIENT_NORM = f"{OPTIMIZATION}/gradient_norm"
+"""The norm of all gradients before clipping; of several optimizers, with a slash and the optimizer's name."""
 
 
 def tag_of(split: str, name: str) -> str:

@@ -72,7 +72,7 @@ class TrainingIteration:
         if self._other_rates:
             # Looked up each time: loading a state replaces an optimizer's groups.
             others = {name: optimizer.param_groups[n]["lr"] for name, (optimizer, n) in self._other_rates.items()}
-        self._record.add(iteration, rate, losses, self._update.non_finite, others)
+        self._record.add(iteration, rate, losses, self._update.non_finite, others, self._update.norms)
         return losses
 
     def close(self) -> None:

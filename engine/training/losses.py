@@ -24,6 +24,8 @@ class Row:
         losses: all loss terms by name.
         finite: whether the loss and its gradients were; an iteration where they were not took no step.
         other_rates: the learning rates beside it, by name, such as ``learning_rate/critic``.
+        gradient_norms: the norm of the gradients that each optimizer stepped with, before they were clipped, by the
+            optimizer's name; empty where it was not measured.
     """
 
     iteration: int
@@ -31,6 +33,7 @@ class Row:
     losses: dict[str, float]
     finite: bool
     other_rates: Mapping[str, float] = field(default_factory=dict)
+    gradient_norms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def learning_rates(self) -> dict[str, float]:
@@ -38,7 +41,9 @@ class Row:
         return {"learning_rate": self.learning_rate, **self.other_rates}
 
 
-Pending = tuple[int, float, Mapping[str, torch.Tensor], torch.Tensor, Mapping[str, float]]
+Scalars = Mapping[str, torch.Tensor]
+NO_NORMS: Scalars = MappingProxyType({})
+Pending = tuple[int, float, Scalars, torch.Tensor, Mapping[str, float], Scalars]
 Subscriber = Callable[[list[Row]], None]
 
 
@@ -60,6 +65,7 @@ class LossRecord:
         losses: Mapping[str, torch.Tensor],
         non_finite: torch.Tensor,
         other_rates: Mapping[str, float] = NO_RATES,
+        gradient_norms: Scalars = NO_NORMS,
     ) -> None:
         """Adds what an iteration reports.
 
@@ -69,9 +75,10 @@ class LossRecord:
             losses: scalars of shape (), detached, on the device.
             non_finite: of shape (), on the device: 1 where a loss or a gradient was not finite, else 0.
             other_rates: the learning rates beside the first, by name.
+            gradient_norms: scalars of shape (), on the device, by the names of the optimizers.
         """
         if self._subscribers:
-            self._pending.append((iteration, learning_rate, losses, non_finite, other_rates))
+            self._pending.append((iteration, learning_rate, losses, non_finite, other_rates, gradient_norms))
             if len(self._pending) >= MOST_PENDING:
                 self.settle()
 
@@ -83,11 +90,22 @@ class LossRecord:
                 self._hand_on(pending)
 
     def _hand_on(self, pending: list[Pending]) -> None:
-        scalars = [scalar for _, _, losses, non_finite, _ in pending for scalar in (*losses.values(), non_finite)]
+        scalars = [
+            scalar
+            for _, _, losses, non_finite, _, norms in pending
+            for scalar in (*losses.values(), non_finite, *norms.values())
+        ]
         values = iter(torch.stack(scalars).tolist())
         rows = [
-            Row(iteration, learning_rate, {name: next(values) for name in losses}, next(values) == 0, others)
-            for iteration, learning_rate, losses, _, others in pending
+            Row(
+                iteration,
+                learning_rate,
+                {name: next(values) for name in losses},
+                next(values) == 0,
+                others,
+                {name: next(values) for name in norms},
+            )
+            for iteration, learning_rate, losses, _, others, norms in pending
         ]
         for subscriber in self._subscribers:
             subscriber(rows)

@@ -64,6 +64,10 @@ class Update:
         reads = {
             name: getattr(optimizer, "_step_supports_amp_scaling", False) for name, optimizer in optimizers.items()
         }
+        self.norms: dict[str, torch.Tensor] = {}
+        """The norm of the gradients that each optimizer stepped with last in this iteration, by its name, before they
+        were clipped: of shape (), on the device. Without clipping only where it is asked for."""
+        self._norm_period = 0
         self._told = [optimizers[name] for name, told in reads.items() if told and scaler is None]
         if device.type == "cpu" and real and scaler is None:
             for name, told in reads.items():
@@ -71,9 +75,15 @@ class Update:
                     optimizers[name].register_step_pre_hook(self._withhold)
         self.begin(0)
 
+    def measure_norms(self, period: int) -> None:
+        """Has the norms of the gradients measured in every so many iterations where nothing clips them."""
+        self._norm_period = period
+
     def begin(self, iteration: int) -> None:
         """Begins an iteration, counted from 1."""
         self.iteration = iteration
+        if self.norms:
+            self.norms = {}
         slot = iteration % len(self._flag_of)
         if slot % MOST_PENDING == 0:
             # The half that is to be used next; what may be unread yet is in the other one.
@@ -162,9 +172,13 @@ class Update:
             if self.scaler is not None:
                 self.scaler.unscale_(optimizer)
             # The norm of gradients that are not finite is not, and one that overflows would clip all of them to 0.
-            watched.append(torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True))
+            self.norms[name] = torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+            watched.append(self.norms[name])
         else:
-            watched += [p.grad for p in parameters]
+            gradients = [p.grad for p in parameters]
+            if self._norm_period and self.iteration % self._norm_period == 0:
+                self._measure_norm(name, gradients)
+            watched += gradients
         if self.scaler is None:
             self._watch(watched)
             unmarked_step(optimizer)()
@@ -179,6 +193,14 @@ class Update:
         # As optimizer.zero_grad does, which spends ten times as long on telling the profiler of it.
         for parameter in parameters:
             parameter.grad = None
+
+    def _measure_norm(self, name: str, gradients: list[torch.Tensor]) -> None:
+        """Measures the norm of gradients, on the device; of sparse ones, or on several devices, there is none."""
+        try:
+            norm = torch.linalg.vector_norm(torch.hstack(torch._foreach_norm(gradients)))
+        except (RuntimeError, NotImplementedError):
+            return
+        self.norms[name] = norm if self.scaler is None else norm / self.scaler._get_scale_async()
 
     def end(self) -> None:
         """Ends an iteration with a scaler: the loss scale follows what all of its steps met."""

@@ -8,6 +8,8 @@ CATALOGUE = {
     "cosine": "firebox.handlers.schedules.cosine:Cosine",
     "one_cycle": "firebox.handlers.schedules.one_cycle:OneCycle",
     "piecewise_linear": "firebox.handlers.schedules.piecewise_linear:PiecewiseLinear",
+    "polynomial": "firebox.handlers.schedules.polynomial:Polynomial",
     "reduce_on_plateau": "firebox.handlers.schedules.reduce_on_plateau:ReduceOnPlateau",
     "step": "firebox.handlers.schedules.step:Step",
+    "warmup": "firebox.handlers.schedules.warmup:Warmup",
 }

@@ -125,6 +125,6 @@ def rows_of(run):
 
 def tensorboard_of(folder: Path):
     """Returns what TensorBoard itself reads from a folder of event files."""
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0, "tensors": 0, "histograms": 0})
     events.Reload()
     return events

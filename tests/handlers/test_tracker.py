@@ -9,7 +9,8 @@ from firebox.engine.launch import launch
 from firebox.engine.training.factory import build
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation.problems import Refusal
-from firebox.handlers.tracker import PACKAGES, Tracker
+from firebox.handlers.tracked_record import RECORDS, MLflowRecord
+from firebox.handlers.tracker import Tracker
 from tests.handlers.runs import begun, configured, ended, rows_of, tensorboard_of, trained
 
 
@@ -36,13 +37,13 @@ def test_losses_and_metrics_arrive_with_their_iterations(tmp_path):
 def test_every_logger_that_is_offered_is_ignites():
     import ignite.handlers
 
-    for name in PACKAGES:
+    for name in RECORDS:
         assert hasattr(getattr(ignite.handlers, name), "attach_output_handler")
 
 
-@pytest.mark.parametrize("logger", sorted(PACKAGES))
+@pytest.mark.parametrize("logger", sorted(RECORDS))
 def test_an_absent_package_is_one_error_that_says_what_to_install(logger):
-    package = PACKAGES[logger]
+    package = RECORDS[logger].package
     if importlib.util.find_spec(package) is not None:
         pytest.skip(f"{package} is installed")
     with pytest.raises(ValueError, match=f"{logger} needs the package {package}.*: pip install {package}"):
@@ -60,7 +61,7 @@ def test_an_absent_package_is_refused_before_anything_is_written(tmp_path):
 
 
 def test_a_parameter_that_the_logger_does_not_take_is_refused(monkeypatch):
-    monkeypatch.setitem(PACKAGES, "MLflowLogger", "torch")
+    monkeypatch.setattr(MLflowRecord, "package", "torch")
     with pytest.raises(ValueError, match="parameters of MLflowLogger: got an unexpected keyword argument 'uri'"):
         Tracker(logger="MLflowLogger", parameters={"uri": "x"})
 

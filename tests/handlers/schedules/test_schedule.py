@@ -25,6 +25,10 @@ from tests.handlers.schedules.rates import LR, STILL, of_torch, rates, scheduled
             {"name": "step", "every": "4 iterations", "gamma": 0.5},
             lambda optimizer: lr_scheduler.StepLR(optimizer, step_size=4, gamma=0.5),
         ),
+        (
+            {"name": "polynomial", "power": 2.0},
+            lambda optimizer: lr_scheduler.PolynomialLR(optimizer, total_iters=18, power=2.0),
+        ),
     ],
 )
 def test_a_run_has_the_rates_of_torchs_schedule(tmp_path, settings, make):
@@ -42,6 +46,7 @@ def test_a_run_has_the_rates_of_torchs_schedule(tmp_path, settings, make):
         {"name": "one_cycle", "max_lr": 0.01},
         {"name": "cosine", "warmup": "4 iterations"},
         {"name": "step", "every": "4 iterations"},
+        {"name": "warmup", "duration": "8 iterations", "schedule": {"name": "polynomial", "final_lr": 1e-4}},
         {"name": "piecewise_linear", "milestones": [[0, 0.1], [2, 0.0]]},
         {"name": "reduce_on_plateau", "patience": 0, "factor": 0.5},
     ],
