@@ -58,7 +58,11 @@ class SpreadUpdate(ShardedUpdate):
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         own = [local(parameter.grad) for parameter in parameters]
         clip = self._clips[name]
-        self._watch([loss, *own] if clip is None else [loss, self._clipped(parameters, own, clip)])
+        if clip is None:
+            self._watch([loss, *own])
+        else:
+            self.norms[name] = self._clipped(parameters, own, clip)
+            self._watch([loss, self.norms[name]])
         self._agree()
         unmarked_step(optimizer)()
         for parameter in parameters:

@@ -10,6 +10,7 @@ from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.foundation.problems import Problem, setting, shown
 from firebox.handlers.ema import EMA
+from firebox.handlers.histograms import Histograms
 from firebox.handlers.sample_quality import SampleQuality
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ class SpreadWeights(Guard):
             message = "averages the weights, of which training.parallel fsdp leaves a part to each process"
             way_out = f"expected {setting('.'.join(path), 'false')}, or " if len(path) > 1 else ""
             yield preflight.problem(f"{message}; {way_out}{REPLICATED}", *path)
-        for attached in preflight.handlers_of(SampleQuality):
-            message = "draws images in the first process alone, which holds a part of the weights; expected"
-            way_out = setting(".".join(attached.path), "false")
-            yield preflight.problem(f"{message} {way_out}, or {REPLICATED}", *attached.path)
+        for kind, does in ((SampleQuality, "draws images"), (Histograms, "looks at each step")):
+            for attached in preflight.handlers_of(kind):
+                message = f"{does} in the first process alone, which holds a part of the weights; expected"
+                way_out = setting(".".join(attached.path), "false")
+                yield preflight.problem(f"{message} {way_out}, or {REPLICATED}", *attached.path)
         if run.module.penalised:
             message = "needs the gradient of a gradient, which training.parallel fsdp can't add up"
             yield preflight.problem(f"{message}: {REPLICATED}", "module", "name")

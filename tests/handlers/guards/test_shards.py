@@ -49,3 +49,8 @@ def test_images_that_one_process_draws_are_refused_where_weights_are_spread():
     said = refused(2, "training.shards=2", "training.parallel=fsdp", "handlers.sample_quality.classifier=/nowhere")
     assert "handlers.sample_quality: draws images in the first process alone, which holds a part of the weights" in said
     assert "expected --set handlers.sample_quality=false, or --set training.parallel=replicated" in said
+
+
+def test_histograms_of_a_part_of_the_weights_are_refused():
+    said = refused(2, "training.shards=2", "training.parallel=fsdp", "handlers=[histograms]")
+    assert "handlers.histograms: looks at each step in the first process alone" in said
