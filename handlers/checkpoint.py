@@ -39,6 +39,7 @@ class Checkpoint(Handler):
 
     phase = Phase.CHECKPOINT
     writes = ("checkpoints",)
+    uses_weights = True
     watches = ("monitor", "mode")
     keeps = ("keep_last", "keep_best")
 
@@ -76,7 +77,8 @@ class Checkpoint(Handler):
         if run.iteration:
             self._resumed_from = run.iteration
             self._saved = (run.iteration, run.dispatcher.pending)
-        checkpoints.clean(run.directory.checkpoints)
+        if run.world.leads:
+            checkpoints.clean(run.directory.checkpoints)
 
     def finish(self) -> None:
         self.save()
@@ -100,6 +102,8 @@ class Checkpoint(Handler):
         metrics = {k: v for k, v in run.metrics.items() if k.startswith("validation/")} if run.evaluated else {}
         run.background.wait(self._writing)
         state = run.snapshot()
+        if not run.world.leads:
+            return  # it has given its part of the weights
         data = run.identity.fingerprint.digests
         self._writing = run.background.submit(self._write, state, run.iteration, run.epoch, metrics, data)
         if not self.background:
@@ -132,11 +136,16 @@ class Checkpoint(Handler):
         value = self._run.metrics.get(self.monitor)
         if value is None or self._saved == (self._run.iteration, self._run.dispatcher.pending):
             return
+        world = self._run.world
+        better = self._is_better(value) if world.leads else None
+        if world.broadcast(better) if self._run.spreads else better:
+            self.save()
+
+    def _is_better(self, value: float) -> bool:
         self._run.background.wait(self._writing)
         best = ranked(self._intact(self._run.iteration - 1), self._monitor)[: self.keep_best]
         rank = self._monitor.rank
-        if len(best) < self.keep_best or rank(value) < rank(best[-1].metrics[self.monitor]):
-            self.save()
+        return len(best) < self.keep_best or rank(value) < rank(best[-1].metrics[self.monitor])
 
     def _prune(self, iteration: int) -> None:
         manifests = self._intact(iteration)

@@ -44,6 +44,7 @@ class ImageDump(Handler):
     phase = Phase.DUMP
     writes = ("images",)
     observes = True
+    uses_weights = True
 
     def __init__(self, *, every: Interval = "1 epoch", count: PositiveInt = 16) -> None:
         self.every = every
@@ -55,6 +56,8 @@ class ImageDump(Handler):
         run.every(self.every, self._dump, self.phase)
 
     def start(self, run: Run) -> None:
+        if not run.world.leads:
+            return
         self._writer = run.tensorboard
         for folder in run.directory.images.glob("*"):
             # Images that an interrupted run showed after the checkpoint are shown again, the test split at the end.
@@ -71,7 +74,8 @@ class ImageDump(Handler):
         run = self._run
         grids: list[tuple[Split, str, tuple[torch.Tensor, ...]]] = []
         pictures: list[tuple[Split, str, Picture]] = []
-        with run.evaluating(), torch.inference_mode():
+        # What is gathered in inference mode could not be trained later.
+        with run.evaluating(), torch.no_grad() if run.spreads else torch.inference_mode():
             for split in splits:
                 if split in run.streams:
                     batch = self._batch(split)  # before seeding: reading the batch may seed the generators
@@ -81,6 +85,8 @@ class ImageDump(Handler):
                 metrics = {**metrics_of(run.metrics, split), **metrics_of(run.tables, split)}
                 if metrics:
                     pictures += [(split, *shown) for shown in run.module.evaluation_images(metrics).items()]
+        if not run.world.leads:
+            return
         # Submitted together once the model is done, because the writing thread would slow it down.
         for grid_of_split in grids:
             run.background.submit(self._write_grid, run.iteration, *grid_of_split)

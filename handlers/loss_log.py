@@ -60,7 +60,8 @@ class LossLog(Handler):
         self._run = run
         self._batch_size = run.configuration.data.loading.batch_size
         run.losses.subscribe(self._take)
-        run.update.measure_norms(iterations(self.every, run.epoch_length))
+        if run.configuration.training.parallel == "replicated":  # else all processes would have to measure them
+            run.update.measure_norms(iterations(self.every, run.epoch_length))
         run.every(self.every, self._log_stretch, self.phase)
         run.after_evaluation(self._log_evaluation, self.phase)
         run.trainer.add_event_handler(Events.STARTED, self._start_clock)

@@ -56,7 +56,7 @@ def summary(run: Run) -> str:
     """Returns the text of the model summary."""
     specification, model = run.data.specification, run.model
     names = [run.configuration.model.component.short_name, run.configuration.module.component.short_name]
-    layers, failure = trace(model, torch.zeros(1, *specification.shape, device=run.device))
+    layers, failure = trace(model, torch.zeros(1, *specification.shape, device=run.device), calls=not run.spreads)
     rows = [("layer", "kind", "output", "parameters")]
     for layer in layers:
         shapes = " ".join("×".join(map(str, shape)) for shape in dict.fromkeys(layer.shapes))
@@ -82,12 +82,13 @@ def summary(run: Run) -> str:
     return table(rows) + "\n" + "".join(f"{name:<{width}}  {text}\n" for name, text in facts.items())
 
 
-def trace(model: torch.nn.Module, image: torch.Tensor) -> tuple[list[Layer], str | None]:
+def trace(model: torch.nn.Module, image: torch.Tensor, *, calls: bool = True) -> tuple[list[Layer], str | None]:
     """Runs a model once and records its layers; its state and the random generators are left unchanged.
 
     Args:
         model: the model, in training mode, in which it is left.
         image: input of shape (1, C, H, W).
+        calls: whether the model can be called; not by one of several processes that each hold a part of its weights.
 
     Returns:
         The layers in the order of their definition, and what the model raised, or None if it raised nothing.
@@ -109,6 +110,8 @@ def trace(model: torch.nn.Module, image: torch.Tensor) -> tuple[list[Layer], str
     try:
         with evaluation_mode(model), torch.random.fork_rng(devices), torch.inference_mode():
             # The model isn't called: calling a compiled model would compile it for a single image.
+            if not calls:
+                raise ValueError("each process holds a part of the weights alone")
             model.forward(image)
     except Exception as error:  # a missing summary is no reason not to train
         failure = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -39,6 +39,7 @@ class TerminateOnNaN(Handler):
 
     phase = Phase.STEP
     writes = ("non_finite.json",)
+    uses_weights = True
 
     def __init__(self, *, every: Interval = "10 iterations") -> None:
         self.every = every
@@ -101,7 +102,7 @@ class TerminateOnNaN(Handler):
 
 
 def floating(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yields a model's parameters and saved buffers that hold floating-point numbers, by name."""
+    """Yields a model's parameters and saved buffers that hold floating-point numbers, by name: this process's part."""
     for name, value in model.state_dict().items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():
-            yield name, value
+            yield name, value.to_local() if hasattr(value, "to_local") else value

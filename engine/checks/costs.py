@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,11 @@ class Costs:
     def memory(self) -> int:
         """The peak memory, in bytes."""
         return self.weights + self.gradients + self.optimizer + max(self.activations, self.evaluation) + self.data
+
+    def spread_over(self, processes: int) -> Costs:
+        """Returns what each of several processes takes that share weights, gradients and optimizer evenly."""
+        shared = {name: -(-getattr(self, name) // processes) for name in ("weights", "gradients", "optimizer")}
+        return replace(self, **shared)
 
 
 @dataclass(slots=True)

@@ -235,7 +235,8 @@ class Preflight:
         from firebox.engine.training.terms import UnusableModule
 
         try:
-            return rehearsal.steps()
+            spreads = self.configuration.training.parallel == "fsdp"
+            return rehearsal.steps().spread_over(self.world.size if spreads else 1)
         except UnusableModule as unusable:
             self._failed.add("steps")
             self._module_faults = unusable.faults

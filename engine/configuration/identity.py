@@ -144,6 +144,7 @@ def digest_of(configuration: Configuration) -> str:
     for name in LATER:
         if name in data and data[name] == usual[name]:
             del data[name]
-    if content["training"]["shards"] == Training.model_fields["shards"].default:
-        del content["training"]["shards"]
+    for name in ("shards", "parallel"):
+        if content["training"][name] == Training.model_fields[name].default:
+            del content["training"][name]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -105,6 +105,11 @@ class Training(Section):
         description="parts that every batch is cut into, a power of two, however many processes share them; the same "
         "run, bit for bit, on any number of processes that divides it",
     )
+    parallel: Literal["replicated", "fsdp"] = Field(
+        "replicated",
+        description="where several processes train: replicated: each holds all weights; fsdp: each holds a part of "
+        "weights, gradients and optimizer, and gathers a layer's while it is used",
+    )
     threads: PositiveInt | None = Field(
         None, description="threads that each process computes with; null: what OMP_NUM_THREADS says, else all cores"
     )

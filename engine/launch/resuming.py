@@ -160,7 +160,7 @@ def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) 
     damaged, differing, lost = 0, "", ""
     for path in paths:
         try:
-            state = checkpoints.load(path, run.device)
+            state = checkpoints.load(path, "cpu" if run.spreads else run.device)
             missing = lost_before(directory, state, {name: type(handler) for name, handler in run.handlers.items()})
             if missing is not None:
                 lost = missing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ from firebox.engine.launch.admission import Admitted, Request, admit, configure
 from firebox.engine.records.own_code import code_of
 from firebox.engine.records.storable import restored
 from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.trained_state import digest_of_weights
 from firebox.engine.training.watch import STOP_SECONDS
 from firebox.engine.world.launched import launched
 from firebox.engine.world.world import ALONE, World
@@ -93,10 +94,24 @@ def share(run: Run) -> None:
     if world.size == 1:
         return
     world.limit(run.configuration.data.loading.timeout + STOP_SECONDS)
-    state = world.broadcast(run.snapshot() if world.leads and run.resumed_at else None)
-    if state is not None and not world.leads:
-        run.load_state_dict(restored(state))
+    if run.spreads:
+        _load_own_parts(run)
+    else:
+        state = world.broadcast(run.snapshot() if world.leads and run.resumed_at else None)
+        if state is not None and not world.leads:
+            run.load_state_dict(restored(state))
     run.stop.share()
+
+
+def _load_own_parts(run: Run) -> None:
+    """Has each process take its part of the weights from the checkpoint that the first one has loaded."""
+    from firebox.engine.records import checkpoints
+
+    iteration = run.world.broadcast(run.resumed_at)
+    if iteration and not run.world.leads:
+        state = checkpoints.load(checkpoints.path_of(run.directory.checkpoints, iteration))
+        state["epoch_length"] = run.epoch_length  # the first process has compared it
+        run.load_state_dict(state)
 
 
 def speaks_at_the_end(run: Run, code: int, reason: str) -> bool:
@@ -204,7 +219,7 @@ def _what_counts(run: Run) -> dict[str, Any]:
         **{f"the code {name}": sha256 for name, sha256 in code.items()},
         "the configuration": digest_of(configuration),
         **{f"the data ({name})": found for name, found in run.identity.fingerprint.digests.items()},
-        "the weights to begin with": _digest_of_weights(run.model.state_dict()),
+        "the weights to begin with": run.beginning or digest_of_weights(run.model.state_dict()),
     }
 
 
@@ -217,15 +232,4 @@ def _digest_of_package() -> str:
     for room in ROOMS:
         for file in sorted((ROOT / room).rglob("*.py")):
             digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _digest_of_weights(state: Mapping[str, Any]) -> str:
-    import torch
-
-    digest = hashlib.sha256()
-    for name, value in state.items():
-        digest.update(name.encode())
-        if isinstance(value, torch.Tensor):
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

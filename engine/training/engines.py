@@ -15,7 +15,7 @@ from firebox.engine.training.module import Module
 from firebox.engine.training.quiet_engine import QuietEngine
 from firebox.engine.training.sharded_iteration import ShardedIteration
 from firebox.engine.training.sharded_update import ShardedUpdate
-from firebox.engine.training.shared_evaluation import SharedEvaluation
+from firebox.engine.training.shared_evaluation import InStep, SharedEvaluation
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.update import Update
 from firebox.engine.world.world import World
@@ -33,13 +33,21 @@ def training_iteration(
 
 
 def evaluator_engine(
-    module: Module, preparation: Preparation, *, stop: StopRequest, seed: int, world: World, device: torch.device
+    module: Module,
+    preparation: Preparation,
+    *,
+    stop: StopRequest,
+    seed: int,
+    world: World,
+    device: torch.device,
+    spreads: bool = False,
 ) -> Engine:
     """Makes the evaluator engine. Where several processes share an evaluation, the first one has the metrics."""
     if world.size == 1:
         evaluator = QuietEngine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=seed))
     else:
-        evaluator = QuietEngine(SharedEvaluation(module, preparation, stop=stop, seed=seed, world=world, device=device))
+        kind = InStep if spreads else SharedEvaluation
+        evaluator = QuietEngine(kind(module, preparation, stop=stop, seed=seed, world=world, device=device))
     if world.leads:
         for name, metric in module.metrics(device).items():
             metric.attach(evaluator, name)

@@ -28,7 +28,8 @@ def evaluate(run: Run, split: Split) -> bool:
         return False
     metrics = dict(run.evaluator.state.metrics)
     if run.world.size > 1:
-        require_same_weights(run)
+        if not run.spreads:
+            require_same_weights(run)
         metrics = run.world.broadcast(on(metrics, CPU))
     run.record_evaluation(split, metrics)
     return True

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,6 +24,7 @@ from firebox.engine.training.data_identity import DataIdentity
 from firebox.engine.training.devices import choose_device, set_up
 from firebox.engine.training.dispatcher import Dispatcher
 from firebox.engine.training.dormant_compiler import keep_compiler_dormant
+from firebox.engine.training.elementwise import unfused
 from firebox.engine.training.engines import evaluator_engine, quieten, training_iteration
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.iteration import DTYPES
@@ -37,12 +38,16 @@ from firebox.engine.training.run import Run
 from firebox.engine.training.sharded_update import ShardedUpdate
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.streams import build_streams, construct_data, reading
+from firebox.engine.training.trained_state import digest_of_weights
 from firebox.engine.training.update import Update
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation.background import Background
 from firebox.foundation.observing import Observer, Observers
 from firebox.foundation.problems import Problem, Refusal, refuse
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
+
+if TYPE_CHECKING:
+    from firebox.engine.training.spread_parameters import Calls
 
 
 def build(
@@ -69,8 +74,10 @@ def build(
         Refusal: the data can't be read, or a component can't be constructed.
     """
     stop = stop or StopRequest()
+    spreads = configuration.training.parallel == "fsdp" and world.size > 1
     if not world.leads:
-        configuration = replace(configuration, handlers=tuple(filter(trains, configuration.handlers)))
+        kept = partial(runs_everywhere, spreads=spreads)
+        configuration = replace(configuration, handlers=tuple(filter(kept, configuration.handlers)))
     device = choose_device(configuration.training.device, world.local_rank)
     set_up(device, configuration.training.threads)
     if identity is not None:
@@ -81,9 +88,15 @@ def build(
     specification = data.specification
     model = build_model(configuration, specification, device)
     warm = take_weights(model, configuration) if warm_start else None
+    beginning = calls = None
+    if spreads:
+        from firebox.engine.training.spread_parameters import spread
+
+        beginning = digest_of_weights(model.state_dict())
+        calls = spread(model, world, world.portion(training.shards).count, device)
     channels_last = training.channels_last and gains_from_channels_last(model, device)
     module: Module = construct(configuration.module, "module", model, specification)
-    update = build_update(configuration, module, device, world)
+    update = build_update(configuration, module, device, world, calls)
     losses = LossRecord()
     iteration = training_iteration(
         update,
@@ -105,7 +118,7 @@ def build(
     preparation = Preparation(specification, device, channels_last=channels_last)
     with blamed(configuration.module, "module"):
         evaluator = evaluator_engine(
-            module, preparation, stop=stop, seed=configuration.seed, world=world, device=device
+            module, preparation, stop=stop, seed=configuration.seed, world=world, device=device, spreads=spreads
         )
     epoch_length = len(streams["train"])
     handlers = build_handlers(configuration)
@@ -133,6 +146,7 @@ def build(
         handlers=handlers,
         observers=build_observers(configuration, handlers),
         warm_start=warm,
+        beginning=beginning,
     )
     attach_handlers(run)
     return run
@@ -163,7 +177,9 @@ def build_model(
     return model
 
 
-def build_update(configuration: Configuration, module: Module, device: torch.device, world: World = ALONE) -> Update:
+def build_update(
+    configuration: Configuration, module: Module, device: torch.device, world: World = ALONE, calls: Calls | None = None
+) -> Update:
     """Makes an optimizer for each part of the module that has one of its own."""
     keep_compiler_dormant()
     with blamed(configuration.module, "module"):
@@ -179,16 +195,29 @@ def build_update(configuration: Configuration, module: Module, device: torch.dev
     }
     for name, optimizer in optimizers.items():
         refuse_closure(configuration.optimizer_of(name), optimizer)
+        if configuration.training.parallel == "fsdp":
+            unfused(optimizer)
     norms = {name: configuration.optimizer_of(name).gradient_clip_norm for name in optimizers}
-    sharded = configuration.training.shards > 1
-    kind = partial(ShardedUpdate, world=world, count=world.portion(configuration.training.shards).count)
-    return (kind if sharded else Update)(
+    return kind_of_update(configuration, world, calls)(
         optimizers,
         device=device,
         gradient_clip_norms={name: norm for name, norm in norms.items() if norm is not None},
         scaler=torch.amp.GradScaler(device.type) if configuration.training.precision == "float16" else None,
         all_parameters=not untrained(module, optimizers),
     )
+
+
+def kind_of_update(configuration: Configuration, world: World, calls: Calls | None) -> Callable[..., Update]:
+    """Returns what makes the update; ``calls`` are what processes exchange that each hold a part of the weights."""
+    shards = configuration.training.shards
+    if shards == 1:
+        return Update
+    common: dict[str, Any] = {"world": world, "count": world.portion(shards).count}
+    if calls is None:
+        return partial(ShardedUpdate, **common)
+    from firebox.engine.training.spread_update import SpreadUpdate
+
+    return partial(SpreadUpdate, calls=calls, **common)
 
 
 def refuse_closure(part: Optimizer, optimizer: torch.optim.Optimizer) -> None:
@@ -228,6 +257,12 @@ def trains(named: Named) -> bool:
     """Whether a handler may affect the training."""
     kind: type[Handler] = named.component.target.load()
     return kind.trains()
+
+
+def runs_everywhere(named: Named, *, spreads: bool) -> bool:
+    """Whether a handler runs in every process; ``spreads`` says whether each holds a part of the weights alone."""
+    kind: type[Handler] = named.component.target.load()
+    return kind.trains() or (spreads and kind.uses_weights)
 
 
 def build_handlers(configuration: Configuration) -> dict[str, Handler]:

@@ -27,6 +27,9 @@ class Handler(ABC):
     observes: ClassVar[bool] = False
     """Whether it only reports: the training is the same without it. What fails in it is said and switches it off, and
     never stops the run. A replay leaves out what observes or writes."""
+    uses_weights: ClassVar[bool] = False
+    """Whether it uses the model, or its state. Where each process holds a part of the weights (``training.parallel:
+    fsdp``), what observes or writes and uses them runs in every process, at once, and the first one alone may write."""
     watches: ClassVar[tuple[str, str] | None] = None
     """The names of its settings for the metric that it watches and for which way is better, min or max."""
     measures: ClassVar[tuple[str, ...]] = ()

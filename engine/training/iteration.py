@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -153,5 +154,8 @@ class EvaluationIteration:
     def evaluated(self, number: int, raw: Batch) -> Evaluated:
         """Evaluates a batch of an evaluation, counted from 1."""
         seed_everything(mix(self._seed, "evaluation", number))
-        with torch.inference_mode(not self._module.evaluation_needs_gradients):
+        with self._gradients(needed=self._module.evaluation_needs_gradients):
             return self._module.evaluation_step(self._prepare(raw))
+
+    def _gradients(self, *, needed: bool) -> AbstractContextManager[Any]:
+        return torch.inference_mode(not needed)

@@ -30,7 +30,6 @@ from firebox.engine.training.ownership import (
     UnstorableState,
     handler_states,
     load_network,
-    load_optimizer,
     network_state,
     own_networks,
     owner,
@@ -40,6 +39,7 @@ from firebox.engine.training.phases import Phase
 from firebox.engine.training.state import State
 from firebox.engine.training.stopping import StopRequest
 from firebox.engine.training.terms import is_number
+from firebox.engine.training.trained_state import load_trained_state, trained_state
 from firebox.engine.training.update import Update
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation.background import Background
@@ -77,6 +77,7 @@ class Run:
         observers: the observers of the handlers that only report, by the handlers' names.
         world: the processes that train the run; ``world.rank`` is this one.
         warm_start: the weights that the model began with; None for its own initialisation, or those of a checkpoint.
+        beginning: digest of the weights at the beginning, where each process holds a part of them; else None.
     """
 
     configuration: Configuration
@@ -99,6 +100,7 @@ class Run:
     observers: Observers
     world: World = ALONE
     warm_start: WarmStart | None = None
+    beginning: str | None = None
     _state: State = field(default_factory=State, init=False, repr=False)
 
     @property
@@ -163,6 +165,11 @@ class Run:
     def evaluated_model(self) -> torch.nn.Module:
         """The model whose metrics are reported and that is archived."""
         return self.model if self.averaged_model is None else self.averaged_model
+
+    @property
+    def spreads(self) -> bool:
+        """Whether each process holds a part of the weights alone."""
+        return self.beginning is not None
 
     @property
     def finished(self) -> str | None:
@@ -231,11 +238,10 @@ class Run:
         self.dispatcher.save_on_stop = observed(action)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything that a resumed run needs, as it is: not copied and not checked; see ``snapshot``."""
+        """Returns everything that a resumed run needs, uncopied and unchecked; by all processes where it spreads."""
         return {
-            "model": self.model.state_dict(),
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.update.optimizers.items()},
-            "scaler": self.update.scaler.state_dict() if self.update.scaler is not None else None,
+            **trained_state(self.model, self.update.optimizers, self.world, spreads=self.spreads),
+            "scaler": None if self.update.scaler is None else self.update.scaler.state_dict(),
             "networks": {name: network_state(part) for name, part in own_networks(self.module).items()},
             "module": self.module.state_dict(),
             "draws_outside_torch": self.training.seeder.others.used,
@@ -264,18 +270,12 @@ class Run:
             StateMismatch: a part is missing or does not fit. The run is of no further use: assemble another one.
         """
         with restoring("the run", state):
-            if state["epoch_length"] != self.epoch_length:
-                raise ValueError(
-                    f"the checkpoint's epochs have {state['epoch_length']} iterations, this run's {self.epoch_length}"
-                )
+            if (now := self.epoch_length) != (before := state["epoch_length"]):
+                raise ValueError(f"the checkpoint's epochs have {before} iterations, this run's {now}")
             self._state.metrics.update(state["metrics"])
             self.dispatcher.load_state_dict(state["dispatcher"])
             self.training.seeder.others.used |= state.get("draws_outside_torch", False)
-        with restoring("the model", state, "model"):
-            self.model.load_state_dict(state["model"])
-        for name, optimizer in self.update.optimizers.items():
-            with restoring(f"the optimizer {name}", state, "optimizers", name):
-                load_optimizer(optimizer, state["optimizers"][name])
+        load_trained_state(self.model, self.update.optimizers, state, spreads=self.spreads)
         if self.update.scaler is not None:
             with restoring("the gradient scaler", state, "scaler"):
                 self.update.scaler.load_state_dict(state["scaler"])
@@ -294,7 +294,7 @@ class Run:
             elif type(handler).state_dict is not Handler.state_dict:
                 logger.warning("the checkpoint has no state of %s, which starts anew", who)
         with restoring("the run", state):
-            position = {"iteration": state["iteration"], "epoch_length": self.epoch_length}
-            self.trainer.load_state_dict({**position, "max_epochs": self.configuration.training.epochs})
+            ends = {"epoch_length": now, "max_epochs": self.configuration.training.epochs}
+            self.trainer.load_state_dict({"iteration": state["iteration"], **ends})
             self.streams["train"].seek(state["iteration"])
             self._state.resumed_at = state["iteration"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -72,9 +73,7 @@ class ShardedUpdate(Update):
 
     def _contribute(self, name: str, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self._tree.add([loss, *(parameter.grad for parameter in parameters)])
-        for parameter in parameters:
-            parameter.grad = None
+        self._collect(loss, parameters)
         self._asked.append(name)
         if len(self._asked) < self._count:
             return
@@ -82,13 +81,24 @@ class ShardedUpdate(Update):
             self._refuse_difference()
         self._asked = []
         self.updates += 1
+        self._step(name, optimizer, self._joined(name, parameters))
+
+    def _collect(self, loss: torch.Tensor, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Adds a shard's loss and gradients to those of the process's other shards."""
+        self._tree.add([loss, *(parameter.grad for parameter in parameters)])
+        for parameter in parameters:
+            parameter.grad = None
+
+    def _joined(self, name: str, parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
+        """Returns the loss of all shards, and leaves their gradients in the parameters."""
+        own = self._tree.take()
         if name not in self._sums:
-            self._sums[name] = self._world.sum_of([loss, *parameters])
-        total, *gradients = self._sums[name](self._tree.take())
+            self._sums[name] = self._world.sum_of([own[0], *parameters])  # type: ignore[list-item]
+        total, *gradients = self._sums[name](own)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         assert total is not None
-        self._step(name, optimizer, total)
+        return total
 
     def _refuse_difference(self) -> None:
         raise UnusableModule(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
@@ -61,7 +62,7 @@ class SharedEvaluation(EvaluationIteration):
             evaluator.state.dataloader = self._stream
         if not self._come:
             number = made if world.leads else made * world.size + world.rank
-            own = None if raw is None else self.evaluated(number + 1, raw)
+            own = self._own(number, raw)
             self._come.extend(each for each in world.gather(on(own, CPU)) if each is not None)
             _, votes = world.settle(torch.zeros(0), self._stop.votes())
             self._stop.agree(votes)
@@ -70,6 +71,10 @@ class SharedEvaluation(EvaluationIteration):
             if not world.leads:
                 return own
         return on(self._come.popleft(), self._device)
+
+    def _own(self, number: int, raw: Batch | None) -> Evaluated | None:
+        """Evaluates a batch of this process, counted from 0, if there is one in this round."""
+        return None if raw is None else self.evaluated(number + 1, raw)
 
     def own_batches(self, stream: BatchStream) -> tuple[Iterator[Batch | None], int]:
         """Returns what this process's engine iterates over, and in how many iterations.
@@ -84,6 +89,24 @@ class SharedEvaluation(EvaluationIteration):
         if world.leads:
             return (next(stream) if number % world.size == 0 else None for number in range(count)), count
         return (next(stream) if turn * world.size + world.rank < count else None for turn in range(rounds)), rounds
+
+
+class InStep(SharedEvaluation):
+    """A shared evaluation in which all processes call the model equally often, because each holds a part of it alone.
+
+    In the last round, a process for which no batch is left evaluates the first one, and leaves the result out.
+    """
+
+    def own_batches(self, stream: BatchStream) -> tuple[Iterator[Batch | None], int]:
+        self._first = stream.read(0)
+        return super().own_batches(stream)
+
+    def _own(self, number: int, raw: Batch | None) -> Evaluated | None:
+        made = self.evaluated(number + 1, self._first if raw is None else raw)
+        return None if raw is None else made
+
+    def _gradients(self, *, needed: bool) -> AbstractContextManager[Any]:
+        return torch.set_grad_enabled(needed)  # parameters first gathered in inference mode can't be trained later
 
 
 def on(value: T, device: torch.device) -> T:

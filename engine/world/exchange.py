@@ -52,6 +52,23 @@ class Exchanges:
                 flat.add_(incoming)
             return
         # The same additions: of each pair, each process adds one half of what it has left, and hands it back later.
+        for distance, kept, given in reversed(self._halve(flat, incoming)):
+            self._swap(flat[kept], flat[given], self._rank ^ distance)
+
+    def scatter(self, parts: torch.Tensor) -> torch.Tensor:
+        """Returns this process's part of a vector's sum over all processes: the same additions, and half the bytes.
+
+        Args:
+            parts: the vector, contiguous, which consists of a part for each process, all of the same size.
+        """
+        bits = len(self._distances)
+        # The halves of halves that a process keeps end at the place that its rank read backwards is.
+        places = [int(f"{rank:0{bits}b}"[::-1], 2) for rank in range(self._size)]
+        flat = parts.view(self._size, -1)[places].flatten()
+        return flat[self._halve(flat, torch.empty_like(flat))[-1][1]]
+
+    def _halve(self, flat: torch.Tensor, incoming: torch.Tensor) -> list[tuple[int, slice, slice]]:
+        """Adds up, of a vector, what is left of it for this process; returns what was kept and given at each step."""
         start, stop, halves = 0, len(flat), []
         for distance in self._distances:
             middle = (start + stop) // 2
@@ -61,8 +78,7 @@ class Exchanges:
             flat[kept].add_(incoming[kept])
             halves.append((distance, kept, given))
             start, stop = kept.start, kept.stop
-        for distance, kept, given in reversed(halves):
-            self._swap(flat[kept], flat[given], self._rank ^ distance)
+        return halves
 
     def _swap(self, sent: torch.Tensor, received: torch.Tensor, partner: int) -> None:
         self.partner = partner

@@ -69,6 +69,12 @@ class Processes(World):
 
         return total
 
+    def scattered_sum(self, parts: torch.Tensor) -> torch.Tensor:
+        if self.size == 1:
+            return parts
+        with self.failures.named(self._partner):
+            return self._exchanges.scatter(parts)
+
     def settle(self, losses: torch.Tensor, votes: list[bool]) -> tuple[torch.Tensor, list[bool]]:
         add_up = self._exchanges.add_up
         with self.failures.named(self._partner):

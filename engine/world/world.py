@@ -51,6 +51,14 @@ class World:
         """Returns the function that adds tensors of the shapes of ``like`` over all processes, in the fixed tree."""
         return list
 
+    def scattered_sum(self, parts: torch.Tensor) -> torch.Tensor:
+        """Returns this process's part of a vector's sum over all processes, in the fixed tree.
+
+        Args:
+            parts: the vector, contiguous, which consists of a part for each process, all of the same size.
+        """
+        return parts
+
     def settle(self, losses: torch.Tensor, votes: list[bool]) -> tuple[torch.Tensor, list[bool]]:
         """Adds losses, (n,) float32, over all processes; returns with them what any process has voted for."""
         return losses, votes

@@ -30,6 +30,7 @@ CATALOGUE = {
     "shards_of_batch": "firebox.handlers.guards.shards:ShardsOfBatch",
     "processes": "firebox.handlers.guards.shards:Processes",
     "own_devices": "firebox.handlers.guards.shards:OwnDevices",
+    "spread_weights": "firebox.handlers.guards.spread_weights:SpreadWeights",
     "augmentations": "firebox.handlers.guards.augmentations:Augmentations",
     "noise_in_target": "firebox.handlers.guards.augmentations:NoiseInTarget",
     "codebook_size": "firebox.handlers.guards.codebook:CodebookSize",

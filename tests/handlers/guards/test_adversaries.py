@@ -57,6 +57,15 @@ def test_what_works_is_accepted(tmp_path, module, kind):
     checked(tmp_path, module=module, kind=kind)
 
 
+def test_penalised_parts_whose_weights_are_spread_are_refused(tmp_path):
+    settings = ["training.parallel=fsdp", "training.channels_last=false"]
+    with pytest.raises(Refusal) as caught:
+        checked(tmp_path, assignments=settings)
+    said = str(caught.value)
+    assert "module.name: updates by 2 optimizers" in said
+    assert "needs the gradient of a gradient, which training.parallel fsdp can't add up" in said
+
+
 def test_a_penalised_part_that_is_not_there_is_refused(tmp_path):
     own = "from firebox.modules.wgan_gp import WGANGP\nclass Mine(WGANGP):\n    penalised = ('critik',)\n"
     (tmp_path / "mine.py").write_text(own)

@@ -57,6 +57,50 @@ def test_a_model_that_does_not_fit_is_refused_in_one_line(tmp_path, body, constr
 
 
 @pytest.mark.parametrize(
+    ("body", "constructor", "problem"),
+    [
+        ("return self.layer(x) * self.scale", "self.layer = nn.Identity(); self.scale = nn.Parameter(torch.ones(()))",
+         'has parameters of shape (), "scale", which training.parallel fsdp can\'t divide; expected shape (1,)'),
+        ("return self.b(self.a(x))", "self.a = self.b = nn.Linear(28, 28)",
+         "model.name: uses one parameter as a.weight and as b.weight, which training.parallel fsdp gathers apart"),
+    ],
+)  # fmt: skip
+def test_parameters_that_cannot_be_spread_are_refused(tmp_path, body, constructor, problem):
+    lines = refused(tmp_path, model(body, constructor), "training.parallel=fsdp")
+    assert len(lines) == 1
+    assert problem in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("return {'main': self.model.parameters(), 'second': [self.own]}", "updates by 2 optimizers, main, second"),
+        ("return {'main': [*self.model.parameters(), self.own]}", "trains parameters that are not its model's"),
+        ("return {'main': list(self.model.parameters())[:1]}", "leaves parameters of its model to no optimizer"),
+    ],
+)
+def test_modules_that_cannot_spread_their_weights_are_refused(tmp_path, body, problem):
+    source = (
+        "import torch\nfrom firebox import Module\nfrom firebox.modules.reconstruction import Reconstruction\n"
+        "class Own(Reconstruction):\n"
+        "    def __init__(self, model, specification):\n"
+        "        super().__init__(model, specification)\n"
+        "        self.own = torch.nn.Parameter(torch.ones(1))\n"
+        "        self.evaluation_needs_gradients = True\n"
+        f"    def parameters(self):\n        {body}\n"
+        "    def training_step(self, batch, update):\n"
+        "        loss = self.loss.mean(self.model(batch.images), batch.images) * self.own.sum()\n"
+        "        for name in self.parameters():\n"
+        "            update(loss * 1, name)\n"
+        "        return {'loss': loss.detach()}\n"
+    )
+    settings = ["training.parallel=fsdp", "training.channels_last=false"]
+    lines = refused(tmp_path, source, *settings, section="module")
+    assert any(f"module.name: {problem}" in line for line in lines), lines
+    assert any("computes gradients in its evaluation" in line for line in lines), lines
+
+
+@pytest.mark.parametrize(
     ("body", "loss", "range_", "problem"),
     [
         ("return torch.sigmoid(self.layer(x))", "bce", "[0,1]", "model.name: got sigmoid, but the loss bce takes"),

@@ -554,6 +554,32 @@ CASES = {
         "training.shards",
         "expected shards of at least two images, which batch normalisation needs",
     ),
+    "compiled_weights_that_are_spread": (
+        CAE,
+        ["training.parallel=fsdp", "training.channels_last=false", "training.compile=true"],
+        "training.compile",
+        "got true beside training.parallel fsdp; expected one of them: --set training.compile=false",
+    ),
+    "spread_weights_of_convolutions": (
+        CAE,
+        ["training.parallel=fsdp"],
+        "training.channels_last",
+        "got true, but training.parallel fsdp keeps the weights of convolutions contiguous; expected false: --set "
+        "training.channels_last=false",
+    ),
+    "averaged_weights_that_are_spread": (
+        CAE,
+        ["training.parallel=fsdp", "training.channels_last=false", "handlers.ema.decay=0.9"],
+        "handlers.ema",
+        "averages the weights, of which training.parallel fsdp leaves a part to each process; expected --set "
+        "handlers.ema=false, or --set training.parallel=replicated",
+    ),
+    "a_module_that_calls_parts_of_spread_weights": (
+        VAE,
+        ["training.parallel=fsdp", "training.channels_last=false"],
+        "module.name",
+        "calls a part of the model, encoder",
+    ),
     "too_many_workers": (CAE, ["datamodule.workers=100000"], "datamodule.workers", "got 100000 processes for"),
     "a_datagenerator_without_a_length": (
         CAE,

@@ -37,3 +37,20 @@ def test_a_device_that_all_would_be_on_is_refused():
     said = refused(2, "training.shards=2", "training.device=cuda:1")
     assert "training.device: got cuda:1, where all 2 processes would be" in said
     assert "--set training.device=cuda" in said
+
+
+def test_a_scaled_loss_is_refused_where_weights_are_spread():
+    said = refused(2, "training.shards=2", "training.parallel=fsdp", "training.precision=float16")
+    assert "training.precision: got float16, whose scaled gradients training.parallel fsdp can't look through" in said
+    assert "--set training.precision=bfloat16" in said
+
+
+def test_images_that_one_process_draws_are_refused_where_weights_are_spread():
+    said = refused(2, "training.shards=2", "training.parallel=fsdp", "handlers.sample_quality.classifier=/nowhere")
+    assert "handlers.sample_quality: draws images in the first process alone, which holds a part of the weights" in said
+    assert "expected --set handlers.sample_quality=false, or --set training.parallel=replicated" in said
+
+
+def test_histograms_of_a_part_of_the_weights_are_refused():
+    said = refused(2, "training.shards=2", "training.parallel=fsdp", "handlers=[histograms]")
+    assert "handlers.histograms: looks at each step in the first process alone" in said
