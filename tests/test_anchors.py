@@ -144,7 +144,7 @@ def test_bce_of_a_perfect_reconstruction_is_the_entropy_of_the_targets():
     assert float(reconstruction_loss(perfect - 0.1, images, BCE()).mean()) > floor
 
 
-def tested(run: Run) -> dict[str, float]:
+def metrics_of_test(run: Run) -> dict[str, float]:
     """Returns the run's metrics over its test split that are single numbers."""
     stream = run.streams["test"]
     with run.evaluating():
@@ -155,7 +155,7 @@ def tested(run: Run) -> dict[str, float]:
 
 @soak
 def test_segmentation_of_shapes_reaches_what_the_results_say():
-    metrics = tested(trained("unet_baseline", "unet/unet_baseline_shapes.yaml"))
+    metrics = metrics_of_test(trained("unet_baseline", "unet/unet_baseline_shapes.yaml"))
     assert metrics["mean_iou"] == pytest.approx(0.993, abs=0.003)
 
 
@@ -163,5 +163,7 @@ def test_segmentation_of_shapes_reaches_what_the_results_say():
 def test_restoration_betters_its_input_by_what_the_results_say(tmp_path):
     make(tmp_path / "pairs")
     place = f"datamodule.root={tmp_path / 'pairs'}"
-    metrics = tested(trained("restoration_baseline", "restoration/restoration_baseline_fashion_mini.yaml", place))
+    metrics = metrics_of_test(
+        trained("restoration_baseline", "restoration/restoration_baseline_fashion_mini.yaml", place)
+    )
     assert metrics["psnr"] - metrics["psnr_of_input"] == pytest.approx(6.17, abs=0.3)

@@ -107,11 +107,19 @@ def as_it_can_be_here(command, folder):
     stand_ins = {"RUN": RUN, "RUN_DIRECTORY": RUN, "4711": "3", "training.epochs=20": "training.epochs=2"}
     words = [stand_ins.get(word.strip("[]"), word.strip("[]")) for word in shlex.split(command)]
     words = [re.sub(r"^\w+/archived_v\d+_[\d-]+$", f"{archive.parent.name}/{archive.name}", word) for word in words]
+    words = [name for word in words for name in expanded(word, folder)]
+    if "train_diffusion" in command:
+        words += ["--set", "handlers.image_dump.every=1 epoch"]
     if "trainers/" in command and not any(part in command for part in ("--resume", "--check", "my_config.yaml")):
         words += [word for setting in SHORT for word in ("--set", setting)]
     if "fashion_mnist" in command:  # this machine may lack its files
         words += ["--set", "datamodule.download=true", "--check"]
     return words
+
+
+def expanded(word, folder):
+    """Returns the paths that a pattern stands for in a shell, and any other word as it is."""
+    return sorted(str(path.relative_to(folder)) for path in folder.glob(word)) or [word] if "/" in word else [word]
 
 
 def reason_not_to_run(command):

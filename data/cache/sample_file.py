@@ -188,8 +188,8 @@ class SampleFile:
 
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
-    """Returns the memory of a contiguous tensor."""
-    return memoryview(tensor.numpy().data).cast("B")
+    """Returns the bytes of a tensor in the order of its elements, which is its memory if that is contiguous."""
+    return memoryview(tensor.contiguous().numpy().data).cast("B")
 
 
 def _layout(descriptor: int, size: int) -> Layout:

@@ -10,14 +10,23 @@ from pathlib import Path
 DEPENDENCIES = frozenset(
     {
         "PIL",
+        "argcomplete",
         "crc32c",
         "datasets",
         "h5py",
+        "huggingface_hub",
         "ignite",
+        "jinja2",
         "kornia",
         "lazy_loader",
+        "markupsafe",
         "matplotlib",
+        "mlflow",
         "numpy",
+        "onnx",
+        "onnxruntime",
+        "onnxscript",
+        "optuna",
         "pyarrow",
         "pydantic",
         "pydantic_core",
@@ -30,6 +39,7 @@ DEPENDENCIES = frozenset(
         "torch",
         "torchinfo",
         "torchvision",
+        "wandb",
         "yaml",
     }
 )

@@ -179,7 +179,7 @@ def test_other_circumstances_are_refused_and_can_be_allowed(project, capfd, key,
     told = resumed(capfd, "--resume", run, *LONGER, code=2)
     assert said in told and f"--allow-change {allowed}" in told
     told = resumed(capfd, "--resume", run, *LONGER, "--allow-change", allowed)
-    assert said.partition("=")[0].removeprefix("OMP_NUM_THREADS") in told
+    assert said.partition("=")[0].removeprefix("--set training.") in told
 
 
 def test_what_changes_no_bits_is_said(project, capfd):

@@ -326,7 +326,7 @@ CASES = {
         CAE,
         ["datamodule.batch_size=6000"],
         "datamodule.batch_size",
-        "got 6000, but the training split of fashion_mini has 5400 images; expected at most 5400",
+        "got 6000, but the training split of fashion_mini has 5,400 images; expected at most 5400",
     ),
     "a_dropped_batch_larger_than_the_split": (
         CAE,
