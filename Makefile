@@ -25,15 +25,8 @@ documents: .venv/.installed  ## what is generated from the code: the configurati
 	$(BIN)/firebox schema --markdown --output docs/configuration.md
 	$(BIN)/python docs/make_floors.py
 
-soak: .venv/.installed  ## the long tests: 200 kills, 1,000 damaged checkpoints, 1,000 mutated configurations
-	FIREBOX_SOAK=1 $(TEST) tests/test_resume_exact.py tests/engine/records/test_checkpoints.py tests/test_mutations.py \
-<<<<<<< HEAD
-		tests/test_stopping.py tests/test_many_processes.py tests/test_many_faults.py tests/test_many_hosts.py \
-		tests/data/test_shards.py tests/data/test_arrays.py tests/engine/launch/test_same_data.py
-=======
-		tests/test_stopping.py tests/data/test_shards.py tests/data/test_arrays.py tests/engine/launch/test_same_data.py \
-		tests/test_prepared.py tests/test_observers.py
->>>>>>> w/suite
+soak: .venv/.installed  ## the files with long tests: hundreds of kills, 1,000 damaged checkpoints, 1,000 mutated configurations
+	FIREBOX_SOAK=1 $(TEST) $$(grep -rlE "\bsoak\b|SOAK" tests --include='test_*.py')
 
 .venv/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
