@@ -34,3 +34,13 @@ def shipped_configurations() -> list[str]:
     """Returns the names of all configurations of the package."""
     folder = ROOT / "configs"
     return sorted(file.relative_to(folder).as_posix() for file in folder.glob("*/*.yaml"))
+
+
+def version(package: str) -> str | None:
+    """Returns the installed version of a package; None if it is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -19,8 +19,9 @@ from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, monitor_of
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.records.verification import SCHEMA_VERSION
-from firebox.engine.training.environment import environment, version
+from firebox.engine.training.environment import environment
 from firebox.engine.training.run import Run
+from firebox.foundation.package import version
 
 SELF_CHECK_IMAGES = 256
 

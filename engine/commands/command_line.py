@@ -6,7 +6,6 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any, NoReturn
 
 from firebox.engine.commands import CATALOGUE, completion
@@ -14,6 +13,7 @@ from firebox.engine.commands.train import add_training_options, run_training
 from firebox.engine.configuration.trainer import Trainer
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED
+from firebox.foundation.package import version
 from firebox.foundation.problems import similar
 
 USE = """to begin:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=USE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"firebox {metadata.version('firebox')}")
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version that is installed")
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=argparse.ArgumentParser)
     commands: dict[str, Any] = {name: importlib.import_module(module) for name, module in CATALOGUE.items()}
     for name, command in commands.items():
@@ -61,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COMPLETED
     exit_code: int = commands[options.command].run(options)
     return exit_code
+
+
+class Version(argparse.Action):
+    """Prints the version, which is looked up for this alone."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        console.results.print(f"firebox {version('firebox') or 'is used from a checkout that is not installed'}")
+        parser.exit()
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,14 +6,13 @@ import platform
 import subprocess
 import sys
 import time
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from firebox.engine.configuration import Configuration
 from firebox.engine.training.devices import choose_device
-from firebox.foundation.package import ROOT
+from firebox.foundation.package import ROOT, version
 
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
@@ -68,14 +67,6 @@ def _name_of(device: torch.device) -> str:
         return platform.processor()
     # A device that is not there is refused by a guard, with a way out.
     return torch.cuda.get_device_name(device) if (device.index or 0) < torch.cuda.device_count() else "absent"
-
-
-def version(package: str) -> str | None:
-    """Returns the installed version of a package; None if it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _git(*arguments: str) -> str | None:
