@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.exactness import ITERATIONS, Forked, kill_at, resumed_to_the_end, write_configuration
+from tests.exactness import ITERATIONS, Forked, kill_at, only_run, resumed_to_the_end, write_configuration
 
 CURVES = (255, 112, 67), (0, 119, 187)
 """The colours of TensorBoard's first two curves; equal ones lie on top of each other."""
@@ -22,10 +22,14 @@ CURVES = (255, 112, 67), (0, 119, 187)
 
 @pytest.fixture(scope="module")
 def server(reference, tmp_path_factory):
-    """TensorBoard on the run that was never stopped and on one that was killed and resumed."""
+    """TensorBoard on the run that was never stopped and on one that was killed and resumed.
+
+    It is resumed from the checkpoint of iteration 19: the point of iteration 20 is written by both of its processes.
+    """
     folder = tmp_path_factory.mktemp("resumed")
     configuration = write_configuration(folder)
     assert Forked(str(configuration), prepare=kill_at(25)).wait() == -signal.SIGKILL
+    shutil.rmtree(only_run(folder) / "checkpoints" / "iteration_00000021", ignore_errors=True)
     resumed = resumed_to_the_end(configuration)
     logs = tmp_path_factory.mktemp("logs")
     (logs / "whole").symlink_to(reference)

@@ -124,8 +124,9 @@ class TensorBoardWriter(SummaryWriter):
         self._file: Any = EventFile(folder)
         super().__init__(str(folder))
         if purge_step is not None:
-            for event in Event(file_version="brain.Event:2"), Event(session_log=SessionLog(status=SessionLog.START)):
-                self._file.add_event(event, purge_step)
+            # TensorBoard takes the first start that it reads for the run's own, and hides nothing at that one.
+            for _ in range(2):
+                self._file.add_event(Event(session_log=SessionLog(status=SessionLog.START)), purge_step)
 
     def _get_file_writer(self) -> Any:
         self.file_writer = self._file
