@@ -12,8 +12,8 @@ from ignite.engine import Events
 
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.watch import SAME_SECONDS
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.limits.watch import SAME_SECONDS
 from tests.exactness import (
     EPOCH_LENGTH,
     ITERATIONS,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 import torch
 
-from firebox.engine.training.devices import set_up
+from firebox.engine.training.devices.devices import set_up
 from firebox.foundation.console import Borrowed
 from firebox.foundation.problems import Problem, Refusal
 
