@@ -39,33 +39,60 @@ def of(folder, trainer, **sections):
 
 
 SHAPES = {"name": "shapes", "image_size": [16, 16], "train_length": 38, "validation_length": 24, "test_length": 8}
-TRAINERS = {
-    "vae_baseline": {
+DIFFUSION = {
+    "trainer": "diffusion_baseline",
+    "datamodule": {"name": "fashion_mini", **BATCHES, "limit": 72, "pixel_range": "[-1,1]"},
+    "model": {"name": "diffusion_unet", "channels": [4, 8], "blocks": 1, "embedding_dim": 8},
+    "handlers": [{"checkpoint": {"every": "2 iterations"}}, {"ema": {"decay": 0.9}}],
+}
+CASES = {
+    "vae": {
+        "trainer": "vae_baseline",
         "datamodule": {"name": "fashion_mini", **BATCHES},
         "model": {"name": "vae_baseline", "channels": [4, 8], "latent_dim": 4},
         "module": {"name": "variational", "loss": "bce", "warmup_iterations": 3},
     },
-    "classifier_baseline": {
+    "classifier": {
+        "trainer": "classifier_baseline",
         "datamodule": {"name": "fashion_mini", **BATCHES, "limit": 72},
         "model": {"name": "classifier_baseline", "channels": [4, 8], "dropout": 0.2},
         "training": {"precision": "bfloat16"},
     },
-    "unet_baseline": {
+    "unet": {
+        "trainer": "unet_baseline",
         "datagenerator": {**SHAPES, "target": "mask", "batch_size": 16, "evaluation_batch_size": 8},
         "model": {"name": "unet_baseline", "channels": [4, 8]},
     },
-    "gan_baseline": {
+    "gan": {
+        "trainer": "gan_baseline",
         "datamodule": {"name": "fashion_mini", **BATCHES, "limit": 72, "pixel_range": "[-1,1]"},
         "model": {"name": "gan_baseline", "channels": [4, 8], "latent_dim": 4},
         "module": {"name": "gan"},
         "handlers": [{"checkpoint": {"every": "2 iterations", "keep_best": 0}}, {"ema": {"decay": 0.9}}],
     },
-    "restoration_baseline": {
+    "wgan_gp": {
+        "trainer": "gan_baseline",
+        "datamodule": {"name": "fashion_mini", **BATCHES, "limit": 72, "pixel_range": "[-1,1]"},
+        "model": {"name": "gan_baseline", "channels": [4, 8], "latent_dim": 4},
+        "module": {"name": "wgan_gp", "critic_steps": 2},
+        "handlers": [{"checkpoint": {"every": "2 iterations", "keep_best": 0}}, {"ema": {"decay": 0.9}}],
+    },
+    "restoration": {
+        "trainer": "restoration_baseline",
         "datamodule": {"name": "fashion_mini_pairs", "root": "pairs", **BATCHES},
         "model": {"name": "unet_baseline", "channels": [4, 8], "residual": True},
         "training": {"gradient_clip_norm": 0.1},
     },
+    "denoising": {
+        "trainer": "denoising_baseline",
+        "datagenerator": {**SHAPES, "batch_size": 16, "evaluation_batch_size": 8},
+        "model": {"name": "denoising_baseline", "channels": [4, 6]},
+        "module": {"name": "denoising", "sigma": 0.3},
+    },
+    "flow_matching": {"module": {"name": "flow_matching"}, **DIFFUSION},
+    "ddpm": {"module": {"name": "ddpm"}, **DIFFUSION},
 }
+"""Short runs of all shipped trainers and their modules."""
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +117,17 @@ def test_a_run_of_several_processes_equals_that_of_one(alone, tmp_path, size):
     assert output(configuration).count("run directory:") == 1
 
 
-@pytest.mark.parametrize("trainer", TRAINERS if SOAK else ["vae_baseline", "classifier_baseline"])
-def test_so_does_that_of_every_trainer(tmp_path, trainer, request):
-    if trainer == "restoration_baseline":
-        TRAINERS[trainer]["datamodule"]["root"] = str(request.getfixturevalue("pairs"))
+@pytest.mark.parametrize("case", CASES if SOAK else ["vae", "classifier"])
+def test_so_does_that_of_every_trainer(tmp_path, case, request):
+    sections = CASES[case]
+    if case == "restoration":
+        sections["datamodule"]["root"] = str(request.getfixturevalue("pairs"))
+    trainer = sections["trainer"]
     declaration = Target.parse(catalogue("trainer")[trainer]).load()
-    alone = of(tmp_path / "alone", trainer, **TRAINERS[trainer])
+    alone = of(tmp_path / "alone", **sections)
     assert Forked(str(alone), trainer=declaration).wait() == 0, output(alone)
     for size in (2, 4) if SOAK else (2,):
-        configuration = of(tmp_path / str(size), trainer, **TRAINERS[trainer])
+        configuration = of(tmp_path / str(size), **sections)
         assert run_on(size, configuration, trainer=declaration) == [0] * size, output(configuration)
         assert differences(only_run(tmp_path / "alone"), only_run(tmp_path / str(size))) == []
 
