@@ -52,7 +52,7 @@ class IterationSeeder:
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._seed = seed
+        self.seed = seed
         self._prefix = _text(seed, "iteration", 0, 0).removesuffix("0")
         self.others = GlobalGenerators(mix(seed, "no iteration", 0))
         """Python's and numpy's global generators."""
@@ -66,16 +66,16 @@ class IterationSeeder:
     def __call__(self, iteration: int) -> None:
         self._begin(_digest(f"{self._prefix}{iteration}"))
 
-    def shard(self, iteration: int, shard: int, updates: int) -> None:
+    def shard(self, iteration: int, shard: int, meetings: int) -> None:
         """Seeds the generators for a shard of an iteration's batch.
 
         Args:
             iteration: the iteration, starting at 1.
             shard: the shard, counted from 0, whichever process takes it.
-            updates: number of updates that the shard has made in the iteration, after each of which it is seeded anew.
+            meetings: how often the shards have met in the iteration, such as in an update; each is seeded anew then.
         """
         self.others.used = True  # whether a shard of another process has drawn is not known here
-        self._begin(mix(self._seed, "iteration", shard, iteration, *((updates,) if updates else ())))
+        self._begin(mix(self.seed, "iteration", shard, iteration, *((meetings,) if meetings else ())))
 
     def _begin(self, seed: int) -> None:
         for seed_torch in self._torch:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from firebox.foundation.whole_batch import WHOLE_BATCH, WholeBatch
+
 LLOYD_STEPS = 10
 """Of k-means on the first batch."""
 
@@ -47,25 +49,40 @@ class Codebook(nn.Module):
         return functional.embedding(codes, self.embeddings).movedim(-1, 1)
 
     @torch.no_grad()
-    def begin(self, latents: Tensor) -> None:
+    def begin(self, latents: Tensor, whole: WholeBatch = WHOLE_BATCH) -> None:
         """Sets the vectors by k-means on latents (N, D, ...), unless they are those of an earlier training.
 
         Random vectors may all be farther from the data than the first that wins: then one code stands for everything.
         Where there are fewer latents than codes, several codes begin alike, of which all but one are dead.
+
+        Args:
+            latents: those of a batch, or of a shard of it.
+            whole: adds up what the shards of the batch have.
         """
         rows = self._rows(latents)
         fresh = self.counts.sum() == 0  # decided on the device, which the host does not wait for
         held = self.embeddings.clone(), self.counts.clone(), self.sums.clone()
         order = torch.randperm(len(rows), device=rows.device)
-        self.embeddings.copy_(rows[order[torch.arange(len(self.counts), device=rows.device) % len(rows)]])
+        own = whole.lots(len(self.counts), rows.device)
+        first = rows[order[(own.cumsum(0) - 1).clamp(min=0) % len(rows)]]
+        (vectors,) = whole.total(_where(own, first))
+        self.embeddings.copy_(vectors)
         for _ in range(LLOYD_STEPS):
-            self._average(rows, self._nearest(rows), decay=0.0, epsilon=0.0)
+            self._average(*whole.total(*self._statistics(rows, self._nearest(rows))), decay=0.0, epsilon=0.0)
         for tensor, before in zip((self.embeddings, self.counts, self.sums), held, strict=True):
             tensor.copy_(torch.where(fresh, tensor, before))
 
     @torch.no_grad()
     def follow(
-        self, latents: Tensor, codes: Tensor, *, decay: float, epsilon: float, restart_below: float, hold: Tensor
+        self,
+        latents: Tensor,
+        codes: Tensor,
+        *,
+        decay: float,
+        epsilon: float,
+        restart_below: float,
+        hold: Tensor,
+        whole: WholeBatch = WHOLE_BATCH,
     ) -> None:
         """Moves the vectors towards the means of the latents that they stand for; restarts those that stand for none.
 
@@ -79,15 +96,22 @@ class Codebook(nn.Module):
             restart_below: fraction of the mean count below which a code is dead. It restarts, with the mean count, at
                 a latent of this batch, drawn with torch's default generator; 0 restarts none.
             hold: of shape (); where it is not 0, such as for a loss that is not finite, everything stays as it is.
+            whole: adds up what the shards of the batch have, where the latents are those of one of them.
         """
         if not self.training:
             return
         rows = self._rows(latents)
         held = self.embeddings.clone(), self.counts.clone(), self.sums.clone()
-        self._average(rows, codes.flatten(), decay=decay, epsilon=epsilon)
+        counts, sums = self._statistics(rows, codes.flatten())
+        if restart_below:
+            own = whole.lots(len(counts), rows.device)
+            drawn = _where(own, rows[torch.randint(len(rows), counts.shape, device=rows.device)])
+            counts, sums, drawn = whole.total(counts, sums, drawn)
+        else:
+            counts, sums = whole.total(counts, sums)
+        self._average(counts, sums, decay=decay, epsilon=epsilon)
         if restart_below:
             mean = self.counts.mean()
-            drawn = rows[torch.randint(len(rows), self.counts.shape, device=rows.device)]
             dead = self.counts < restart_below * mean
             self.embeddings.copy_(torch.where(dead.unsqueeze(1), drawn, self.embeddings))
             # The averages restart with the vector: its old ones would move it back at once.
@@ -96,12 +120,16 @@ class Codebook(nn.Module):
         for tensor, before in zip((self.embeddings, self.counts, self.sums), held, strict=True):
             tensor.copy_(torch.where(hold == 0, tensor, before))
 
-    def _average(self, rows: Tensor, codes: Tensor, *, decay: float, epsilon: float) -> None:
+    def _statistics(self, rows: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the number (K,) and the sum (K, D) of the rows that each code stands for."""
         # By a product rather than index_add, whose order of summation differs from run to run on a GPU.
         chosen = (codes.unsqueeze(1) == torch.arange(len(self.counts), device=codes.device)).to(rows.dtype)
-        self.counts.lerp_(chosen.sum(0), 1 - decay)
         with torch.autocast(rows.device.type, enabled=False):
-            self.sums.lerp_(chosen.T @ rows, 1 - decay)
+            return chosen.sum(0), chosen.T @ rows
+
+    def _average(self, counts: Tensor, sums: Tensor, *, decay: float, epsilon: float) -> None:
+        self.counts.lerp_(counts, 1 - decay)
+        self.sums.lerp_(sums, 1 - decay)
         total = self.counts.sum()
         smoothed = (self.counts + epsilon) / (total + len(self.counts) * epsilon) * total
         known = (self.counts > 0).unsqueeze(1)
@@ -122,3 +150,8 @@ class Codebook(nn.Module):
                 f"expected (N, {length}, ...): an encoder that ends in embedding_dim channels, in the second dimension"
             )
         return latents.detach().movedim(1, -1).reshape(-1, length).to(self.embeddings.dtype)
+
+
+def _where(own: Tensor, rows: Tensor) -> Tensor:
+    """Returns rows (n, D) with zeros in the place of those that are not its own (n,)."""
+    return torch.where(own.unsqueeze(1), rows, 0.0)

@@ -74,6 +74,7 @@ class VectorQuantised(Module):
 
     requires = ("encode", "quantise", "decode", "codebook", "latent_shape")
     divisible = False
+    meets = True
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class VectorQuantised(Module):
         model, codebook = self.autoencoder, self.autoencoder.codebook
         latents = model.encode(batch.images)
         if update.iteration == 1:
-            codebook.begin(latents)
+            codebook.begin(latents, update)
         vectors, codes = model.quantise(latents)
         output = model.decode(latents + (vectors - latents).detach())
         reconstruction = self.loss.mean(output, batch.images)
@@ -116,6 +117,7 @@ class VectorQuantised(Module):
             epsilon=self.epsilon,
             restart_below=self.restart_below,
             hold=update.non_finite,
+            whole=update,
         )
         return {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "commitment": commitment.detach()}
 

@@ -2,13 +2,21 @@
 
 import pytest
 import torch
+from ignite.engine import Events
 from sklearn.cluster import KMeans
 from torch.nn import functional
 
+from firebox.engine.checks.guard import refuse_run
 from firebox.engine.configuration import read
 from firebox.engine.training.factory import build
+from firebox.engine.training.processes.sharded_update import ShardedUpdate
+from firebox.foundation.problems import Refusal
 from firebox.foundation.usage_plot import perplexity
+from firebox.foundation.whole_batch import WholeBatch
 from firebox.handlers import DEFAULTS
+from firebox.handlers.guards.shards import DivisibleStep
+from firebox.models.codebook import Codebook
+from firebox.modules.vector_quantised import VectorQuantised
 from tests.test_anchors import CONFIGS, training_pixels
 
 WHOLE = f"'{CONFIGS.parent / 'tests' / 'quantised_components.py'}:Whole'"
@@ -61,10 +69,16 @@ def test_a_codebook_that_begins_far_from_the_data_is_not_k_means():
     assert len(run.model.quantise(run.model.encode(pixels.unflatten(1, (1, 28, 28))))[1].unique()) == 1
 
 
-@pytest.mark.parametrize(("decay", "exact"), [(0.0, True), (0.1, False)])
-def test_a_step_on_all_images_without_memory_is_lloyds(decay, exact):
+@pytest.mark.parametrize(
+    ("decay", "shards", "whole", "exact"),
+    [(0.0, 1, True, True), (0.1, 1, True, False), (0.0, 4, True, True), (0.0, 4, False, False)],
+)
+def test_a_step_on_all_images_without_memory_is_lloyds(decay, shards, whole, exact, monkeypatch):
+    if not whole:
+        monkeypatch.setattr(ShardedUpdate, "total", WholeBatch.total)  # each shard of the batch takes its own step
     run = k_means(
         20,
+        f"training.shards={shards}",
         f"module.decay={decay}",
         "module.epsilon=0",
         "module.restart_below=0",
@@ -79,6 +93,31 @@ def test_a_step_on_all_images_without_memory_is_lloyds(decay, exact):
     means = torch.stack([pixels[nearest == code].mean(0) for code in range(20)])
     difference = float((run.model.codebook.embeddings - means).abs().max())
     assert (difference <= 2e-5) == exact, difference
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_codebook_begins_with_latents_of_all_shards_each_at_one_of_them(together, monkeypatch):
+    if not together:
+        monkeypatch.setattr(ShardedUpdate, "lots", WholeBatch.lots)  # each begins with the sum of one of every shard
+    codes, batch = 40, 400
+    run = k_means(codes, "training.shards=4", f"datamodule.batch_size={batch}", "module.restart_below=0")
+    monkeypatch.setattr("firebox.models.codebook.LLOYD_STEPS", 0)
+    seen = []
+    monkeypatch.setattr(Codebook, "follow", lambda self, *_, **__: seen.append(self.embeddings.detach().clone()))
+    run.trainer.add_event_handler(Events.ITERATION_COMPLETED, run.trainer.end)
+    run.trainer.run(run.streams["train"])
+    pixels = run.preparation(run.streams["train"].read(0)).images.flatten(1)
+    distances, nearest = torch.cdist(seen[0], pixels, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+    assert all(torch.equal(each, seen[0]) for each in seen)
+    assert (len(nearest.unique()) == codes and float(distances.max()) == 0) == together
+    assert not together or len((nearest // (batch // 4)).unique()) == 4
+
+
+def test_a_module_that_does_not_take_what_it_changes_from_the_whole_batch_is_refused(monkeypatch):
+    monkeypatch.setattr(VectorQuantised, "meets", False)
+    run = k_means(10, "training.shards=2")
+    with pytest.raises(Refusal, match=r"a step of the module vector_quantised changes .* --set training.shards=1"):
+        refuse_run(run, [DivisibleStep()])
 
 
 def test_the_encoders_gradient_is_straight_through_and_the_commitments():

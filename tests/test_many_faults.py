@@ -12,8 +12,10 @@ import pytest
 import torch
 from ignite.engine import Events
 
+from firebox.engine.checks import first_samples
 from firebox.engine.launch import together
 from firebox.engine.records import checkpoints
+from firebox.engine.world import processes, pulse
 from tests.exactness import (
     SCRIPT,
     Forked,
@@ -26,7 +28,7 @@ from tests.exactness import (
 )
 from tests.soaking import SOAK, soak
 from tests.test_stopping import signal_at, status
-from tests.worlds import SMALL, Launcher, ended, on_rank, run_on, scalars
+from tests.worlds import SMALL, Launcher, codes, ended, on_rank, run_on, scalars
 
 QUICK = {**SMALL, "training": {**SMALL["training"], "shards": 2}, "handlers": [{"loss_log": {"every": "1 iterations"}}]}
 """Eight iterations with the default handlers."""
@@ -83,6 +85,54 @@ def test_an_error_in_one_process_is_what_the_user_reads(tmp_path):
     assert said.count("the data of rank 1 is broken") == 1
     assert "onnection closed" not in said
     assert "Traceback" not in said
+    log = (run / "log.txt").read_text()
+    assert log.count("in fail\n") == 1, "the traceback of rank 1 is kept"
+    assert "ValueError: the data of rank 1 is broken" in log
+
+
+OWN_HANDLER = """
+from firebox import Handler
+from ignite.engine import Events
+
+class Ending(Handler):
+    {observes}
+
+    def attach(self, run):
+        run.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: self.look(run))
+
+    def look(self, run):
+        if run.iteration == 2 and run.world.rank == 0:
+            run.{end}
+"""
+
+
+def test_an_end_that_one_process_asks_for_is_agreed_on(tmp_path):
+    runs = []
+    for size, observes in ((1, "pass"), (2, "pass"), (2, "observes = True")):
+        folder = tmp_path / str(len(runs))
+        configuration = write_configuration(folder, SMALL)
+        path = folder / "own.py"
+        path.write_text(OWN_HANDLER.format(observes=observes, end="trainer.terminate()"))
+        given = ("--set", f"handlers.{path}:Ending={{}}")
+        assert run_on(size, configuration, *given) == [0] * size, output(configuration)
+        runs.append(only_run(folder))
+    assert [status(run)["iteration"] for run in runs] == [3, 3, 3]
+    for run in runs[1:]:
+        assert [name for name in differences(runs[0], run) if name != "config.yaml"] == []
+
+
+def test_an_end_that_only_one_process_decides_on_is_a_failure(tmp_path):
+    configuration = write_configuration(tmp_path, SMALL)
+    path = tmp_path / "own.py"
+    path.write_text(OWN_HANDLER.format(observes="writes = ('notes.txt',)", end="finish_early('enough')"))
+
+    def prepare(_):
+        processes.ENDED_SECONDS = 2.0
+
+    given = ("--set", f"handlers.{path}:Ending={{}}")
+    assert run_on(2, configuration, *given, prepare=prepare) == [1, 1], output(configuration)
+    reason = status(only_run(tmp_path))["reason"]
+    assert "ended the training early after iteration 2, but rank 1 did not: expected run.trainer.terminate()" in reason
 
 
 def test_a_process_that_hangs_is_given_up(tmp_path):
@@ -103,6 +153,58 @@ def test_a_process_that_hangs_is_given_up(tmp_path):
     reason = status(only_run(tmp_path))["reason"]
     assert reason.startswith("rank 1 (process ")
     assert "has not answered within 3 s" in reason
+
+
+def impatient(rank, victim, last_words=lambda: None):
+    """Prepares a world in which a process is killed as it looks at its data, where no launcher tells the others."""
+    pulse.BEAT_SECONDS, pulse.LOST_SECONDS = 0.1, 2.0
+
+    def kill(_):
+        last_words()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if rank == victim:
+        first_samples.require_first_samples = kill
+
+
+@pytest.mark.parametrize("victim", [0, 1, 3])
+def test_a_process_killed_before_the_training_ends_those_that_wait_for_it(tmp_path, victim):
+    configuration = write_configuration(tmp_path, SMALL)
+    found = run_on(4, configuration, prepare=lambda rank: impatient(rank, victim))
+    assert found == [-signal.SIGKILL if rank == victim else 1 for rank in range(4)], output(configuration)
+    said = output(configuration)
+    assert said.count(f"failed before training: rank {victim} (process ") == 1
+    assert said.count("ended without a word") == 1
+    assert "Traceback" not in said
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_first_process_lost_together_with_the_store_the_others_say_so(tmp_path, begun):
+    configuration = write_configuration(tmp_path, SMALL)
+    launcher = Launcher()
+
+    def kill_both(run):
+        if not begun or run.iteration == 3:
+            launcher.kill()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def prepare(rank):
+        os.environ |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}  # each on a machine of its own
+        if begun:
+            on_rank(0, with_handler(Events.ITERATION_COMPLETED, kill_both))(rank)
+        else:
+            impatient(rank, 0, launcher.kill)
+
+    assert codes(launcher.start(2, str(configuration), prepare=prepare)) == [-signal.SIGKILL, 1]
+    said = output(configuration)
+    assert said.count("the store of torchrun, in which the processes meet, is lost") == 1
+    assert "Traceback" not in said
+    if begun:
+        assert status(only_run(tmp_path))["status"] == "failed"
+        assert "the store of torchrun" in status(only_run(tmp_path))["reason"]
+    else:
+        assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -89,6 +89,12 @@ CASES = {
         "model": {"name": "denoising_baseline", "channels": [4, 6]},
         "module": {"name": "denoising", "sigma": 0.3},
     },
+    "vqvae": {
+        "trainer": "vqvae_baseline",
+        "datagenerator": {**SHAPES, "batch_size": 16, "evaluation_batch_size": 8},
+        "model": {"name": "vqvae_baseline", "channels": [4, 6], "embedding_dim": 5, "num_embeddings": 12},
+        "module": {"name": "vector_quantised", "decay": 0.5, "restart_below": 0.9},
+    },
     "flow_matching": {"module": {"name": "flow_matching"}, **DIFFUSION},
     "ddpm": {"module": {"name": "ddpm"}, **DIFFUSION},
 }
@@ -117,7 +123,7 @@ def test_a_run_of_several_processes_equals_that_of_one(alone, tmp_path, size):
     assert output(configuration).count("run directory:") == 1
 
 
-@pytest.mark.parametrize("case", CASES if SOAK else ["vae", "classifier"])
+@pytest.mark.parametrize("case", CASES if SOAK else ["classifier", "vqvae"])
 def test_so_does_that_of_every_trainer(tmp_path, case, request):
     sections = CASES[case]
     if case == "restoration":

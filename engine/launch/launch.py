@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -28,7 +29,7 @@ from firebox.engine.world.world import ALONE, World
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
 from firebox.foundation.places import refusal_of
-from firebox.foundation.problems import Interrupted
+from firebox.foundation.problems import Interrupted, TrainingFailure
 
 if TYPE_CHECKING:
     from firebox.engine.training.reading.data_identity import DataIdentity
@@ -56,6 +57,9 @@ def launch(request: Request) -> int:
             assert stop.requested
             messages.stopped_while_starting(str(error))
             return stop.exit_code
+        except TrainingFailure as error:
+            messages.failed_while_starting(error)
+            return FAILED
         except BaseException as error:
             console.refused(refusal_of(error))
             return REFUSED
@@ -163,7 +167,7 @@ def outcome(error: BaseException, run: Run, estimated_memory: int | None) -> tup
         return run.stop.exit_code, stopped(run.stop)
     reason = messages.failed(error, run.configuration, estimated_memory)
     if run.world.failures is not None:
-        run.world.failures.report(messages.first_line(reason))
+        run.world.failures.report(messages.first_line(reason), "".join(traceback.format_exception(error)))
     if run.stop.requested and isinstance(error, Overdue):
         return run.stop.exit_code, f"{stopped(run.stop)}; {messages.first_line(reason)}"
     return FAILED, reason
@@ -204,6 +208,7 @@ def finish(run: Run) -> None:
             run.dispatcher.complete_pending(run.trainer)
         elif run.finished is None and not run.stop.requested:
             run.trainer.run(run.streams["train"])
+        run.world.ended(run.iteration, early=run.finished is not None)
         run.losses.settle()
         for name, handler in run.handlers.items():
             if run.stop.requested or (run.observers.act(name, handler.finish) is False and name not in run.observers):

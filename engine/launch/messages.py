@@ -166,6 +166,12 @@ def stopped_while_starting(reason: str) -> None:
     logger.warning("stopped while starting%s", f": {reason}" if reason else "")
 
 
+def failed_while_starting(error: TrainingFailure) -> None:
+    """Says what failed before there was a run, such as another process that was to train it."""
+    logger.debug("the start failed", exc_info=error)
+    logger.error("failed before training: %s", text_of(error))
+
+
 def stopped_before() -> None:
     """Says that the launcher starts a run again that was asked to stop."""
     logger.warning("the run was asked to stop, and is not started again: --resume continues it")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 
 from firebox.data.sources.batch import Batch
 from firebox.engine.checks.report import preflight_of_replay
@@ -163,9 +163,9 @@ def _replay(run: Run, directory: RunDirectory, iteration: int, started_from: int
     for name, optimizer in run.update.optimizers.items():
         optimizer.register_step_pre_hook(lambda *_, name=name: measure(name))
 
-    def stop(trainer: Engine) -> None:
-        if trainer.state.iteration == iteration:
-            trainer.terminate()
+    def stop() -> None:
+        if run.trainer.state.iteration == iteration:
+            run.trainer.end()
 
     run.trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
     try:

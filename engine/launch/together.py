@@ -22,7 +22,7 @@ from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED
 from firebox.foundation.package import ROOMS, ROOT
 from firebox.foundation.places import refusal_of
-from firebox.foundation.problems import Interrupted, Problem, Refusal, refuse, shown
+from firebox.foundation.problems import Interrupted, Problem, Refusal, TrainingFailure, in_one_line, refuse, shown
 
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
@@ -51,7 +51,23 @@ def joined_world(request: Request, stop: StopRequest) -> Iterator[World]:
             console.start(quiet=request.quiet)
         else:
             console.silence()
-        yield world
+        try:
+            yield world
+        except BaseException as error:
+            _part_in_failure(world, error)
+            raise
+
+
+def _part_in_failure(world: World, error: BaseException) -> None:
+    """Tells the others what has ended this process before the training, or has it speak if none before it can."""
+    failures = world.failures
+    assert failures is not None
+    if isinstance(error, Interrupted):
+        failures.report("was asked to stop")
+    elif not isinstance(error, TrainingFailure | Refusal):
+        failures.report(in_one_line(error))
+    elif failures.speaker and not world.leads:
+        console.start(quiet=False)
 
 
 def admit_together(request: Request, stop: StopRequest, world: World) -> Admitted | int:
@@ -115,19 +131,23 @@ def _load_own_parts(run: Run) -> None:
 
 def speaks_at_the_end(run: Run, code: int, reason: str) -> bool:
     """Whether this process records how a run ended: the first one, or another in its place if that has failed."""
-    world = run.world
-    if world.leads:
-        if code not in (COMPLETED, FAILED):
-            with suppress(Exception):  # the launcher, and its store, may have ended
-                world.job.stopped = code
-        return True
-    if code != FAILED or world.failures is None or not world.failures.speaker:
-        return False
-    console.start(quiet=False)
-    logger.error("%s", reason)
-    with suppress(Refusal):  # the first process is stuck, and still has it
-        run.directory.lock()
-    return True
+    world, failures = run.world, run.world.failures
+    if world.leads and code not in (COMPLETED, FAILED):
+        with suppress(Exception):  # the launcher, and its store, may have ended
+            world.job.stopped = code
+    speaks, stuck = world.leads, False
+    if not world.leads and code == FAILED and failures is not None and failures.speaker:
+        console.start(quiet=False)
+        logger.error("%s", reason)
+        try:
+            run.directory.lock()
+            console.log_to(run.directory.log)
+        except Refusal:  # another process has it: the first one, which is stuck, or on another machine speaks as well
+            stuck = True
+        speaks = not (stuck and failures.store_is_lost)
+    if speaks and failures is not None and failures.traceback:
+        logger.debug("the traceback in that process\n%s", failures.traceback)
+    return speaks
 
 
 def first(world: World, action: Callable[[], T]) -> T:

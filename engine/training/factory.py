@@ -115,6 +115,7 @@ def build(
         device=device,
     )
     trainer = QuietEngine(iteration)
+    trainer.asks = iteration.ask_to_end
     preparation = Preparation(specification, device, channels_last=channels_last)
     with blamed(configuration.module, "module"):
         evaluator = evaluator_engine(

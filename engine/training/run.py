@@ -36,6 +36,7 @@ from firebox.engine.training.state import State
 from firebox.engine.training.steps.dispatcher import Action, Dispatcher
 from firebox.engine.training.steps.iteration import TrainingIteration
 from firebox.engine.training.steps.modes import evaluation_mode
+from firebox.engine.training.steps.quiet_engine import QuietEngine
 from firebox.engine.training.steps.terms import is_number
 from firebox.engine.training.updates.losses import LossRecord
 from firebox.engine.training.updates.update import Update
@@ -90,7 +91,7 @@ class Run:
     module: Module
     update: Update
     training: TrainingIteration
-    trainer: Engine
+    trainer: QuietEngine
     evaluator: Engine
     dispatcher: Dispatcher
     losses: LossRecord
@@ -216,9 +217,13 @@ class Run:
             self.module.model = self.model
 
     def finish_early(self, reason: str) -> None:
-        """Ends the training after this iteration's actions, in all processes; the run counts as completed."""
+        """Ends the training after this iteration's actions; the run counts as completed.
+
+        All processes have to decide it alike. What one of them alone may find out, such as the time, ends the training
+        by ``trainer.terminate()``.
+        """
         self._state.finished = reason
-        self.trainer.terminate()
+        self.trainer.end()
 
     def close_tensorboard(self) -> None:
         """Closes the TensorBoard writer, if it was opened."""

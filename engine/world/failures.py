@@ -15,6 +15,7 @@ from firebox.foundation.problems import TrainingFailure
 WORD_SECONDS = 2.0
 """Seconds within which those that are alive say so once an exchange has failed."""
 _POLL_SECONDS = 0.05
+WITHOUT_A_WORD = "ended without a word: the system does so when memory runs out, or somebody killed it"
 
 
 class PeerFailure(TrainingFailure):
@@ -47,11 +48,13 @@ class Failure:
         rank: number of the process.
         reason: the reason, in one line.
         at: seconds since 1970.
+        traceback: where it came from, in many lines; empty if the reason says everything.
     """
 
     rank: int
     reason: str
     at: float
+    traceback: str = ""
 
 
 class Failures:
@@ -61,26 +64,58 @@ class Failures:
         store: store of this attempt.
         rank: number of this process.
         members: all processes.
+        first_here: whether this process is the first one of its machine.
     """
 
-    def __init__(self, store: Store, rank: int, members: Sequence[Member]) -> None:
+    def __init__(self, store: Store, rank: int, members: Sequence[Member], *, first_here: bool = False) -> None:
         self._store = store
         self._rank = rank
+        self._first_here = first_here
         self.members = members
         self.seconds = 0.0
         """The longest time that an exchange may take, as a message gives it."""
         self.speaker = rank == 0
         """Whether this process says what has failed: the first one that is alive."""
+        self.store_is_lost = False
+        """Whether the store can't be reached any more, so that a machine knows of nothing but itself."""
+        self.traceback = ""
+        """Where the failure of another process came from; empty if that is not known, or its reason says everything."""
         self._told: str | None = None
 
-    def report(self, reason: str) -> None:
+    def report(self, reason: str, traceback: str = "") -> None:
         """Says why this process ends, before its connections do."""
         if self._told is None:
             self._told = reason
-            failure = Failure(self._rank, reason, time.time())
             with suppress(Exception):  # without the store, the others learn that this process has ended
-                self._store.set(f"failed/{self._rank}", json.dumps(asdict(failure)))
-                self._store.set("failed", "")
+                self._say(Failure(self._rank, reason, time.time(), traceback))
+
+    def _say(self, failure: Failure) -> None:
+        self._store.set(f"failed/{failure.rank}", json.dumps(asdict(failure)))
+        self._store.set("failed", "")
+
+    def lose(self, ranks: Sequence[int]) -> str:
+        """Says for other processes that they have ended, which they could not; returns who has failed, and why."""
+        for rank in ranks:
+            if not self._store.check([f"failed/{rank}"]):
+                self._say(Failure(rank, WITHOUT_A_WORD, time.time()))
+        return self.first() or WITHOUT_A_WORD
+
+    @contextmanager
+    def meeting(self) -> Iterator[None]:
+        """Raises a PeerFailure in the place of an error of the store in the block: it has ended, or is cut off."""
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, TrainingFailure):
+                raise
+            self._lose_store()
+            raise PeerFailure(self._told or "") from error
+
+    def _lose_store(self, beside: str = "") -> str:
+        self.store_is_lost, self.speaker = True, self._first_here
+        where = f"the connection to {beside}the store of torchrun, in which the processes meet, is lost"
+        self._told = f"{where}: torchrun has ended on the node that keeps it, or that node is cut off"
+        return self._told
 
     def first(self) -> str | None:
         """Returns who has reported a failure, and its reason; None if nobody has."""
@@ -88,10 +123,13 @@ class Failures:
             return None
         reported = [member for member in self.members if self._store.check([f"failed/{member.rank}"])]
         failures = [Failure(**json.loads(self._store.get(f"failed/{member.rank}"))) for member in reported]
+        if 0 in (failure.rank for failure in failures) and not self.speaker:
+            self.speaker = self._store.add("speaks", 1) == 1
         return self._first(failures)
 
     def _first(self, failures: Sequence[Failure]) -> str:
         first = min(failures, key=lambda failure: failure.at)
+        self.traceback = first.traceback
         return f"{self.members[first.rank]}: {first.reason}"
 
     @contextmanager
@@ -120,8 +158,8 @@ class Failures:
         words = error.splitlines()[0] if error else "no reason given"
         try:
             failures, silent = self._heard(partner)
-        except Exception:
-            return f"the connection to the other processes is lost: {words}"
+        except RuntimeError:
+            return self._lose_store("" if partner is None else f"{self.members[partner]} and ")
         lost = {failure.rank for failure in failures} | {member.rank for member in silent}
         self.speaker = self._rank == min(set(range(len(self.members))) - lost, default=0)
         if failures:
@@ -131,7 +169,7 @@ class Failures:
             return f"{names}: has not answered within {self.seconds:g} s: it hangs, or its data needs a longer timeout"
         if silent:
             names = ", ".join(map(str, silent))
-            return f"{names}: ended without a word: the system does so when memory runs out, or somebody killed it"
+            return f"{names}: {WITHOUT_A_WORD}"
         return f"the connection between the processes broke: {words}"
 
     def _heard(self, partner: int | None) -> tuple[list[Failure], list[Member]]:

@@ -42,9 +42,13 @@ def joined(launched: Launched, stopping: Callable[[], bool]) -> Iterator[World]:
     base = _store(launched)
     # What an earlier attempt has written, such as the addresses of its processes, is not this one's.
     job, ours = Job(dist.PrefixStore("firebox/job", base)), dist.PrefixStore("firebox", base)
-    attempt, members = meet(ours, rank, size, stopping)
+    try:
+        attempt, members = meet(ours, rank, size, stopping)
+    except RuntimeError as error:
+        message = f"{launched.address}:{launched.port}, where the processes meet, is gone: {in_one_line(error)}"
+        raise Refusal([Problem("", message)] if launched.local_rank == 0 else []) from None
     store = dist.PrefixStore(f"attempt/{attempt}", ours)
-    failures = Failures(store, rank, members)
+    failures = Failures(store, rank, members, first_here=launched.local_rank == 0)
     if size > 1:
         _keep_ignite_out()
         try:
@@ -64,6 +68,7 @@ def joined(launched: Launched, stopping: Callable[[], bool]) -> Iterator[World]:
     try:
         yield world
     finally:
+        world.end()
         if size > 1:
             with suppress(Exception):
                 dist.destroy_process_group()

@@ -16,12 +16,17 @@ from firebox.engine.world.exchange import Exchanges
 from firebox.engine.world.failures import Failures, PeerFailure
 from firebox.engine.world.job import Job
 from firebox.engine.world.launched import Launched
+from firebox.engine.world.pulse import Pulse
 from firebox.engine.world.world import Sum, World
-from firebox.foundation.problems import Interrupted
+from firebox.foundation.problems import Interrupted, TrainingFailure
 
 T = TypeVar("T")
 PARTING_SECONDS = 900.0
 """Longest time that the others wait at the end for the first process to write."""
+ENDED_SECONDS = 60.0
+"""Longest time between the ends of the training in processes that have decided to end it at the same iteration."""
+SIGNAL_SECONDS = 1.0
+"""Longest time between the signals that a launcher sends to its processes one after another."""
 _POLL_SECONDS = 0.02
 
 
@@ -29,7 +34,8 @@ class Processes(World):
     """One of the processes that a launcher has started, each of which can be reached by all others.
 
     Before the training, one may wait for another as long as that takes, such as for decoding a data set: they speak
-    through the store, and a stop ends each by itself. In the training, exchanges have a time limit.
+    through the store, a stop ends each by itself, and one that is no longer alive ends those that wait for it. In the
+    training, exchanges have a time limit.
 
     Args:
         launched: what the launcher says of this process.
@@ -49,6 +55,7 @@ class Processes(World):
         self._store = store
         self._stopping = stopping
         self._said = 0
+        self._pulse = Pulse(store, self.rank, self.size)
         self._exchanges = Exchanges(self.rank, self.size)
 
     def limit(self, seconds: float) -> None:
@@ -118,36 +125,64 @@ class Processes(World):
         self._said += 1
         key = f"told/{self._said}"
         if self.leads:
-            self._store.set(key, pickle.dumps(value))  # type: ignore[arg-type]
+            with self.failures.meeting():
+                self._store.set(key, pickle.dumps(value))  # type: ignore[arg-type]
             return value  # type: ignore[return-value]
         return self._awaited(key)  # type: ignore[no-any-return]
 
     def collect(self, value: T) -> list[T]:
         self._said += 1
         if not self.leads:
-            self._store.set(f"said/{self._said}/{self.rank}", pickle.dumps(value))  # type: ignore[arg-type]
+            with self.failures.meeting():
+                self._store.set(f"said/{self._said}/{self.rank}", pickle.dumps(value))  # type: ignore[arg-type]
             return []
         return [value, *(self._awaited(f"said/{self._said}/{rank}") for rank in range(1, self.size))]
+
+    def ended(self, iteration: int, *, early: bool) -> None:
+        own, ends = str(iteration), time.monotonic() + ENDED_SECONDS
+        with self.failures.meeting():
+            self._store.set(f"ended/{self.rank}", own)
+            for rank in range(self.size) if early else ():
+                key = f"ended/{rank}"
+                while not (there := self._store.check([key])) and time.monotonic() < ends:
+                    time.sleep(_POLL_SECONDS)
+                if not there or self._store.get(key).decode() != own:
+                    raise TrainingFailure(
+                        f"{self.failures.members[self.rank]} ended the training early after iteration {iteration}, but "
+                        f"rank {rank} did not: expected run.trainer.terminate(), which all processes agree on, or "
+                        "run.finish_early() in a handler that runs in all of them and decides the same in each"
+                    )
 
     def part(self) -> None:
         with suppress(RuntimeError):  # the launcher has ended
             if self.leads:
                 self._store.set("parted", "")
             ends = time.monotonic() + PARTING_SECONDS
-            while not self._store.check(["parted"]) and time.monotonic() < ends:
+            while not self._store.check(["parted"]) and time.monotonic() < ends and 0 not in self._pulse.lost:
                 time.sleep(_POLL_SECONDS)
 
+    def end(self) -> None:
+        """Ends what runs beside the training."""
+        self._pulse.end()
+
     def _awaited(self, key: str) -> Any:
-        try:
+        with self.failures.meeting():
             while not self._store.check([key]):
                 if self._stopping():
                     raise Interrupted
                 failed = self.failures.first()
+                if failed is None and self._pulse.lost:
+                    failed = self.failures.lose(self._pulse.lost)
                 if failed is not None:
+                    self._await_signal()
                     raise PeerFailure(failed)
                 time.sleep(_POLL_SECONDS)
             return pickle.loads(self._store.get(key))
-        except RuntimeError as error:
-            if isinstance(error, PeerFailure):
-                raise
-            raise PeerFailure("the launcher has ended, and with it what the processes meet in") from error
+
+    def _await_signal(self) -> None:
+        """Waits a moment for the signal that another process may have ended at, which all of them receive."""
+        ends = time.monotonic() + SIGNAL_SECONDS
+        while time.monotonic() < ends:
+            if self._stopping():
+                raise Interrupted
+            time.sleep(_POLL_SECONDS)

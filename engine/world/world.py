@@ -83,6 +83,13 @@ class World:
         """As ``gather``, before the training: waits for the others without limit, unless a stop is requested."""
         return [value]
 
+    def ended(self, iteration: int, *, early: bool) -> None:
+        """Says that this process has trained up to an iteration; where it ended early, makes sure that all have.
+
+        Raises:
+            TrainingFailure: another process goes on.
+        """
+
     def part(self) -> None:
         """Waits at the end until the first process has written everything, during which a launcher stops nobody."""
 

@@ -30,11 +30,13 @@ class DivisibleStep(Guard):
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         configuration = preflight.configuration
-        if configuration.training.shards > 1 and not preflight.run.module.divisible:
+        module = preflight.run.module
+        if configuration.training.shards > 1 and not (module.divisible or module.meets):
             name, shards = configuration.module.component.short_name, configuration.training.shards
             message = f"got {shards}, but a step of the module {name} changes more than weights by their gradients, "
             message += "which takes the whole batch"
-            yield preflight.problem(f"{message}; expected 1: {setting('training.shards', '1')}", "training", "shards")
+            way_out = f"expected 1: {setting('training.shards', '1')}, or a module that adds it up by update.total"
+            yield preflight.problem(f"{message}; {way_out}, and says so by meets = True", "training", "shards")
 
 
 class ShardsOfBatch(Guard):

@@ -95,6 +95,10 @@ class Module(ABC):
     """Whether its step may be made for parts of a batch one after another, whose gradients are added, as for
     microbatches. Not if the step changes something else that the next part would see, such as a codebook."""
 
+    meets: ClassVar[bool] = False
+    """Whether a step that is not divisible takes what it changes beside weights from the whole batch, by
+    ``update.total``: all shards of a batch then meet there, and change the same."""
+
     adds_noise: ClassVar[bool] = False
     """Whether it adds noise to the images itself and compares the output with the images without: noise among the
     augmentations would be in both."""

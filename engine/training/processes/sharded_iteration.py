@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
+from ignite.engine import Engine
 
 from firebox.data.sources.batch import Batch
 from firebox.data.streaming.stream import BatchStream
@@ -15,6 +17,7 @@ from firebox.engine.training.processes.shard_state import ShardStates
 from firebox.engine.training.processes.sharded_update import ShardedUpdate
 from firebox.engine.training.processes.turns import Turns
 from firebox.engine.training.steps.iteration import TrainingIteration
+from firebox.engine.training.steps.quiet_engine import QuietEngine
 from firebox.engine.training.steps.terms import UnusableModule, faults_of_terms, require_usable
 from firebox.engine.world.tree import Tree
 from firebox.engine.world.world import Sum, World
@@ -59,11 +62,25 @@ class ShardedIteration(TrainingIteration):
         parameters = [p for o in update.optimizers.values() for group in o.param_groups for p in group["params"]]
         self._states = ShardStates(module, parameters, portion.count)
         self._turns = Turns(portion.count, device, enter=self._enter, leave=self._states.leave)
-        update.takes_turns(self._turns)
+        update.takes_turns(self._turns, self.seeder.seed)
         self._iteration = 0
+        self._places: list[range] = []
+        self._samples = 0
         self._shares: list[float] = []
         self._names: list[str] = []
         self._sums: dict[tuple[bool, ...], Sum] = {}
+        self._ends = False
+
+    def __call__(self, trainer: Engine, raw: Batch) -> dict[str, torch.Tensor]:
+        losses = super().__call__(trainer, raw)
+        if self._ends:
+            assert isinstance(trainer, QuietEngine)
+            trainer.end()
+        return losses
+
+    def ask_to_end(self) -> None:
+        """Has all processes end the training after the next iteration, where they agree on it."""
+        self._ends = True
 
     def close(self) -> None:
         self._turns.close()
@@ -81,7 +98,10 @@ class ShardedIteration(TrainingIteration):
     def _losses_of(self, iteration: int, raw: Batch) -> dict[str, torch.Tensor]:
         samples = self._stream.size(iteration - 1)
         sizes = self._portion.sizes(samples)
-        self._iteration, self._shares = iteration, [size / samples for size in sizes]
+        ends = [*accumulate(sizes, initial=self._portion.bounds(samples)[0])]
+        self._iteration, self._samples = iteration, samples
+        self._places = [range(*ends) for ends in pairwise(ends)]
+        self._shares = [size / samples for size in sizes]
         self._states.begin()
         terms = self._turns.run([partial(self._of_shard, shard) for shard in raw.split(sizes)])
         self._shared_update.require_complete()
@@ -95,8 +115,8 @@ class ShardedIteration(TrainingIteration):
 
     def _enter(self, number: int) -> None:
         self._states.enter(number)
-        self._shared_update.enter(self._shares[number])
-        self.seeder.shard(self._iteration, self._portion.first + number, self._shared_update.updates)
+        self._shared_update.enter(self._places[number], self._samples)
+        self.seeder.shard(self._iteration, self._portion.first + number, self._shared_update.meetings)
 
     def _joined(self, terms: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Joins the losses and the buffers of all shards, and has the processes agree on whether to stop."""
@@ -110,7 +130,8 @@ class ShardedIteration(TrainingIteration):
         (losses,) = tree.take()
         assert losses is not None
         stopping = self._stop.votes()
-        losses, votes = self._world.settle(losses, [*stopping, *self._states.changed])
+        losses, votes = self._world.settle(losses, [self._ends, *stopping, *self._states.changed])
+        self._ends, votes = votes[0], votes[1:]
         self._stop.agree(votes[: len(stopping)])
         changed = tuple(votes[len(stopping) :])
         self._states.take(changed, self._combined(changed))

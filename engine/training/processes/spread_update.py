@@ -40,7 +40,7 @@ class SpreadUpdate(ShardedUpdate):
 
     def _collect(self, loss: torch.Tensor, parameters: Sequence[torch.nn.Parameter]) -> None:
         self._tree.add([loss])
-        if len(self._asked) + 1 < self._count:
+        if len(self._asked) < self._count:
             for parameter in parameters:
                 parameter.grad = None
 

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 
 from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.steps.quiet_engine import QuietEngine
 from firebox.foundation.observing import observed
 
 Action = Callable[[], Any]
@@ -58,7 +59,7 @@ class Dispatcher:
         self._entries.append(Entry(phase, period, observed(action)))
         self._entries.sort(key=lambda entry: entry.phase)
 
-    def attach(self, trainer: Engine) -> None:
+    def attach(self, trainer: QuietEngine) -> None:
         """Registers with the trainer engine, after all handlers have."""
         trainer.add_event_handler(Events.STARTED, self._start)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
@@ -85,26 +86,26 @@ class Dispatcher:
         """Whether actions of the last iteration are still to be done because a stop was requested meanwhile."""
         return self._pending is not None
 
-    def complete_pending(self, trainer: Engine) -> None:
+    def complete_pending(self, trainer: QuietEngine) -> None:
         """Completes the actions of the last iteration that a stop left undone."""
         if self._pending is not None:
             self._dispatch(trainer, trainer.state.iteration, self._pending)
 
-    def _start(self, trainer: Engine) -> None:
+    def _start(self, trainer: QuietEngine) -> None:
         self._schedule(trainer.state.iteration)
         self.complete_pending(trainer)
 
-    def _iteration_completed(self, trainer: Engine) -> None:
+    def _iteration_completed(self, trainer: QuietEngine) -> None:
         iteration = trainer.state.iteration
         if (iteration >= self._next or self._stop.requested) and iteration % self._epoch_length:
             self._dispatch(trainer, iteration, Phase.STEP)
 
-    def _epoch_completed(self, trainer: Engine) -> None:
+    def _epoch_completed(self, trainer: QuietEngine) -> None:
         iteration = trainer.state.iteration
         if iteration >= self._next or self._stop.requested:
             self._dispatch(trainer, iteration, Phase.STEP)
 
-    def _dispatch(self, trainer: Engine, iteration: int, first: Phase) -> None:
+    def _dispatch(self, trainer: QuietEngine, iteration: int, first: Phase) -> None:
         self._pending = first
         for entry in self._entries:
             if entry.phase < first or not self._due(entry, iteration):
@@ -118,7 +119,7 @@ class Dispatcher:
         if self._stop.requested:
             if self.save_on_stop is not None:
                 self.save_on_stop()
-            trainer.terminate()
+            trainer.end()
 
     def _due(self, entry: Entry, iteration: int) -> bool:
         if entry.period is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -74,6 +74,9 @@ class TrainingIteration:
             others = {name: optimizer.param_groups[n]["lr"] for name, (optimizer, n) in self._other_rates.items()}
         self._record.add(iteration, rate, losses, self._update.non_finite, others, self._update.norms)
         return losses
+
+    ask_to_end: Callable[[], None] | None = None
+    """Has all processes agree to end the training; None where one ends it by itself."""
 
     def close(self) -> None:
         """Ends what the iterations have started."""

@@ -10,6 +10,7 @@ from ignite.engine import Engine
 from ignite.engine.events import RemovableEventHandle
 
 from firebox.foundation.observing import observed
+from firebox.foundation.problems import TrainingFailure
 
 
 class QuietEngine(Engine):
@@ -18,6 +19,28 @@ class QuietEngine(Engine):
     Ignite writes a debug message for every event that it fires, whatever the log level, and makes a generator after
     each to see whether it is to end: together that is more than half of what its loop costs.
     """
+
+    asks: Callable[[], None] | None = None
+    """Asks the other processes to end, where the engine can't end by itself; None where it can."""
+
+    def terminate(self, skip_completed: bool = False) -> None:
+        """Ends after this iteration, or after the one in which all processes have agreed on it."""
+        if self.asks is None:
+            super().terminate(skip_completed)
+        else:
+            self.asks()
+
+    def end(self) -> None:
+        """Ends after this iteration, which all processes have agreed on, or decide alike."""
+        super().terminate()
+
+    def terminate_epoch(self, skip_epoch_completed: bool = False) -> None:
+        if self.asks is not None:
+            raise TrainingFailure(
+                "terminate_epoch: an epoch of a batch that is cut into shards can't be ended early; expected "
+                "run.trainer.terminate(), which all processes agree on"
+            )
+        super().terminate_epoch(skip_epoch_completed)
 
     def add_event_handler(
         self, event_name: Any, handler: Callable[..., Any], *args: Any, **kwargs: Any

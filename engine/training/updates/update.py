@@ -10,19 +10,21 @@ from torch.amp.grad_scaler import OptState
 from firebox.engine.training.updates.backward import backward
 from firebox.engine.training.updates.optimizer_step import unmarked_step
 from firebox.foundation.problems import similar
+from firebox.foundation.whole_batch import WholeBatch
 
 MOST_PENDING = 1000
 """Iterations whose losses, and whether they were finite, are kept unread where no handler reads them sooner."""
 
 
-class Update:
+class Update(WholeBatch):
     """What a module's training step calls with a loss to have its parameters updated.
 
     ``update(loss)`` serves a module with one optimizer; one that owns several names which: ``update(loss, "critic")``.
     Each call makes a step, unless the next loss is to be added first: ``update(first, "critic", step=False)``. An
     optimizer may step several times in an iteration, or in some iterations alone (``update.iteration % 5 == 0``).
 
-    A loss's gradient reaches the named optimizer's parameters and no others, whatever it is computed from.
+    A loss's gradient reaches the named optimizer's parameters and no others, whatever it is computed from. What a step
+    changes beside that, such as a codebook, it takes from the whole batch by ``total`` and ``lots``.
 
     Args:
         optimizers: the optimizers, by the name that the module gave their parameters.
