@@ -82,13 +82,18 @@ class Exchanges:
 
     def _swap(self, sent: torch.Tensor, received: torch.Tensor, partner: int) -> None:
         self.partner = partner
-        operations = [dist.P2POp(dist.isend, sent, partner), dist.P2POp(dist.irecv, received, partner)]
-        for work in dist.batch_isend_irecv(operations):
+        if sent.device.type != "cpu":
             # NCCL's own watch has a limit: to give one here would have the host wait for the device.
-            if self.seconds is None or sent.device.type != "cpu":
+            operations = [dist.P2POp(dist.isend, sent, partner), dist.P2POp(dist.irecv, received, partner)]
+            for work in dist.batch_isend_irecv(operations):
                 work.wait()
-            else:
-                work.wait(timedelta(seconds=self.seconds))
+            return
+        group = dist.group.WORLD
+        assert group is not None
+        # What dist.irecv and dist.isend call once they have looked at their arguments, which takes longer than this.
+        # Whoever has asked for what is sent gets it without another word.
+        for work in (group.recv([received], partner, 0), group.send([sent], partner, 0)):
+            work.wait() if self.seconds is None else work.wait(timedelta(seconds=self.seconds))
 
 
 class FlatSum:

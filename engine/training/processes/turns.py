@@ -51,6 +51,11 @@ class Turns:
         Raises:
             BaseException: the first error of any of them.
         """
+        if self._count == 1:
+            self._enter(0)
+            result = functions[0]()
+            self._leave(0)
+            return [result]
         results: list[Any] = [None] * self._count
         self._running, self._now, self._error = list(range(self._count)), 0, None
         self._turn = [threading.Semaphore(0) for _ in range(self._count)]
@@ -84,8 +89,7 @@ class Turns:
         """Lets the others take their turns; returns when it is the caller's turn again."""
         number = self._now
         self._leave(number)
-        following = self._following(number)
-        if following != number:
+        if self._count > 1 and (following := self._following(number)) != number:
             self._pass_to(following)
             self._wait(number)
         self._enter(number)

@@ -523,12 +523,6 @@ CASES = {
         "training.shards",
         "got 3, expected a power of two, such as 2 or 4: --set training.shards=2",
     ),
-    "shards_of_a_batch_that_a_step_needs_whole": (
-        "vqvae_baseline",
-        ["training.shards=2"],
-        "training.shards",
-        "got 2, but a step of the module vector_quantised changes more than weights by their gradients, which takes",
-    ),
     "microbatches_beside_shards": (
         CAE,
         ["training.shards=2", "training.accumulation=2"],
