@@ -1,7 +1,8 @@
 """The cost of several processes: an epoch on two processes, against one with two threads, and against DDP by hand.
 
 All three train the baseline autoencoder on the same images with the same batch size, float32 on the CPU, for the same
-epochs, and nothing else: no evaluation, no images, no checkpoints. "two processes" is Firebox under torchrun with two
+epochs, without evaluation, images and checkpoints; Firebox also writes its losses and watches for what is not finite,
+which DDP by hand does not. "two processes" is Firebox under torchrun with two
 shards and a thread each; "DDP by hand" is the loop that a good engineer would write, with DistributedDataParallel on
 two processes, a thread each; "one process" is Firebox with two threads and no shards. Each epoch but the first counts;
 what is given is the median. Beside them: the exchange of gradients alone, by size, against torch's own all_reduce.

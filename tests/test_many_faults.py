@@ -15,7 +15,7 @@ from ignite.engine import Events
 from firebox.engine.checks import first_samples
 from firebox.engine.launch import together
 from firebox.engine.records import checkpoints
-from firebox.engine.world import processes, pulse
+from firebox.engine.world import processes, pulse, store
 from tests.exactness import (
     SCRIPT,
     Forked,
@@ -179,24 +179,29 @@ def test_a_process_killed_before_the_training_ends_those_that_wait_for_it(tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("begun", [False, True])
-def test_the_first_process_lost_together_with_the_store_the_others_say_so(tmp_path, begun):
+@pytest.mark.parametrize(("begun", "loss"), [(False, "SIGKILL"), (True, "SIGKILL"), (True, "SIGSTOP")])
+def test_the_first_process_lost_together_with_the_store_the_others_say_so(tmp_path, begun, loss):
     configuration = write_configuration(tmp_path, SMALL)
     launcher = Launcher()
 
-    def kill_both(run):
-        if not begun or run.iteration == 3:
-            launcher.kill()
+    def lose():
+        launcher.lose(signal.Signals[loss])
+
+    def lose_both(run):
+        if run.iteration == 3:
+            lose()
             os.kill(os.getpid(), signal.SIGKILL)
 
     def prepare(rank):
         os.environ |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}  # each on a machine of its own
+        store.ANSWER_SECONDS = 3.0
         if begun:
-            on_rank(0, with_handler(Events.ITERATION_COMPLETED, kill_both))(rank)
+            on_rank(0, with_handler(Events.ITERATION_COMPLETED, lose_both))(rank)
         else:
-            impatient(rank, 0, launcher.kill)
+            impatient(rank, 0, lose)
 
     assert codes(launcher.start(2, str(configuration), prepare=prepare)) == [-signal.SIGKILL, 1]
+    launcher.lose()
     said = output(configuration)
     assert said.count("the store of torchrun, in which the processes meet, is lost") == 1
     assert "Traceback" not in said

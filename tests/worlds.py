@@ -28,9 +28,12 @@ class Launcher:
         self._keeper.start()
         self._port = ours.recv()
 
-    def kill(self):
-        """Ends the store, as the loss of its machine does; also from a process that was started."""
-        os.kill(self._keeper.pid, signal.SIGKILL)
+    def lose(self, number=signal.SIGKILL):
+        """Ends the store, also from a process that was started: as the loss of its machine does.
+
+        SIGSTOP stops it, as a machine that is cut off answers no more.
+        """
+        os.kill(self._keeper.pid, number)
 
     def start(self, size, *arguments, prepare=None, trainer=TRAINER, only=lambda rank: ()):
         """Starts a world; ``prepare(rank)`` may change a process before it begins, ``only(rank)`` has more options."""

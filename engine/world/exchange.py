@@ -90,9 +90,8 @@ class Exchanges:
             return
         group = dist.group.WORLD
         assert group is not None
-        # What dist.irecv and dist.isend call once they have looked at their arguments, which takes longer than this.
-        # Whoever has asked for what is sent gets it without another word.
-        for work in (group.recv([received], partner, 0), group.send([sent], partner, 0)):
+        # What dist.isend and dist.irecv call once they have looked at their arguments, which takes longer than this.
+        for work in (group.send([sent], partner, 0), group.recv([received], partner, 0)):
             work.wait() if self.seconds is None else work.wait(timedelta(seconds=self.seconds))
 
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
-from torch.distributed import Store
-
+from firebox.engine.world.store import Keys
 from firebox.foundation.problems import TrainingFailure
 
 WORD_SECONDS = 2.0
@@ -67,7 +66,7 @@ class Failures:
         first_here: whether this process is the first one of its machine.
     """
 
-    def __init__(self, store: Store, rank: int, members: Sequence[Member], *, first_here: bool = False) -> None:
+    def __init__(self, store: Keys, rank: int, members: Sequence[Member], *, first_here: bool = False) -> None:
         self._store = store
         self._rank = rank
         self._first_here = first_here

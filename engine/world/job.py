@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from firebox.engine.world.store import Keys
 
 
 class Job:
@@ -15,7 +15,7 @@ class Job:
         store: the launcher's store, outside of what belongs to an attempt; None if there is no launcher.
     """
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Keys | None = None) -> None:
         self._store = store
 
     @property

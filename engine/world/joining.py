@@ -17,6 +17,8 @@ from firebox.engine.world.job import Job
 from firebox.engine.world.launched import Launched
 from firebox.engine.world.meeting import MEETING_SECONDS, meet
 from firebox.engine.world.processes import Processes
+from firebox.engine.world.pulse import Pulse
+from firebox.engine.world.store import SharedStore
 from firebox.engine.world.world import World
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
@@ -40,21 +42,21 @@ def joined(launched: Launched, stopping: Callable[[], bool]) -> Iterator[World]:
         message = f"got {size} processes, expected a power of two, such as {1 << (size.bit_length() - 1)}"
         raise Refusal([Problem("", f"{message}: --nproc-per-node, times --nnodes")] if rank == 0 else [])
     base = _store(launched)
-    # What an earlier attempt has written, such as the addresses of its processes, is not this one's.
-    job, ours = Job(dist.PrefixStore("firebox/job", base)), dist.PrefixStore("firebox", base)
+    ours = SharedStore(base).within("firebox")
     try:
         attempt, members = meet(ours, rank, size, stopping)
     except RuntimeError as error:
         message = f"{launched.address}:{launched.port}, where the processes meet, is gone: {in_one_line(error)}"
         raise Refusal([Problem("", message)] if launched.local_rank == 0 else []) from None
-    store = dist.PrefixStore(f"attempt/{attempt}", ours)
+    # What an earlier attempt has written, such as the addresses of its processes, is not this one's.
+    store, theirs = ours.within(attempt), dist.PrefixStore(f"firebox/torch/{attempt}", base)
     failures = Failures(store, rank, members, first_here=launched.local_rank == 0)
     if size > 1:
         _keep_ignite_out()
         try:
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-                store=dist.PrefixStore("group", store),
+                store=theirs,
                 rank=rank,
                 world_size=size,
                 timeout=timedelta(seconds=MEETING_SECONDS),
@@ -64,11 +66,12 @@ def joined(launched: Launched, stopping: Callable[[], bool]) -> Iterator[World]:
             raise Refusal(
                 [Problem("", f"{message}; expected addresses that all can reach: GLOO_SOCKET_IFNAME")]
             ) from None
-    world = Processes(launched, store, failures, job, stopping)
+    pulse = Pulse(dist.PrefixStore(f"firebox/pulse/{attempt}", base.clone()), rank, size)
+    world = Processes(launched, store, failures, Job(ours.within("job")), pulse, stopping)
     try:
         yield world
     finally:
-        world.end()
+        pulse.end()
         if size > 1:
             with suppress(Exception):
                 dist.destroy_process_group()

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from uuid import uuid4
 
-from torch.distributed import Store
-
 from firebox.engine.world.failures import Member
+from firebox.engine.world.store import Keys
 from firebox.foundation.problems import Interrupted, Problem, Refusal, listed
 
 MEETING_SECONDS = 300.0
@@ -20,7 +19,7 @@ MEETING_SECONDS = 300.0
 _POLL_SECONDS = 0.02
 
 
-def meet(store: Store, rank: int, size: int, stopping: Callable[[], bool]) -> tuple[str, list[Member]]:
+def meet(store: Keys, rank: int, size: int, stopping: Callable[[], bool]) -> tuple[str, list[Member]]:
     """Waits until all processes have come; returns the name of the attempt, and the processes.
 
     A launcher counts its attempts on each machine by itself, and a process may be killed before it has said a word. So
@@ -77,6 +76,6 @@ def meet(store: Store, rank: int, size: int, stopping: Callable[[], bool]) -> tu
     return own, [found[each] for each in range(size)]
 
 
-def _got(store: Store, key: str) -> str:
+def _got(store: Keys, key: str) -> str:
     """Returns a value; an empty text if there is none yet."""
     return store.get(key).decode() if store.check([key]) else ""

@@ -17,6 +17,7 @@ from firebox.engine.world.failures import Failures, PeerFailure
 from firebox.engine.world.job import Job
 from firebox.engine.world.launched import Launched
 from firebox.engine.world.pulse import Pulse
+from firebox.engine.world.store import Keys
 from firebox.engine.world.world import Sum, World
 from firebox.foundation.problems import Interrupted, TrainingFailure
 
@@ -42,11 +43,18 @@ class Processes(World):
         store: the store of this attempt.
         failures: what the processes tell each other when one fails.
         job: what outlives the attempt.
+        pulse: which of the others are alive.
         stopping: function that says whether a stop was requested.
     """
 
     def __init__(
-        self, launched: Launched, store: dist.Store, failures: Failures, job: Job, stopping: Callable[[], bool]
+        self,
+        launched: Launched,
+        store: Keys,
+        failures: Failures,
+        job: Job,
+        pulse: Pulse,
+        stopping: Callable[[], bool],
     ) -> None:
         self.rank, self.size = launched.rank, launched.size
         self.local_rank, self.local_size = launched.local_rank, launched.local_size
@@ -55,7 +63,7 @@ class Processes(World):
         self._store = store
         self._stopping = stopping
         self._said = 0
-        self._pulse = Pulse(store, self.rank, self.size)
+        self._pulse = pulse
         self._exchanges = Exchanges(self.rank, self.size)
 
     def limit(self, seconds: float) -> None:
@@ -160,10 +168,6 @@ class Processes(World):
             ends = time.monotonic() + PARTING_SECONDS
             while not self._store.check(["parted"]) and time.monotonic() < ends and 0 not in self._pulse.lost:
                 time.sleep(_POLL_SECONDS)
-
-    def end(self) -> None:
-        """Ends what runs beside the training."""
-        self._pulse.end()
 
     def _awaited(self, key: str) -> Any:
         with self.failures.meeting():

@@ -21,13 +21,13 @@ class Pulse:
     store, and the launcher of another machine does not tell them. Each is watched by at least one other.
 
     Args:
-        store: store of this attempt; the thread has a connection of its own.
+        store: store of this attempt, by a connection of its own.
         rank: number of this process.
         size: number of processes.
     """
 
     def __init__(self, store: Store, rank: int, size: int) -> None:
-        self._store = store.clone()
+        self._store = store
         self._rank = rank
         self._heard: dict[int, tuple[bytes, float]] = {}
         now = time.monotonic()
@@ -54,10 +54,10 @@ class Pulse:
         beats = 0
         with suppress(RuntimeError):  # without the store, whoever waits in it has noticed
             while not self._ends.is_set():
-                self._store.set(f"pulse/{self._rank}", str(beats))
+                self._store.set(str(self._rank), str(beats))
                 for other, (last, _) in self._heard.items():
-                    if self._store.check([f"pulse/{other}"]):
-                        now = self._store.get(f"pulse/{other}")
+                    if self._store.check([str(other)]):
+                        now = self._store.get(str(other))
                         if now != last:
                             self._heard[other] = now, time.monotonic()
                 silent_since = time.monotonic() - LOST_SECONDS
