@@ -41,7 +41,7 @@ def evaluator_engine(
     world: World,
     device: torch.device,
     spreads: bool = False,
-) -> Engine:
+) -> QuietEngine:
     """Makes the evaluator engine. Where several processes share an evaluation, the first one has the metrics."""
     if world.size == 1:
         evaluator = QuietEngine(EvaluationIteration(module, preparation=preparation, stop=stop, seed=seed))

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ignite.engine import Engine
 
 from firebox.data.bases.datamodule import DataModule, Split
 from firebox.data.sources.batch import Preparation
@@ -92,7 +91,7 @@ class Run:
     update: Update
     training: TrainingIteration
     trainer: QuietEngine
-    evaluator: Engine
+    evaluator: QuietEngine
     dispatcher: Dispatcher
     losses: LossRecord
     stop: StopRequest
@@ -217,11 +216,7 @@ class Run:
             self.module.model = self.model
 
     def finish_early(self, reason: str) -> None:
-        """Ends the training after this iteration's actions; the run counts as completed.
-
-        All processes have to decide it alike. What one of them alone may find out, such as the time, ends the training
-        by ``trainer.terminate()``.
-        """
+        """Ends the training after this iteration's actions, by all processes alike; the run counts as completed."""
         self._state.finished = reason
         self.trainer.end()
 

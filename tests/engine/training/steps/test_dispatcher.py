@@ -1,11 +1,12 @@
-"""Who acts after which iteration, in which order. Real Ignite engines."""
+"""Who acts after which iteration, in which order. Real engines."""
 
 import pytest
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 
 from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.limits.stopping import StopRequest
 from firebox.engine.training.steps.dispatcher import Dispatcher
+from firebox.engine.training.steps.quiet_engine import QuietEngine
 
 
 class Log(list):
@@ -16,7 +17,7 @@ class Log(list):
 
 
 def engine(epoch_length=5, epochs=2, iteration=0):
-    trainer = Engine(lambda engine, batch: None)
+    trainer = QuietEngine(lambda engine, batch: None)
     trainer.load_state_dict({"iteration": iteration, "epoch_length": epoch_length, "max_epochs": epochs})
     return trainer
 
