@@ -135,16 +135,17 @@ def speaks_at_the_end(run: Run, code: int, reason: str) -> bool:
     if world.leads and code not in (COMPLETED, FAILED):
         with suppress(Exception):  # the launcher, and its store, may have ended
             world.job.stopped = code
-    speaks, stuck = world.leads, False
+    speaks = world.leads
     if not world.leads and code == FAILED and failures is not None and failures.speaker:
         console.start(quiet=False)
         logger.error("%s", reason)
         try:
             run.directory.lock()
+            # Without the store, a machine does not know what another one has recorded meanwhile.
+            speaks = not failures.store_is_lost or run.directory.status().state == "running"
             console.log_to(run.directory.log)
-        except Refusal:  # another process has it: the first one, which is stuck, or on another machine speaks as well
-            stuck = True
-        speaks = not (stuck and failures.store_is_lost)
+        except Refusal:  # the first process, which is stuck or, where the store is lost, on the other machine
+            speaks = not failures.store_is_lost
     if speaks and failures is not None and failures.traceback:
         logger.debug("the traceback in that process\n%s", failures.traceback)
     return speaks
