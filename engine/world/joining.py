@@ -64,7 +64,7 @@ def joined(launched: Launched, stopping: Callable[[], bool]) -> Iterator[World]:
         except RuntimeError as error:
             message = f"{members[rank]} can't reach the others: {in_one_line(error)}"
             raise Refusal(
-                [Problem("", f"{message}; expected addresses that all can reach: GLOO_SOCKET_IFNAME")]
+                [Problem("", f"{message}; expected all alive, at addresses that all can reach: GLOO_SOCKET_IFNAME")]
             ) from None
     pulse = Pulse(dist.PrefixStore(f"firebox/pulse/{attempt}", base.clone()), rank, size)
     world = Processes(launched, store, failures, Job(ours.within("job")), pulse, stopping)
