@@ -15,7 +15,7 @@ from ignite.engine import Events
 from firebox.engine.checks import first_samples
 from firebox.engine.launch import together
 from firebox.engine.records import checkpoints
-from firebox.engine.world import processes, pulse, store
+from firebox.engine.world import joining, processes, pulse, store
 from tests.exactness import (
     SCRIPT,
     Forked,
@@ -177,6 +177,30 @@ def test_a_process_killed_before_the_training_ends_those_that_wait_for_it(tmp_pa
     assert said.count("ended without a word") == 1
     assert "Traceback" not in said
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_process_killed_while_they_connect_ends_the_others_as_a_signal_does(tmp_path, stopped):
+    configuration = write_configuration(tmp_path, SMALL)
+
+    def prepare(rank):
+        impatient(rank, None)
+        meet = joining.meet
+
+        def die(*arguments):
+            meet(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if rank == 0:
+            joining.meet = die
+
+    world = Launcher().start(4, str(configuration), prepare=prepare)
+    assert world[0].wait() == -signal.SIGKILL
+    for process in world[1:] if stopped else ():
+        process.send_signal(signal.SIGTERM)
+    assert codes(world) == [-signal.SIGKILL, *([143 if stopped else 1] * 3)], output(configuration)
+    if not stopped:
+        assert output(configuration).count("failed before training: rank 0 (process ") == 1
 
 
 @pytest.mark.parametrize(("begun", "loss"), [(False, "SIGKILL"), (True, "SIGKILL"), (True, "SIGSTOP")])

@@ -167,9 +167,10 @@ def stopped_while_starting(reason: str) -> None:
 
 
 def failed_while_starting(error: TrainingFailure) -> None:
-    """Says what failed before there was a run, such as another process that was to train it."""
+    """Says what failed before there was a run, unless another process does: such as one that was to train it."""
     logger.debug("the start failed", exc_info=error)
-    logger.error("failed before training: %s", text_of(error))
+    if text_of(error):
+        logger.error("failed before training: %s", text_of(error))
 
 
 def stopped_before() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 
 import torch
 import torch.distributed as dist
 from ignite.distributed import utils as idist
 from ignite.distributed.comp_models import _SerialModel
 
-from firebox.engine.world.failures import Failures
+from firebox.engine.world.failures import Failures, PeerFailure
 from firebox.engine.world.job import Job
 from firebox.engine.world.launched import Launched
 from firebox.engine.world.meeting import MEETING_SECONDS, meet
@@ -20,9 +22,11 @@ from firebox.engine.world.processes import Processes
 from firebox.engine.world.pulse import Pulse
 from firebox.engine.world.store import SharedStore
 from firebox.engine.world.world import World
-from firebox.foundation.problems import Problem, Refusal, in_one_line
+from firebox.foundation.problems import Interrupted, Problem, Refusal, in_one_line
 
 logger = logging.getLogger("firebox")
+
+_LOOK_SECONDS = 0.1
 
 
 @contextmanager
@@ -49,32 +53,62 @@ def joined(launched: Launched, stopping: Callable[[], bool]) -> Iterator[World]:
         message = f"{launched.address}:{launched.port}, where the processes meet, is gone: {in_one_line(error)}"
         raise Refusal([Problem("", message)] if launched.local_rank == 0 else []) from None
     # What an earlier attempt has written, such as the addresses of its processes, is not this one's.
-    store, theirs = ours.within(attempt), dist.PrefixStore(f"firebox/torch/{attempt}", base)
+    store = ours.within(attempt)
     failures = Failures(store, rank, members, first_here=launched.local_rank == 0)
-    if size > 1:
-        _keep_ignite_out()
-        try:
-            dist.init_process_group(
-                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-                store=theirs,
-                rank=rank,
-                world_size=size,
-                timeout=timedelta(seconds=MEETING_SECONDS),
-            )
-        except RuntimeError as error:
-            message = f"{members[rank]} can't reach the others: {in_one_line(error)}"
-            raise Refusal(
-                [Problem("", f"{message}; expected all alive, at addresses that all can reach: GLOO_SOCKET_IFNAME")]
-            ) from None
     pulse = Pulse(dist.PrefixStore(f"firebox/pulse/{attempt}", base.clone()), rank, size)
     world = Processes(launched, store, failures, Job(ours.within("job")), pulse, stopping)
     try:
+        if size > 1:
+            _keep_ignite_out()
+            # By a connection of its own: torch keeps others from using one while it waits.
+            _connect(world, dist.PrefixStore(f"firebox/torch/{attempt}", base.clone()))
         yield world
     finally:
         pulse.end()
         if size > 1:
             with suppress(Exception):
                 dist.destroy_process_group()
+
+
+def _connect(world: Processes, store: dist.Store) -> None:
+    """Connects the processes to each other: in a thread, because nothing interrupts torch while it waits for one."""
+    ended: SimpleQueue[Exception | None] = SimpleQueue()
+
+    def connect() -> None:
+        try:
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+                store=store,
+                rank=world.rank,
+                world_size=world.size,
+                timeout=timedelta(seconds=MEETING_SECONDS),
+            )
+            ended.put(None)
+        except Exception as error:
+            ended.put(error)
+
+    threading.Thread(target=connect, name="firebox-joining", daemon=True).start()
+    while True:
+        try:
+            error = ended.get(timeout=_LOOK_SECONDS)
+            break
+        except Empty:
+            _heed(world)
+    if error is not None:
+        message = f"{world.failures.members[world.rank]} can't reach the others: {in_one_line(error)}"
+        raise Refusal(
+            [Problem("", f"{message}; expected all alive, at addresses that all can reach: GLOO_SOCKET_IFNAME")]
+        ) from None
+
+
+def _heed(world: Processes) -> None:
+    try:
+        world.heed()
+    except Interrupted:
+        world.failures.report("was asked to stop")
+        raise
+    except PeerFailure as error:
+        raise error if world.failures.speaker else PeerFailure from None  # which is said once
 
 
 def _store(launched: Launched) -> dist.Store:

@@ -169,17 +169,27 @@ class Processes(World):
             while not self._store.check(["parted"]) and time.monotonic() < ends and 0 not in self._pulse.lost:
                 time.sleep(_POLL_SECONDS)
 
+    def heed(self) -> None:
+        """Looks, while this process waits for others, at what ends that.
+
+        Raises:
+            Interrupted: a stop was requested.
+            PeerFailure: another process has failed, or is no longer alive.
+        """
+        if self._stopping():
+            raise Interrupted
+        with self.failures.meeting():
+            failed = self.failures.first()
+            if failed is None and self._pulse.lost:
+                failed = self.failures.lose(self._pulse.lost)
+        if failed is not None:
+            self._await_signal()
+            raise PeerFailure(failed)
+
     def _awaited(self, key: str) -> Any:
         with self.failures.meeting():
             while not self._store.check([key]):
-                if self._stopping():
-                    raise Interrupted
-                failed = self.failures.first()
-                if failed is None and self._pulse.lost:
-                    failed = self.failures.lose(self._pulse.lost)
-                if failed is not None:
-                    self._await_signal()
-                    raise PeerFailure(failed)
+                self.heed()
                 time.sleep(_POLL_SECONDS)
             return pickle.loads(self._store.get(key))
 
