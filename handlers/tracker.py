@@ -10,7 +10,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers.base_logger import BaseLogger
 
 from firebox.data.bases.datamodule import Split
-from firebox.engine.records.hyper_parameters import Value, hyper_parameters
+from firebox.engine.configuration.plain_values import Value
+from firebox.engine.records.hyper_parameters import hyper_parameters
 from firebox.engine.training.handler import Handler
 from firebox.engine.training.losses import Row
 from firebox.engine.training.phases import Phase

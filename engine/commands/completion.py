@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from firebox.engine.commands.train import trainers
-from firebox.engine.configuration.layers import load
 from firebox.foundation.exit_codes import COMPLETED
 from firebox.foundation.package import shipped
 from firebox.foundation.problems import Refusal
@@ -34,9 +32,14 @@ def run(options: argparse.Namespace) -> int:
     return COMPLETED
 
 
+def asked() -> bool:
+    """Whether a shell asks for completions."""
+    return COMPLETING in os.environ
+
+
 def complete(parser: argparse.ArgumentParser) -> None:
     """Answers a shell that asks for completions, and ends the process; returns at once where none does."""
-    if COMPLETING not in os.environ:
+    if not asked():
         return
     import argcomplete
 
@@ -75,6 +78,9 @@ def assignments(prefix: str, parsed_args: argparse.Namespace, **_: object) -> li
 
 def _content(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the sections that are named so far: those of the configuration, changed by earlier assignments."""
+    from firebox.engine.commands.train import trainers
+    from firebox.engine.configuration.layers import load
+
     trainer = trainers().get(getattr(options, "trainer", None) or "")
     path: Path | None = getattr(options, "config", None) or (trainer.default if trainer else None)
     content: dict[str, Any] = {}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firebox.engine.configuration.plain_values import Value
 from firebox.engine.records.flat_runs import settings_of
-from firebox.engine.records.hyper_parameters import Value
 from firebox.engine.records.recorded import Recorded
 
 SEED, DATA, STATUS, KIND = "seed", "data", "status", "kind"

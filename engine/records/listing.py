@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,8 @@ def parsed_row(text: bytes) -> dict[str, Any]:
 def read_record(path: Path) -> dict[str, Any]:
     """Returns the object that a JSON file holds; an empty one if it can't be read or is too large."""
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_RECORD:
             return {}
         return parsed_row(path.read_bytes())
     except OSError:
