@@ -15,6 +15,10 @@ from firebox.foundation.package import shipped
 from firebox.foundation.problems import Refusal
 
 SHELLS = ("bash", "zsh", "fish")
+USE = (
+    'eval "$(firebox completion bash)" in ~/.bashrc; the same with zsh, after compinit, in ~/.zshrc; '
+    "firebox completion fish | source in ~/.config/fish/config.fish"
+)
 COMPLETING = "_ARGCOMPLETE"
 """The environment variable by which a shell asks for completions instead of running the command."""
 
@@ -22,7 +26,7 @@ Schema = Mapping[str, Any]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=SHELLS, help='for bash: eval "$(firebox completion bash)" in ~/.bashrc')
+    parser.add_argument("shell", choices=SHELLS, help=USE)
 
 
 def run(options: argparse.Namespace) -> int:
