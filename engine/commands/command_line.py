@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from firebox.engine.commands import CATALOGUE, completion
-from firebox.foundation import console
-from firebox.foundation.exit_codes import COMPLETED
+from firebox.foundation import console, streams
+from firebox.foundation.exit_codes import COMPLETED, FAILED
 from firebox.foundation.package import version
 from firebox.foundation.problems import similar
 
@@ -43,9 +43,31 @@ def train_script(trainer: Trainer, arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs ``firebox``; returns its exit code."""
+    """Runs ``firebox``; returns its exit code.
+
+    A command whose result can't be printed has failed, unless its reader left; what a training prints, its files have.
+    """
     console.outlive()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(given)
+    except SystemExit as ended:  # of the parser, after help or a mistake
+        if ended.code or not _loses(given):
+            raise
+        return FAILED
+    return FAILED if code == COMPLETED and _loses(given) else code
+
+
+def _loses(given: list[str]) -> bool:
+    """Whether a result is lost because it could not be printed, and says so."""
+    lost = streams.unwritten()
+    if lost is None or given[:1] in (["train"], ["sweep"]):
+        return False
+    console.messages.print(f"can't print the result: {lost.strerror}", style="bold red", markup=False)
+    return True
+
+
+def _run(given: list[str]) -> int:
     parser = Parser(
         prog="firebox",
         description="An event-driven training engine.",

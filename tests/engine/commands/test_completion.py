@@ -77,7 +77,9 @@ def shell(tmp_path):
         if shutil.which(name) is None:
             pytest.skip(f"needs {name}")
         (tmp_path / "script").write_text(text)
-        done = subprocess.run([name, "script"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [name, "script"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
         return done.stdout.splitlines()
 
     return lines
