@@ -64,7 +64,7 @@ def test_every_key_that_is_offered_is_a_key_that_is_read(capsys):
 
 @pytest.fixture
 def shell(tmp_path):
-    """Runs a script in a shell that finds the command, in a folder with a configuration; returns the lines it prints."""
+    """Runs a script in a shell that finds the command, beside a configuration; returns the lines it prints."""
     (tmp_path / "mine.yaml").write_text("trainer: cae_baseline\n")
     command = tmp_path / "bin" / "firebox"
     command.parent.mkdir()
