@@ -15,7 +15,7 @@ from firebox.data.bases.datamodule import Split
 from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.records.checkpoints import Manifest, valid_manifests
 from firebox.engine.records.monitor import best_of, recorded_monitor
-from firebox.engine.records.run_directory import RunDirectory, State, distinct, is_run
+from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State, distinct, is_run
 
 LAST_LINES = 1 << 16
 """Size in bytes of the end of losses.jsonl that is searched for the last lines."""
@@ -65,7 +65,7 @@ def listed(path: Path) -> Listed:
     reason = status.get("reason")
     state = next((known for known in get_args(State) if known == status.get("status")), None)
     if state is None:
-        state, reason = "running", "no readable status"
+        state, reason = "running", NO_STATUS
     if state == "running" and not directory.in_use():
         state = "killed"
     rows = _last_rows(directory.losses)
