@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from firebox.engine.commands.command_line import main
-from firebox.engine.commands.runs import age
+from firebox.engine.commands.runs import _table_of_runs, age
 from firebox.engine.configuration import quick_loading, read, read_recorded
 from firebox.engine.configuration.identity import digest_of
 from firebox.engine.records.claiming import claim
@@ -131,6 +133,20 @@ def test_an_empty_root_is_said_to_be_empty(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (200000, "2 d")])
 def test_age_is_told_in_its_largest_whole_unit(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+@pytest.mark.parametrize("width", [24, 40, 80])
+def test_nothing_is_cut_in_a_narrow_terminal(tmp_path: Path, width: int) -> None:
+    directory = new_run(tmp_path, "done")
+    add_checkpoint(directory, 9, 0.25)
+    changed = time.time() - 3.5 * 3600
+    os.utime(directory.path / "status.json", (changed, changed))
+    terminal = Console(file=StringIO(), width=width)
+    terminal.print(_table_of_runs(runs_in(tmp_path / "runs"), []))
+    lines = terminal.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= width
+    shown = "".join(lines).replace(" ", "")
+    assert sorted(shown) == sorted(f"runstatusepochsbestage{directory.path}killed0/3validation/loss0.253h")
 
 
 def test_listing_runs_imports_neither_torch_nor_what_other_commands_need(tmp_path: Path) -> None:
