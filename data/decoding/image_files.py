@@ -10,6 +10,7 @@ from firebox.data.decoding.pair_decoding import PairDecoder
 from firebox.data.division.listing import Listing
 
 if TYPE_CHECKING:
+    import numpy
     import torch
 
 Decoder = ImageDecoder | PairDecoder
@@ -60,14 +61,14 @@ class ImageFiles:
             return self.decoder(*self._listing.files_of(index))
         return (self.decoder(self.file_of(index)),)
 
-    def record(self, index: int) -> tuple[torch.Tensor, ...]:
+    def record(self, index: int) -> tuple[numpy.ndarray[Any, Any], ...]:
         """Reads what ``decoded`` does in the form in which it is kept: the image as (H, W, C).
 
         Raises:
             DataError: a file can't be decoded; the message names it.
         """
         image, *target = self.decoded(index)
-        return image.permute(1, 2, 0).contiguous(), *target
+        return image.numpy().transpose(1, 2, 0), *(part.numpy() for part in target)
 
     def file_of(self, index: int) -> Path:
         """Returns the file of an image."""

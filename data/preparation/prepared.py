@@ -62,7 +62,7 @@ class PreparedImages(FiledImages):
         else:
             records, wrong = self._kept.read(positions)
         for k in wrong:
-            content = b"".join(bytes_of(part) for part in self._files.record(int(positions[k])))
+            content = bytes_of(*self._files.record(int(positions[k])))
             records[k] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         parts, begin = [], 0
         for column in columns:
