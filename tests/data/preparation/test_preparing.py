@@ -21,6 +21,7 @@ from firebox.data.cache import cache as caching
 from firebox.data.cache.cache import KEPT, WRITING, Cache
 from firebox.data.cache.sample_file import Column, Layout, SampleFile, Unusable
 from firebox.data.declarations.data_error import DataError
+from firebox.data.fingerprints.fingerprint import fingerprint
 from firebox.data.image_folder import ImageFolder
 from firebox.data.preparation.prepared import PreparedImages
 from firebox.data.preparation.preparing import key_of, prepare, told, verify_files
@@ -179,6 +180,22 @@ def test_the_content_of_files_can_decide(folder: Path, tmp_path: Path) -> None:
     prepared(folder, reading)
 
     assert len(entries(tmp_path / "cache")) == 3
+
+
+def test_the_content_of_files_is_read_once_for_what_is_kept_and_for_the_fingerprint(
+    folder: Path, tmp_path: Path
+) -> None:
+    hashed: list[int] = []
+
+    def progress(what: str, done: int, _: int) -> None:
+        hashed.extend([done] if what == "files hashed" else [])
+
+    reading = Reading(cache=tmp_path / "cache", content=True, progress=progress)
+    found = fingerprint(prepared(folder, reading), pytest.fail, reading, content=True)
+    assert hashed == list(range(1, COUNT + 1))
+    (folder / "ant" / "000.png").write_bytes((folder / "ant" / "002.png").read_bytes())
+    assert found != fingerprint(made(folder), pytest.fail, reading, content=True)  # data made anew reads it anew
+    assert len(hashed) == 2 * COUNT
 
 
 @pytest.mark.parametrize("place", ["record", "header", "table", "end", "cut", "empty", "other"])
@@ -591,5 +608,6 @@ def test_another_file_under_the_name_is_not_taken(folder: Path, tmp_path: Path) 
     (entry,) = entries(tmp_path / "cache")
     with pytest.raises(Unusable, match="other samples"):
         SampleFile(entry, "x" * 64)
-    assert prepare(made(folder).listing, made(folder).decoder, Reading(), skip=False).kept is None  # type: ignore[arg-type]
+    data = made(folder)
+    assert prepare(data.listing, data.decoder, Reading(), skip=False, contents=data.contents).kept is None
     assert time.time() - entry.stat().st_mtime < 600
