@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
+from firebox.data.preparation import prepared
 from firebox.engine.checks import first_samples
 from firebox.engine.training import factory
 from firebox.engine.training.reading import streams
@@ -97,6 +98,16 @@ def test_a_run_over_kept_samples_is_the_run_that_decodes_them(plain, images, tmp
     assert f"{COUNT} samples decoded in " in output(configuration)
     assert differences(plain, only_run(tmp_path)) == []
     assert cached(configuration) == ["samples"]
+
+
+def test_batches_that_a_thread_reads_are_those_of_a_run_that_is_killed_and_resumed_without_one(plain, images, tmp_path):
+    def prepare():
+        prepared.LARGE = 1
+        kill_at(5)()
+
+    configuration = write(tmp_path, images)
+    assert Forked(str(configuration), prepare=prepare).wait() == -signal.SIGKILL
+    assert differences(plain, resumed_to_the_end(configuration)) == []
 
 
 @pytest.mark.parametrize("done", [1, 64, COUNT] if SOAK else [64, COUNT])

@@ -14,6 +14,9 @@ from firebox.data.sources.batch import labels_of
 from firebox.data.sources.filed import FiledImages
 from firebox.data.sources.source import as_images
 
+LARGE = 1 << 16
+"""Bytes of a sample from which on batches are read by a thread beside the training."""
+
 
 class PreparedImages(FiledImages):
     """The samples of a split, read from a file of samples that were decoded beforehand.
@@ -41,6 +44,11 @@ class PreparedImages(FiledImages):
     def labels(self) -> torch.Tensor | None:
         """All samples' labels, int64 of shape (N,); None if there are none."""
         return labels_of(self._listed)
+
+    @property
+    def beside(self) -> bool:
+        # Of smaller samples, passing Python's lock to and fro takes longer than reading them.
+        return sum(column.nbytes for column in self._files.decoder.columns) >= LARGE
 
     def __len__(self) -> int:
         return len(self._positions)
