@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import threading
 import time
 from contextlib import contextmanager
 
@@ -11,8 +12,10 @@ import pytest
 import yaml
 
 from firebox.data.preparation import prepared
+from firebox.data.preparation.prepared import PreparedImages
 from firebox.engine.checks import first_samples
 from firebox.engine.training import factory
+from firebox.engine.training.limits import watch
 from firebox.engine.training.reading import streams
 from tests.data.folders_of_images import write_images
 from tests.exactness import (
@@ -108,6 +111,25 @@ def test_batches_that_a_thread_reads_are_those_of_a_run_that_is_killed_and_resum
     configuration = write(tmp_path, images)
     assert Forked(str(configuration), prepare=prepare).wait() == -signal.SIGKILL
     assert differences(plain, resumed_to_the_end(configuration)) == []
+
+
+def test_a_thread_that_hangs_as_it_reads_fails_the_run_at_the_time_limit(images, tmp_path):
+    configuration = write(tmp_path, images, timeout=1.0)
+
+    def prepare():
+        prepared.LARGE, watch.LOOK_SECONDS, read = 1, 0.5, PreparedImages.gather
+
+        def hanging(source, indices, **address):
+            if threading.current_thread() is not threading.main_thread() and 3 in indices:
+                threading.Event().wait()
+            return read(source, indices, **address)
+
+        PreparedImages.gather = hanging
+
+    assert Forked(str(configuration), prepare=prepare).wait() == 1, output(configuration)
+    shown = " ".join(output(configuration).split())
+    assert "no batch within 1 s: the data set blocks, or needs a longer timeout" in shown
+    assert "Traceback" not in shown
 
 
 @pytest.mark.parametrize("done", [1, 64, COUNT] if SOAK else [64, COUNT])
