@@ -17,7 +17,7 @@ from firebox.data.cache.cache import write_at
 from firebox.data.cache.sample_file import Layout, bytes_of
 from firebox.data.declarations.data_error import DataError
 from firebox.data.decoding.decoding import UnreadableFile
-from firebox.data.decoding.image_files import ImageFiles
+from firebox.data.decoding.image_files import Files, ImageFiles
 from firebox.data.sources.progress import Doing, note
 from firebox.data.sources.reading import Reading
 from firebox.data.workers.one_pass import one_pass
@@ -59,15 +59,19 @@ class DecodedFiles:
         Returns:
             The crc32c of each sample and the state of each file, int64 (n,) each.
         """
-        positions, states, records = indices.tolist(), [READ] * len(indices), []
+        # All files are read before any is decoded, and all samples are written thereafter: code that runs between two
+        # decodings is in no cache of the processor any more, and takes several times as long.
+        positions, states, files, records = indices.tolist(), [READ] * len(indices), [], []
+        for position in positions:
+            note(Doing.SAMPLE, position)
+            files.append(self._files.loaded(position))
         for k, position in enumerate(positions):
             note(Doing.SAMPLE, position)
             try:
-                record = self.decode(position)
+                record = self.decode(position, files[k])
             except UnreadableFile:
                 states[k], record = UNREADABLE, memoryview(bytes(self._record))
             records.append(record)
-        # The rest is done once for all files: code that runs between two images has to be fetched from memory again.
         checksums = [0] * len(indices)
         try:
             checksums = self.write(records, positions[0])
@@ -82,13 +86,17 @@ class DecodedFiles:
         """Returns what messages call a file."""
         return str(self._files.file_of(position))
 
-    def decode(self, position: int) -> memoryview:
+    def decode(self, position: int, files: Files | None = None) -> memoryview:
         """Decodes a file; returns the bytes of its sample, or none if nothing is to be written.
+
+        Args:
+            position: its position in the listing.
+            files: it, and that of its target, as ``ImageFiles.loaded`` returned them; None to read them now.
 
         Raises:
             UnreadableFile: the file can't be decoded.
         """
-        parts = self._files.record(position)
+        parts = self._files.record(position, files)
         return memoryview(b"") if self._path is None else bytes_of(*parts)
 
     def write(self, records: Sequence[memoryview], position: int) -> list[int]:
