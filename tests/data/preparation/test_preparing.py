@@ -18,11 +18,13 @@ import torch
 from PIL import Image
 
 from firebox.data.cache import cache as caching
-from firebox.data.cache.cache import KEPT, WRITING, Cache
+from firebox.data.cache.cache import KEPT, WRITING, Cache, write_at
 from firebox.data.cache.sample_file import Column, Layout, SampleFile, Unusable
 from firebox.data.declarations.data_error import DataError
+from firebox.data.decoding import image_files
 from firebox.data.fingerprints.fingerprint import fingerprint
 from firebox.data.image_folder import ImageFolder
+from firebox.data.preparation import decoded_files
 from firebox.data.preparation.prepared import PreparedImages
 from firebox.data.preparation.preparing import key_of, prepare, told, verify_files
 from firebox.data.sources.reading import Reading
@@ -100,13 +102,28 @@ def test_a_batch_is_laid_out_as_one_from_memory(folder: Path, tmp_path: Path, co
     assert torch.equal(source.labels, made(folder, color=color).read("train").labels)  # type: ignore[union-attr, arg-type]
 
 
-def test_the_same_bytes_are_written_whoever_decodes(folder: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_are_written_whoever_decodes_and_in_groups_or_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = []
     for workers in (0, 1, 2):
         prepared(folder, Reading(workers=workers, cache=tmp_path / f"by_{workers}"))
         files += [path.read_bytes() for path in entries(tmp_path / f"by_{workers}")]
-    assert len(files) == 3
+    monkeypatch.setattr(image_files, "SMALL", 0)
+    monkeypatch.setattr(decoded_files, "AT_ONCE", 1)
+    prepared(folder, Reading(cache=tmp_path / "alone"))
+    files += [path.read_bytes() for path in entries(tmp_path / "alone")]
+    assert len(files) == 4
     assert len(set(files)) == 1
+
+
+def test_a_write_that_ends_early_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [bytes([number]) * number for number in (3, 0, 7, 1, 12)]
+    descriptor = os.open(tmp_path / "written", os.O_WRONLY | os.O_CREAT)
+    monkeypatch.setattr(os, "pwritev", lambda file, left, offset: os.pwrite(file, b"".join(left)[:5], offset))
+    write_at(descriptor, list(map(memoryview, parts)), 2)
+    os.close(descriptor)
+    assert (tmp_path / "written").read_bytes() == b"\0\0" + b"".join(parts)
 
 
 SPAWNED = """
