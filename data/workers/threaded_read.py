@@ -30,13 +30,14 @@ class ThreadedRead:
         weakref.finalize(self, thread.join, GRACE_SECONDS)
 
     def result(self) -> Gathered:
-        """Waits for the batch; a signal's handler may end the wait, and the batch can be asked for again.
+        """Waits for the batch, once. A signal's handler may end the wait, which can be taken up again.
 
         Raises:
-            BaseException: whatever the function raised.
+            BaseException: whatever the function raised, each time.
         """
         found = self._found.get()
         if isinstance(found, BaseException):
+            self._found.put(found)  # for whoever asks again
             raise found
         return found
 

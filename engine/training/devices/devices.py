@@ -39,7 +39,7 @@ def set_up(device: torch.device, threads: int | None = None) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep the memory of large tensors that are freed, for those of the next batch, whichever thread makes it.
+    """Has glibc keep the memory of large tensors that are freed, for those of the next batch, in any thread.
 
     Otherwise it returns it to the system and is given pages of zeros for the next ones, which takes several times as
     long as filling a batch of large images. Other C libraries are left as they are.
