@@ -330,10 +330,21 @@ def test_outside_the_main_thread_a_run_goes_without_signals_and_says_so(tmp_path
     assert status(tmp_path)["status"] == "completed"
 
 
+def test_a_script_whose_workers_would_train_again_is_refused_once_before_they_start(tmp_path):
+    configuration = write(tmp_path, name="slow_data:Slow", workers=2)
+    assert started(tmp_path, method="spawn", guard="if True:").wait(120) == 2, output(configuration)
+    assert not (tmp_path / "runs").exists()
+    shown = " ".join(output(configuration).split())
+    assert shown.count('expected the call that trains below: if __name__ == "__main__":') == 1
+    assert f"{tmp_path / 'script.py'}:9: worker processes that are started by spawn import this script again" in shown
+    assert "while starting" not in shown
+    assert "Traceback" not in shown
+
+
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_a_worker_that_imports_the_script_again_trains_nothing(tmp_path, method):
     configuration = write(tmp_path, name="slow_data:Slow", workers=1)
-    process = started(tmp_path, method=method, guard="if True:")
+    process = started(tmp_path, method=method, guard="if __name__:")
     assert process.wait(120) == 2, output(configuration)
     assert not (tmp_path / "runs").exists()
     shown = output(configuration)
