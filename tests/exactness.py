@@ -177,7 +177,9 @@ def get_ready():
             importlib.import_module(module.name)
     for name in ("kornia.augmentation", "matplotlib.backends.backend_agg", "tensorboardX"):
         importlib.import_module(name)
-    preflight(read(TRAINER.name, TRAINER.default, None, []), TRAINER)
+    # The fake tensors of a preflight are what it costs, and torch keeps what it learned of them, shape by shape.
+    with tempfile.TemporaryDirectory() as folder:
+        preflight(read(TRAINER.name, TRAINER.default, write_configuration(Path(folder)), []), TRAINER)
 
 
 class Forked(Fork):

@@ -19,6 +19,7 @@ from firebox.engine.training import watch
 from firebox.engine.training.stopping import StopRequest
 from firebox.foundation import background
 from tests.exactness import FORK, Forked, only_run, output, start_python, with_handler
+from tests.soaking import soak
 
 DATA = '''
 import time
@@ -172,7 +173,7 @@ def started(folder, *command, method="fork", guard=GUARD):
 
 @pytest.mark.parametrize(
     "method",
-    ["fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=pytest.mark.slow)],
+    ["fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=soak)],
 )
 def test_a_stop_of_the_whole_process_group_saves_with_workers(tmp_path, method):
     configuration = write(tmp_path, epochs=3000, name="slow_data:Slow", workers=2, seconds=0.001)
