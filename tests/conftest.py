@@ -12,7 +12,7 @@ import tempfile
 import pytest
 import torch
 
-from tests.exactness import Forked, only_run, output, write_configuration
+from tests.exactness import Forked, only_run, output, rehearse, write_configuration
 from tests.worlds import SMALL
 
 # Decoded samples are kept in a folder of these tests' own, by the processes that they start, too.
@@ -33,7 +33,10 @@ def reference(tmp_path_factory):
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory):
     """The run of one process that nothing disturbs, whose batches are cut into shards."""
-    return _trained(write_configuration(tmp_path_factory.mktemp("alone"), SMALL))
+    configuration = write_configuration(tmp_path_factory.mktemp("alone"), SMALL)
+    run = _trained(configuration)
+    rehearse(configuration)
+    return run
 
 
 def _trained(configuration):
