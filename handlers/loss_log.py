@@ -17,10 +17,10 @@ from firebox.engine.records.loss_rows import truncate, whole_rows
 from firebox.engine.records.results import as_markdown, results_table
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.records.tags import GRADIENT_NORM, OPTIMIZATION, SPEED, tag_of
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.losses import Row
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.updates.losses import Row
 from firebox.foundation.files import naming
 from firebox.foundation.intervals import Interval, iterations
 

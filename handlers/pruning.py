@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt
 
 from firebox.engine.search import study as studies
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval, iterations
 

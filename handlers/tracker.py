@@ -12,10 +12,10 @@ from ignite.handlers.base_logger import BaseLogger
 
 from firebox.data.bases.datamodule import Split
 from firebox.engine.records.hyper_parameters import Value, hyper_parameters
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.losses import Row
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.updates.losses import Row
 from firebox.foundation.intervals import Interval
 from firebox.handlers.loss_log import metrics_of
 from firebox.handlers.tracked_record import RECORDS

@@ -12,8 +12,8 @@ from firebox.data.fashion_mini import FashionMini
 from firebox.data.streaming.stream import BatchStream
 from firebox.engine.configuration import read
 from firebox.engine.training.factory import build
-from firebox.engine.training.losses import Row
 from firebox.engine.training.run import Run
+from firebox.engine.training.updates.losses import Row
 from firebox.handlers import DEFAULTS
 from firebox.modules.losses import BCE
 from firebox.modules.variational import reconstruction_loss

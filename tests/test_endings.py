@@ -15,8 +15,8 @@ import yaml
 from ignite.engine import Events
 
 from firebox.engine.records import checkpoints
-from firebox.engine.training import watch
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits import watch
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation import background
 from tests.exactness import FORK, Forked, only_run, output, start_python, with_handler
 from tests.soaking import soak

@@ -14,7 +14,7 @@ import pytest
 
 from firebox.engine.launch import launch
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation import console
 from tests.exactness import FORK, LONGEST, SCRIPT, only_run, write_configuration
 from tests.handlers.runs import configured

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from firebox.engine.checks import first_samples
-from firebox.engine.training import factory, streams
+from firebox.engine.training import factory
+from firebox.engine.training.reading import streams
 from tests.data.folders_of_images import write_images
 from tests.exactness import (
     LONGEST,

@@ -32,8 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from firebox.engine.launch.admission import Request
     from firebox.engine.search.learning_rate import Range, find
-    from firebox.engine.training.stopping import StopRequest
-    from firebox.engine.training.watch import Overdue
+    from firebox.engine.training.limits.stopping import StopRequest
+    from firebox.engine.training.limits.watch import Overdue
 
     console.start(quiet=True)
     stop = StopRequest()

@@ -212,20 +212,6 @@ def _refuse_unreadable(file: Path, state: Mapping[str, Any]) -> None:
         raise DamagedCheckpoint(f"{file}: {path_text(differing)} is not read as it was written")
 
 
-def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
-    """Returns the newest undamaged checkpoint, and what is wrong with newer ones."""
-    damaged: list[str] = []
-    for iteration in reversed(iterations_in(folder)):
-        path = path_of(folder, iteration)
-        try:
-            verify(path)
-        except DamagedCheckpoint as error:
-            damaged.append(str(error))
-        else:
-            return path, damaged
-    return None, damaged
-
-
 def valid_manifests(folder: Path) -> list[Manifest]:
     """Returns the undamaged manifests whose files have the right size, ordered by iteration.
 

@@ -15,7 +15,7 @@ from ignite.handlers import FastaiLRFinder
 
 from firebox.engine.launch import beginning, launch
 from firebox.engine.launch.admission import Request, admit
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.problems import Interrupted, Problem, Refusal, suggestion
 
 if TYPE_CHECKING:

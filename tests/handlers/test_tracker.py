@@ -7,7 +7,7 @@ from ignite.engine import Events
 
 from firebox.engine.launch import launch
 from firebox.engine.training.factory import build
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from firebox.handlers.tracked_record import RECORDS, MLflowRecord
 from firebox.handlers.tracker import Tracker
