@@ -19,9 +19,11 @@ from firebox.engine.training.limits import watch
 from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation import background
 from tests.exactness import FORK, Forked, only_run, output, start_python, with_handler
+from tests.soaking import soak
 
 DATA = '''
 import time
+from pathlib import Path
 import torch
 from firebox import DataModule, ImageSpecification
 from firebox.data.sources.source import DatasetImages
@@ -35,7 +37,10 @@ class Samples(torch.utils.data.Dataset):
         return self.length
 
     def __getitem__(self, index):
-        time.sleep(1000 if index == self.block_at else self.seconds)
+        if index == self.block_at:
+            Path(__file__).with_name("blocks").touch()
+            time.sleep(1000)
+        time.sleep(self.seconds)
         return torch.full((1, 8, 8), index, dtype=torch.uint8)
 
 
@@ -172,7 +177,7 @@ def started(folder, *command, method="fork", guard=GUARD):
 
 @pytest.mark.parametrize(
     "method",
-    ["fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=pytest.mark.slow)],
+    ["fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=soak)],
 )
 def test_a_stop_of_the_whole_process_group_saves_with_workers(tmp_path, method):
     configuration = write(tmp_path, epochs=3000, name="slow_data:Slow", workers=2, seconds=0.001)
@@ -206,9 +211,14 @@ def test_a_stop_does_not_wait_for_a_data_set_that_blocks(tmp_path, workers):
 
     def prepare():
         watch.READING_SECONDS = 0.5
-        threading.Timer(6, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
-    assert Forked(str(configuration), prepare=prepare).wait() == 143, output(configuration)
+    process = Forked(str(configuration), prepare=prepare)
+    ends = time.monotonic() + 120
+    while not (tmp_path / "blocks").exists() and time.monotonic() < ends:
+        time.sleep(0.1)
+    time.sleep(1)  # it may still go on with what has been read ahead
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143, output(configuration)
     found = status(tmp_path)
     assert (found["status"], found["reason"]) == ("interrupted", "stopped by SIGTERM")
     assert found["iteration"] < 9

@@ -25,6 +25,7 @@ from tests.exactness import (
     kill_at,
     only_run,
     output,
+    rehearse,
     resumed_to_the_end,
     write_configuration,
 )
@@ -63,6 +64,7 @@ def plain(tmp_path_factory, images):
     """The run that decodes its samples each time and is never stopped."""
     configuration = write(tmp_path_factory.mktemp("plain"), images, cache="off", placement="stream")
     assert Forked(str(configuration)).wait() == 0, output(configuration)
+    rehearse(configuration)
     return only_run(configuration.parent)
 
 
