@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from firebox.engine.configuration.core_schema import MAXIMUM_BYTES, write, write_inline
@@ -87,8 +87,6 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 DATA = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3))
 
 
-# Whether generating takes long is a matter of what else the machine does.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(DATA)
 def test_what_is_written_is_read_back_to_the_same(value):
     assert parse(write({"key": value}), "x.yaml").plain() == {"key": value}
