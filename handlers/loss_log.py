@@ -12,7 +12,8 @@ from typing import IO, Any
 
 from ignite.engine import Events
 
-from firebox.engine.records.hyper_parameters import Value, hyper_parameters, settings_table
+from firebox.engine.configuration.plain_values import Value
+from firebox.engine.records.hyper_parameters import hyper_parameters, settings_table
 from firebox.engine.records.loss_rows import truncate, whole_rows
 from firebox.engine.records.results import as_markdown, results_table
 from firebox.engine.records.run_directory import RunDirectory

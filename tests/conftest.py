@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 import torch
 
-from tests.exactness import Forked, only_run, output, write_configuration
+from tests.exactness import Forked, only_run, output, rehearse, write_configuration
 from tests.worlds import SMALL
 
 # How fast examples are drawn depends on what else the machine does.
@@ -40,7 +40,10 @@ def reference(tmp_path_factory):
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory):
     """The run of one process that nothing disturbs, whose batches are cut into shards."""
-    return _trained(write_configuration(tmp_path_factory.mktemp("alone"), SMALL))
+    configuration = write_configuration(tmp_path_factory.mktemp("alone"), SMALL)
+    run = _trained(configuration)
+    rehearse(configuration)
+    return run
 
 
 def _trained(configuration):

@@ -17,6 +17,7 @@ from firebox.handlers import DEFAULTS
 from firebox.handlers.guards.shards import DivisibleStep
 from firebox.models.codebook import Codebook
 from firebox.modules.vector_quantised import VectorQuantised
+from tests.soaking import soak
 from tests.test_anchors import CONFIGS, training_pixels
 
 WHOLE = f"'{CONFIGS.parent / 'tests' / 'quantised_components.py'}:Whole'"
@@ -51,7 +52,7 @@ def begin_at(codebook, vectors):
         codebook.counts.fill_(1.0)
 
 
-@pytest.mark.parametrize(("codes", "decay"), [(10, 0.99), (64, 0.95)])
+@pytest.mark.parametrize(("codes", "decay"), [(10, 0.99), pytest.param(64, 0.95, marks=soak)])
 def test_codes_of_whole_images_are_those_of_k_means(codes, decay):
     run = trained(k_means(codes, f"module.decay={decay}", "training.epochs=12"))
     pixels = training_pixels(run).float()

@@ -6,7 +6,7 @@ import ctypes
 
 import torch
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """Parameters of glibc's mallopt."""
 
 
@@ -39,7 +39,7 @@ def set_up(device: torch.device, threads: int | None = None) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep the memory of large tensors that are freed, for those of the next batch.
+    """Has glibc keep the memory of large tensors that are freed, for those of the next batch, in any thread.
 
     Otherwise it returns it to the system and is given pages of zeros for the next ones, which takes several times as
     long as filling a batch of large images. Other C libraries are left as they are.
@@ -48,3 +48,4 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_ARENA_MAX, 1)

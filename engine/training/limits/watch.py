@@ -38,7 +38,7 @@ POLL_SECONDS = 0.5
 SAME_SECONDS = 0.5
 """A signal this soon after a request to stop is the same one: ``timeout`` signals its child, then the group."""
 
-READING = ("firebox.data.streaming.stream", ("BatchStream.read", "BatchStream.in_order"))
+READING = ("firebox.data.streaming.stream", ("BatchStream.read", "BatchStream._read_beside", "BatchStream.in_order"))
 """Module and names of the functions that read a batch in this process, which can be given up safely."""
 
 
