@@ -5,7 +5,7 @@
 Each is trained by its own script in a process of one thread, whose user time is the time that the table gives: start,
 evaluations, pictures and checkpoints included. What was measured is kept in the root and not measured again, so that a
 table can be made in several sittings. Models that draw images are measured by the classifier of the first row. All rows
-take some fifty minutes of one core.
+take some seventy minutes of one core.
 """
 
 from __future__ import annotations
@@ -74,7 +74,11 @@ DENOISED = "MSE **{loss:.4f}**, PSNR {psnr:.2f} dB"
 CODED = "MSE **{reconstruction:.4f}**, perplexity {perplexity:.0f}, {dead_codes:.0f} unused codes"
 ROWS = {
     CLASSIFIER: Row("classifier_baseline", "classifier/classifier_baseline_fashion_mnist.yaml", ACCURACY),
+    "classifier, fashion_mnist, wide": Row(
+        "classifier_baseline", "classifier/classifier_baseline_fashion_mnist_wide.yaml", ACCURACY
+    ),
     "cae, fashion_mnist": Row("cae_baseline", "cae/cae_baseline_fashion_mnist.yaml", RECONSTRUCTED),
+    "cae, fashion_mnist, long": Row("cae_baseline", "cae/cae_baseline_fashion_mnist_long.yaml", RECONSTRUCTED),
     "unet": Row("unet_baseline", None, "mean IoU **{mean_iou:.4f}**, mean Dice {mean_dice:.4f}"),
     "restoration": Row("restoration_baseline", None, "PSNR **{psnr:.2f} dB**"),
     "denoising": Row("denoising_baseline", None, DENOISED, "denoise", affine),
