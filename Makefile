@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TEST := $(BIN)/python -m pytest
+# The tests start hundreds of processes: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: train test check format soak documents clean
 

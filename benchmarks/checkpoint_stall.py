@@ -15,7 +15,7 @@ import torch
 
 from firebox.benchmarks import trivial
 from firebox.benchmarks.measuring import Cells, begin, firebox, median_ratio, options, report
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.phases import Phase
 
 WIDTH = 2880
 EVERY = 10

@@ -163,7 +163,7 @@ def firebox_engine(turns: Turns, *, handlers: bool) -> None:
         "handlers": [] if handlers else no_handlers(),
     }
     with firebox(content) as run:
-        from firebox.engine.training.phases import Phase
+        from firebox.engine.training.bases.phases import Phase
 
         def turn() -> None:
             if turns():

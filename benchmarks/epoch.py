@@ -171,7 +171,7 @@ class Firebox:
 
     def __call__(self) -> float:
         with firebox(self._content) as run:
-            from firebox.engine.training.phases import Phase
+            from firebox.engine.training.bases.phases import Phase
 
             trained: list[float] = []
             run.every("1 epoch", lambda: trained.append(time.perf_counter()), Phase.STEP)
@@ -202,7 +202,7 @@ def differences(name: str) -> dict[str, float]:
         AssertionError: the mean loss of the epoch differs by more than float noise.
     """
     with firebox(baseline.configuration(name)) as run:
-        from firebox.engine.training.losses import Row
+        from firebox.engine.training.updates.losses import Row
 
         plain = baseline.network()
         baseline.copy_weights(plain, run.model)

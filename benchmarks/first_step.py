@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ignite.engine import Events
 
-from firebox.engine.training.handler import Handler
+from firebox.engine.training.bases.handler import Handler
 from firebox.engine.training.run import Run
 
 

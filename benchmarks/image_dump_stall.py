@@ -14,7 +14,7 @@ import torch
 
 from firebox.benchmarks import baseline
 from firebox.benchmarks.measuring import Cells, begin, firebox, options, report
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.phases import Phase
 
 EVERY = 3
 COUNT = 16

@@ -59,7 +59,7 @@ def firebox(job: Job) -> Callable[[], Batches]:
     from firebox.data.sources.reading import Reading
     from firebox.data.streaming import placement
     from firebox.data.streaming.stream import BatchStream
-    from firebox.engine.training.devices import set_up
+    from firebox.engine.training.devices.devices import set_up
 
     set_up(torch.device("cpu"))
     if job.budget is not None:

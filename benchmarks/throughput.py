@@ -109,7 +109,7 @@ def engine(name: str, precision: str, batch_size: int, iterations: int, device: 
         **MODELS[name][2],
     }
     with firebox(content) as run:
-        from firebox.engine.training.phases import Phase
+        from firebox.engine.training.bases.phases import Phase
 
         times: list[float] = []
 

@@ -26,12 +26,11 @@ FILES = FontProperties(family="DejaVu Sans", size=9.5)
 NAME_LINE, FILES_LINE = 22, 18
 INK, PALE, ARROW = "#1f2328", "#57606a", "#6e7781"
 FACE = "the public face"
-FACE_SAYS = "from firebox import Handler, Module, Guard, …"
 
 PLACES = {
-    "trainers": (24, 392), "experiments": (416, 784), "benchmarks": (808, 1176),
-    FACE: (24, 392),
-    "modules": (24, 322), "handlers": (458, 1120),
+    "experiments": (24, 392), "trainers": (416, 784), "benchmarks": (808, 1176),
+    FACE: (416, 784),
+    "modules": (24, 470), "handlers": (494, 1120),
     "engine": (24, 1120),
     "data": (24, 700), "models": (724, 1176),
     "foundation": (24, 1176),
@@ -79,7 +78,8 @@ def read_code() -> Code:
     modules = {module: module.removeprefix("firebox.") for module in graph.modules if "." in module}
     packages = {modules[module] for module in modules if graph.find_children(module)}
     files: dict[str, list[str]] = {}
-    order = [room for layer in layers[2] for room in re.findall(r"\w+", layer)]
+    (data,) = (contract["layers"] for contract in contracts if contract.get("containers") == ["firebox.data"])
+    order = [room for layer in data for room in re.findall(r"\w+", layer)]
 
     def place(name: str) -> tuple[str, int, str]:
         """Where a file is named: the rooms of data as in their contract, all else by name."""
@@ -94,19 +94,14 @@ def read_code() -> Code:
     for module, name in modules.items():
         for imported in graph.find_modules_directly_imported_by(module):
             other = modules.get(imported, FACE)
-            pairs = [(folder_of(name), folder_of(other)), (room_of(name), room_of(other))]
+            pairs = [(name.partition(".")[0], other.partition(".")[0]), (room_of(name), room_of(other))]
             for importing, target in pairs:
                 if importing in imports and target in imports and importing != target:
                     imports[importing].add(target)
     for statement in ast.parse((ROOT / "firebox/__init__.pyi").read_text()).body:
         if isinstance(statement, ast.ImportFrom) and statement.module:
-            imports[FACE].add(folder_of(statement.module))
+            imports[FACE].add(statement.module.partition(".")[0])
     return Code(floors, rooms, files, {name: direct(name, imports) for name in imports})
-
-
-def folder_of(name: str) -> str:
-    """Returns the folder on a floor that a module is in."""
-    return name.partition(".")[0]
 
 
 def room_of(name: str) -> str:
@@ -132,16 +127,12 @@ class Drawing:
         self.plot = self.figure.add_axes((0, 0, 1, 1))
         self.plot.set_axis_off()
 
-    def width(self, text: str, font: FontProperties) -> float:
-        """Returns the width of a text."""
-        return self.canvas.get_renderer().get_text_width_height_descent(text, font, ismath=False)[0]
-
     def wrapped(self, words: list[str], width: float) -> list[str]:
         """Puts words into lines."""
-        lines = [""]
+        lines, measure = [""], self.canvas.get_renderer().get_text_width_height_descent
         for word in words:
             longer = f"{lines[-1]}  {word}" if lines[-1] else word
-            if self.width(longer, FILES) <= width:
+            if measure(longer, FILES, ismath=False)[0] <= width:
                 lines[-1] = longer
             else:
                 lines.append(word)
@@ -186,9 +177,8 @@ def draw(code: Code, file: Path) -> None:
         else:
             bottom = draw_floor(drawing, code, floor, top, COLOURS[number], boxes)
         if number == 0:
-            face = Box(*PLACES[FACE], bottom + GAP, bottom + GAP + NAME_LINE + FILES_LINE + 12)
-            boxes[FACE] = face
-            drawing.box(face, f"firebox/, {FACE}", [FACE_SAYS], "white")
+            boxes[FACE] = face = Box(*PLACES[FACE], bottom + GAP, bottom + GAP + NAME_LINE + FILES_LINE + 12)
+            drawing.box(face, f"firebox/, {FACE}", ["from firebox import Handler, Module, Guard, …"], "white")
             bottom = face.bottom
         top = bottom + GAP
     taken: list[tuple[float, Box]] = []
@@ -253,7 +243,7 @@ def draw_engine(drawing: Drawing, code: Code, top: float, colour: str) -> float:
         # Beneath what imports it.
         row.sort(key=lambda cell: min((end.left for above, end in ends.items() if leads(above, cell)), default=0))
         share = (right - left - GAP * (len(row) - 1)) / len(row)
-        lines = {room: drawing.wrapped(code.files[room], share - 2 * PAD) for room, other in row if room == other}
+        lines = {room: texts_of(drawing, code, room, share - 2 * PAD) for room, other in row if room == other}
         bottom = below + NAME_LINE + FILES_LINE * max(map(len, lines.values())) + 12
         for number, cell in enumerate(row):
             start = left + number * (share + GAP)
@@ -270,6 +260,14 @@ def draw_engine(drawing: Drawing, code: Code, top: float, colour: str) -> float:
             passed = [(room, imported)] * (ranks[imported] - ranks[room] > 1)
             draw_arrow_through(drawing, [ends[cell] for cell in ((room, room), *passed, (imported, imported))])
     return bottom
+
+
+def texts_of(drawing: Drawing, code: Code, room: str, width: float) -> list[str]:
+    """Returns the lines that name a room's files, then those of the rooms within it."""
+    lines = drawing.wrapped(code.files[room], width)
+    for inner in (name for name in code.files if name.startswith(f"{room}.")):
+        lines += drawing.wrapped([f"{inner.removeprefix(f'{room}.')}/", *code.files[inner]], width)
+    return lines
 
 
 def draw_arrow_through(drawing: Drawing, boxes: list[Box]) -> None:

@@ -13,8 +13,8 @@ from firebox.data.declarations.data_error import DataError
 from firebox.data.folders.image_list import COLUMN, list_images
 from firebox.data.sources.reading import OnBadFile
 from firebox.engine.archives.arguments import archive_parser
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.watch import Overdue
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.limits.watch import Overdue
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
 from firebox.foundation.places import refusal_of

@@ -9,7 +9,7 @@ def reconstruct(subject: Subject) -> Findings:
     """Draws a grid with the reconstruction below each test image, and its class below both."""
     import torch
 
-    from firebox.engine.training.showing import Shown, draw
+    from firebox.engine.training.bases.showing import Shown, draw
 
     assert subject.count is not None
     batch = subject.first(subject.count)

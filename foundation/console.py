@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firebox.foundation import streams
+from firebox.foundation.aligned import aligned
 from firebox.foundation.problems import Refusal, printable_lines
 
 logger = logging.getLogger("firebox")
@@ -219,7 +220,8 @@ def tabulate(table: Table) -> None:
     """Prints a table, at its full width if standard output is not a terminal."""
     if not results.is_terminal:
         results.width = WIDEST
-    results.print(table)
+    text = aligned(table, results.width)
+    results.print(table if text is None else text)
 
 
 def as_text(table: Table) -> str:

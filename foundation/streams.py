@@ -59,11 +59,21 @@ def _lasting(descriptor: int, called: str, lost: Lost, like: io.TextIOWrapper | 
     )
 
 
+def unwritten() -> OSError | None:
+    """Returns why a part of what was printed on standard output is lost; None if nothing is, or its reader left."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    error = raw.error if isinstance(raw, _Lasting) else None
+    return None if isinstance(error, BrokenPipeError) else error
+
+
 class _Lasting(io.FileIO):
     """A descriptor that accepts all writes; what can't be written is lost."""
 
     def __init__(self, descriptor: int, called: str, lost: Lost) -> None:
         super().__init__(descriptor, "w", closefd=False)
+        self.error: OSError | None = None
         self._called = called
         self._lost: Lost | None = lost
 
@@ -78,6 +88,7 @@ class _Lasting(io.FileIO):
         return written
 
     def _say(self, error: OSError) -> None:
+        self.error = self.error or error
         lost, self._lost = self._lost, None
         if lost is not None:
             lost(f"{self._called} can't be written to ({error.strerror}): the run goes on without it")

@@ -12,8 +12,8 @@ from firebox.engine.configuration.identity import digest_of
 from firebox.engine.records import checkpoints
 from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, ranked
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval
 

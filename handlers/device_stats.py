@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval
 

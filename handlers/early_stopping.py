@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 
 

@@ -11,10 +11,10 @@ import torch
 from ignite.engine import Events
 from pydantic import Field
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.parameter_groups import matches, unfitting
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.weights.parameter_groups import matches, unfitting
 
 Pair = tuple[list[torch.Tensor], list[torch.Tensor]]
 """Averages, and what they are of."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from firebox.data.bases.datamodule import Split
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.evaluating import evaluate
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from ignite.engine import Events
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval
 from firebox.foundation.observing import observed

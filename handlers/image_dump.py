@@ -12,11 +12,11 @@ from pydantic import PositiveInt
 from firebox.data.bases.datamodule import Split
 from firebox.data.sources.batch import Batch
 from firebox.engine.records.tags import tag_of_picture
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.module import Picture
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.module import Picture
+from firebox.engine.training.bases.phases import Phase
+from firebox.engine.training.bases.showing import draw
 from firebox.engine.training.run import Run
-from firebox.engine.training.showing import draw
 from firebox.foundation.files import write_whole
 from firebox.foundation.intervals import Interval
 from firebox.foundation.pictures import encode

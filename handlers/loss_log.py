@@ -12,15 +12,16 @@ from typing import IO, Any
 
 from ignite.engine import Events
 
-from firebox.engine.records.hyper_parameters import Value, hyper_parameters, settings_table
+from firebox.engine.configuration.plain_values import Value
+from firebox.engine.records.hyper_parameters import hyper_parameters, settings_table
 from firebox.engine.records.loss_rows import truncate, whole_rows
 from firebox.engine.records.results import as_markdown, results_table
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.records.tags import GRADIENT_NORM, OPTIMIZATION, SPEED, tag_of
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.losses import Row
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.updates.losses import Row
 from firebox.foundation.files import naming
 from firebox.foundation.intervals import Interval, iterations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from firebox.engine.records.loss_curves import LossCurves
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.files import write_whole
 from firebox.foundation.intervals import Interval

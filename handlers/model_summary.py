@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.modes import evaluation_mode
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.steps.modes import evaluation_mode
 from firebox.foundation.files import write_whole
 
 MEBIBYTE = 1 << 20

@@ -10,8 +10,8 @@ from ignite.engine import Events
 from pydantic import PositiveInt
 from torch.profiler import ProfilerActivity, profile
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.files import write_whole
 from firebox.foundation.intervals import Interval, iterations

@@ -11,10 +11,10 @@ from ignite.engine import Events
 from rich.live import Live
 from rich.text import Text
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.losses import Row
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.updates.losses import Row
 from firebox.foundation import console
 from firebox.foundation.intervals import Interval
 

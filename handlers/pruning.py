@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt
 
 from firebox.engine.search import study as studies
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.intervals import Interval, iterations
 
@@ -89,7 +89,7 @@ class Pruning(Handler):
         # A resumed run comes by iterations again that it has reported, with the same values.
         if run.iteration not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
             trial.report(run.metrics[self.monitor], run.iteration)
-        if trial.should_prune():
+        if trial.should_prune() and run.iteration < run.total_iterations:
             self._pruned = True
             trial.set_user_attr(studies.PRUNED, run.iteration)
             self._stop()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ignite.engine import Engine, Events
 from pydantic import PositiveInt
 
-from firebox.engine.training.generative import Generative
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.generative import Generative
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 from firebox.foundation.files import write_whole
 from firebox.foundation.paths import FilePath

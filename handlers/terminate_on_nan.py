@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import torch
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.losses import Row
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.updates.losses import Row
 from firebox.foundation.files import write_whole
 from firebox.foundation.intervals import Interval
 from firebox.foundation.problems import TrainingFailure, shown

@@ -1,4 +1,4 @@
-"""Experiment trackers for which Ignite has a logger, such as W&B, MLflow and ClearML."""
+"""Experiment trackers for which there is a logger for Ignite, such as W&B, MLflow, ClearML and Aim."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import importlib.util
 import inspect
 from typing import Any, Literal
 
-import ignite.handlers
 from ignite.engine import Engine, Events
 from ignite.handlers.base_logger import BaseLogger
 
 from firebox.data.bases.datamodule import Split
-from firebox.engine.records.hyper_parameters import Value, hyper_parameters
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.losses import Row
-from firebox.engine.training.phases import Phase
+from firebox.engine.configuration.plain_values import Value
+from firebox.engine.records.hyper_parameters import hyper_parameters
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
+from firebox.engine.training.updates.losses import Row
 from firebox.foundation.intervals import Interval
 from firebox.handlers.loss_log import metrics_of
 from firebox.handlers.tracked_record import RECORDS
@@ -24,12 +24,12 @@ from firebox.handlers.tracked_record import RECORDS
 class Tracker(Handler):
     """Sends losses and metrics to an experiment tracker, through Ignite's logger for it.
 
-    The writing thread constructs, uses and closes the logger, so training never waits for the network. MLflow, W&B and
-    ClearML are told the hyper-parameters, and a resumed run continues the same record: its identity in the tracker is
-    kept in every checkpoint.
+    The writing thread constructs, uses and closes the logger, so training never waits for the network. MLflow, W&B,
+    ClearML and Aim are told the hyper-parameters, and a resumed run continues the same record: its identity in the
+    tracker is kept in every checkpoint.
 
     Args:
-        logger: name of Ignite's logger.
+        logger: name of Ignite's logger; Aim's comes with Aim.
         parameters: arguments of the logger by name; null for none.
         every: interval between the training losses that are sent.
     """
@@ -41,6 +41,7 @@ class Tracker(Handler):
         self,
         *,
         logger: Literal[
+            "AimLogger",
             "ClearMLLogger",
             "MLflowLogger",
             "NeptuneLogger",
@@ -64,7 +65,7 @@ class Tracker(Handler):
         if importlib.util.find_spec(package) is None:
             raise ValueError(f"{logger} needs the package {package}, which is not installed: pip install {package}")
         try:
-            inspect.signature(getattr(ignite.handlers, logger)).bind(**self.parameters)
+            inspect.signature(self._record.kind).bind(**self.parameters)
         except TypeError as error:
             raise ValueError(f"parameters of {logger}: {error}") from None
 
@@ -138,4 +139,4 @@ class Tracker(Handler):
 
     def _close(self) -> None:
         if self._open is not None:
-            self._open.close()
+            self._record.close(self._open)

@@ -7,8 +7,8 @@ from typing import Protocol, cast
 import torch
 
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.generative import Generative
-from firebox.engine.training.module import Evaluated, Images, OutputKind
+from firebox.engine.training.bases.generative import Generative
+from firebox.engine.training.bases.module import Evaluated, Images, OutputKind
 
 
 class AdversarialModel(Protocol):

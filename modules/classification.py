@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
-from firebox.engine.training.showing import Shown
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Evaluated, Images, Module, OutputKind, Picture
+from firebox.engine.training.bases.showing import Shown
+from firebox.engine.training.updates.update import Update
 from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.metrics import loss_metric
 

@@ -11,10 +11,10 @@ from pydantic import PositiveFloat
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
 from firebox.engine.components.part import Part
-from firebox.engine.training.module import Evaluated, Images, Module
-from firebox.engine.training.pixel_loss import PixelLoss
-from firebox.engine.training.showing import Shown
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Evaluated, Images, Module
+from firebox.engine.training.bases.pixel_loss import PixelLoss
+from firebox.engine.training.bases.showing import Shown
+from firebox.engine.training.updates.update import Update
 from firebox.models.linear_autoencoder import LinearAutoencoder
 from firebox.modules.metrics import loss_metric, psnr, reconstruction_metrics
 from firebox.modules.reconstruction import INPUT

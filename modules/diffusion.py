@@ -14,11 +14,11 @@ from torch import Tensor
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.generative import Generative
-from firebox.engine.training.modes import evaluation_mode
-from firebox.engine.training.module import Evaluated, Images, OutputKind, Picture
-from firebox.engine.training.showing import Shown
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.generative import Generative
+from firebox.engine.training.bases.module import Evaluated, Images, OutputKind, Picture
+from firebox.engine.training.bases.showing import Shown
+from firebox.engine.training.steps.modes import evaluation_mode
+from firebox.engine.training.updates.update import Update
 from firebox.foundation.fixed_draws import normal, spread
 from firebox.foundation.stairs import draw_stairs
 from firebox.modules.metrics import MeanByInterval, loss_metric

@@ -7,8 +7,8 @@ from ignite.metrics import Metric
 from torch.nn.functional import softplus
 
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.module import Evaluated
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Evaluated
+from firebox.engine.training.updates.update import Update
 from firebox.modules.adversarial import Adversarial
 from firebox.modules.metrics import loss_metric
 

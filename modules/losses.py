@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
-from firebox.engine.training.pixel_loss import PixelLoss
+from firebox.engine.training.bases.pixel_loss import PixelLoss
 
 
 class TorchLoss(PixelLoss):

@@ -12,8 +12,8 @@ from ignite.metrics.psnr import PSNR
 from ignite.metrics.regression import R2Score
 
 from firebox.data.declarations.specification import ImageSpecification
-from firebox.engine.training.module import Evaluated
-from firebox.engine.training.terms import RESERVED
+from firebox.engine.training.bases.module import Evaluated
+from firebox.engine.training.steps.terms import RESERVED
 
 SMALLEST_SSIM_SIDE = 6
 """Shortest side in pixels for SSIM, whose window of 11 pixels is padded by reflection."""

@@ -11,9 +11,9 @@ from torch.nn import functional
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Labels
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.module import Evaluated, Images, Module, OutputKind
-from firebox.engine.training.showing import Shown
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Evaluated, Images, Module, OutputKind
+from firebox.engine.training.bases.showing import Shown
+from firebox.engine.training.updates.update import Update
 from firebox.modules.metrics import average_precision, column, loss_metric, mean_of, names_in_metrics
 
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Mask
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.module import Evaluated, Images, Module, OutputKind, Picture
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Evaluated, Images, Module, OutputKind, Picture
+from firebox.engine.training.updates.update import Update
 from firebox.foundation.channels import visible
 from firebox.foundation.pictures import WHITE, mask_colours
 from firebox.foundation.plots import draw_confusion_matrix

@@ -13,11 +13,11 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
 from firebox.engine.components.part import Part
-from firebox.engine.training.generative import Generative
-from firebox.engine.training.module import Evaluated, Images
-from firebox.engine.training.pixel_loss import PixelLoss
-from firebox.engine.training.showing import Shown
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.generative import Generative
+from firebox.engine.training.bases.module import Evaluated, Images
+from firebox.engine.training.bases.pixel_loss import PixelLoss
+from firebox.engine.training.bases.showing import Shown
+from firebox.engine.training.updates.update import Update
 from firebox.modules.metrics import ActiveUnits, loss_metric, reconstruction_metrics
 
 

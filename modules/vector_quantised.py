@@ -16,10 +16,10 @@ from torch.nn import functional
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
 from firebox.engine.components.part import Part
-from firebox.engine.training.module import Evaluated, Images, Module, Picture
-from firebox.engine.training.pixel_loss import PixelLoss
-from firebox.engine.training.showing import Shown
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Evaluated, Images, Module, Picture
+from firebox.engine.training.bases.pixel_loss import PixelLoss
+from firebox.engine.training.bases.showing import Shown
+from firebox.engine.training.updates.update import Update
 from firebox.foundation.usage_plot import draw_usage, perplexity, unused
 from firebox.models.codebook import Codebook
 from firebox.modules.metrics import CodeCounts, loss_metric, reconstruction_metrics

@@ -10,8 +10,8 @@ from pydantic import Field, PositiveFloat
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.module import Evaluated
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Evaluated
+from firebox.engine.training.updates.update import Update
 from firebox.modules.adversarial import Adversarial
 from firebox.modules.metrics import loss_metric
 

@@ -9,11 +9,18 @@ import atexit
 import shutil
 import tempfile
 
+import hypothesis
 import pytest
 import torch
 
-from tests.exactness import Forked, only_run, output, write_configuration
+from tests.exactness import Forked, only_run, output, rehearse, write_configuration
 from tests.worlds import SMALL
+
+# How fast examples are drawn depends on what else the machine does.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 # Decoded samples are kept in a folder of these tests' own, by the processes that they start, too.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="firebox-tests-")
@@ -33,7 +40,10 @@ def reference(tmp_path_factory):
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory):
     """The run of one process that nothing disturbs, whose batches are cut into shards."""
-    return _trained(write_configuration(tmp_path_factory.mktemp("alone"), SMALL))
+    configuration = write_configuration(tmp_path_factory.mktemp("alone"), SMALL)
+    run = _trained(configuration)
+    rehearse(configuration)
+    return run
 
 
 def _trained(configuration):

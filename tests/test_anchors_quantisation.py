@@ -9,6 +9,7 @@ from firebox.engine.configuration import read
 from firebox.engine.training.factory import build
 from firebox.foundation.usage_plot import perplexity
 from firebox.handlers import DEFAULTS
+from tests.soaking import soak
 from tests.test_anchors import CONFIGS, training_pixels
 
 WHOLE = f"'{CONFIGS.parent / 'tests' / 'quantised_components.py'}:Whole'"
@@ -43,7 +44,7 @@ def begin_at(codebook, vectors):
         codebook.counts.fill_(1.0)
 
 
-@pytest.mark.parametrize(("codes", "decay"), [(10, 0.99), (64, 0.95)])
+@pytest.mark.parametrize(("codes", "decay"), [(10, 0.99), pytest.param(64, 0.95, marks=soak)])
 def test_codes_of_whole_images_are_those_of_k_means(codes, decay):
     run = trained(k_means(codes, f"module.decay={decay}", "training.epochs=12"))
     pixels = training_pixels(run).float()

@@ -18,9 +18,9 @@ from firebox.engine.configuration import read
 from firebox.engine.launch import launch
 from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
-from firebox.engine.training.losses import LossRecord
-from firebox.engine.training.quiet_engine import QuietEngine
-from firebox.engine.training.update import Update
+from firebox.engine.training.steps.quiet_engine import QuietEngine
+from firebox.engine.training.updates.losses import LossRecord
+from firebox.engine.training.updates.update import Update
 from firebox.handlers import DEFAULTS
 from firebox.modules.reconstruction import Reconstruction
 from firebox.trainers.train_cae_baseline import TRAINER

@@ -17,7 +17,7 @@ from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
 from firebox.engine.records import checkpoints
 from firebox.engine.training.factory import build
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.handlers import DEFAULTS
 from tests.exactness import Forked, differences, only_run, output, with_handler
 from tests.handlers.runs import begun, ended

@@ -109,7 +109,7 @@ def as_it_can_be_here(command, folder):
     words = [re.sub(r"^\w+/archived_v\d+_[\d-]+$", f"{archive.parent.name}/{archive.name}", word) for word in words]
     words = [name for word in words for name in expanded(word, folder)]
     if "train_diffusion" in command:
-        words += ["--set", "handlers.image_dump.every=1 epoch"]
+        words += ["--set", "handlers.image_dump.every=1 epoch", "--set", "datamodule.limit=1200"]
     if "trainers/" in command and not any(part in command for part in ("--resume", "--check", "my_config.yaml")):
         words += [word for setting in SHORT for word in ("--set", setting)]
     if "fashion_mnist" in command:  # this machine may lack its files

@@ -15,13 +15,15 @@ import yaml
 from ignite.engine import Events
 
 from firebox.engine.records import checkpoints
-from firebox.engine.training import watch
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits import watch
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation import background
 from tests.exactness import FORK, Forked, only_run, output, start_python, with_handler
+from tests.soaking import soak
 
 DATA = '''
 import time
+from pathlib import Path
 import torch
 from firebox import DataModule, ImageSpecification
 from firebox.data.sources.source import DatasetImages
@@ -35,7 +37,10 @@ class Samples(torch.utils.data.Dataset):
         return self.length
 
     def __getitem__(self, index):
-        time.sleep(1000 if index == self.block_at else self.seconds)
+        if index == self.block_at:
+            Path(__file__).with_name("blocks").touch()
+            time.sleep(1000)
+        time.sleep(self.seconds)
         return torch.full((1, 8, 8), index, dtype=torch.uint8)
 
 
@@ -172,7 +177,7 @@ def started(folder, *command, method="fork", guard=GUARD):
 
 @pytest.mark.parametrize(
     "method",
-    ["fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=pytest.mark.slow)],
+    ["fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=soak)],
 )
 def test_a_stop_of_the_whole_process_group_saves_with_workers(tmp_path, method):
     configuration = write(tmp_path, epochs=3000, name="slow_data:Slow", workers=2, seconds=0.001)
@@ -206,9 +211,14 @@ def test_a_stop_does_not_wait_for_a_data_set_that_blocks(tmp_path, workers):
 
     def prepare():
         watch.READING_SECONDS = 0.5
-        threading.Timer(6, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
-    assert Forked(str(configuration), prepare=prepare).wait() == 143, output(configuration)
+    process = Forked(str(configuration), prepare=prepare)
+    ends = time.monotonic() + 120
+    while not (tmp_path / "blocks").exists() and time.monotonic() < ends:
+        time.sleep(0.1)
+    time.sleep(1)  # it may still go on with what has been read ahead
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143, output(configuration)
     found = status(tmp_path)
     assert (found["status"], found["reason"]) == ("interrupted", "stopped by SIGTERM")
     assert found["iteration"] < 9
@@ -330,10 +340,21 @@ def test_outside_the_main_thread_a_run_goes_without_signals_and_says_so(tmp_path
     assert status(tmp_path)["status"] == "completed"
 
 
+def test_a_script_whose_workers_would_train_again_is_refused_once_before_they_start(tmp_path):
+    configuration = write(tmp_path, name="slow_data:Slow", workers=2)
+    assert started(tmp_path, method="spawn", guard="if True:").wait(120) == 2, output(configuration)
+    assert not (tmp_path / "runs").exists()
+    shown = " ".join(output(configuration).split())
+    assert shown.count('expected the call that trains below: if __name__ == "__main__":') == 1
+    assert f"{tmp_path / 'script.py'}:9: worker processes that are started by spawn import this script again" in shown
+    assert "while starting" not in shown
+    assert "Traceback" not in shown
+
+
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_a_worker_that_imports_the_script_again_trains_nothing(tmp_path, method):
     configuration = write(tmp_path, name="slow_data:Slow", workers=1)
-    process = started(tmp_path, method=method, guard="if True:")
+    process = started(tmp_path, method=method, guard="if __name__:")
     assert process.wait(120) == 2, output(configuration)
     assert not (tmp_path / "runs").exists()
     shown = output(configuration)

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.exactness import (
     kill_at,
     only_run,
     output,
+    start_python,
     with_handler,
     write_configuration,
 )
@@ -142,11 +142,12 @@ def test_a_check_says_what_each_process_takes(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def torchrun(*arguments, restarts=0, processes=2, **named):
+def torchrun(*arguments, output, restarts=0, processes=2):
     """Starts torchrun with the real script."""
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    command += [f"--max-restarts={restarts}", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
-    return subprocess.Popen([*command, str(SCRIPT), *arguments], start_new_session=True, **named)
+    options = [f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
+    options += ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
+    command = ["-m", "torch.distributed.run", *options, str(SCRIPT), *arguments]
+    return start_python(*command, output=output, new_session=True)
 
 
 def test_torchrun_resumes_the_same_run_by_itself_after_a_kill(alone, tmp_path):
@@ -162,9 +163,7 @@ def test_torchrun_resumes_the_same_run_by_itself_after_a_kill(alone, tmp_path):
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     with (tmp_path / "output.txt").open("w") as file:
-        agent = torchrun(
-            str(configuration), "--set", f"handlers.{path}:Killing={{}}", restarts=3, stdout=file, stderr=file
-        )
+        agent = torchrun(str(configuration), "--set", f"handlers.{path}:Killing={{}}", restarts=3, output=file)
         assert agent.wait(180) == 0, output(configuration)
     run = only_run(tmp_path)
     assert [name for name in differences(alone, run) if name != "config.yaml" and "Killing" not in name] == []
@@ -192,7 +191,7 @@ def test_torchrun_and_its_processes_are_signalled(tmp_path, to):
     longer = {**SMALL, "training": {**SMALL["training"], "epochs": 200}}
     configuration = write_configuration(tmp_path, longer)
     with (tmp_path / "output.txt").open("w") as file:
-        agent = torchrun(str(configuration), stdout=file, stderr=file)
+        agent = torchrun(str(configuration), output=file)
         trains(agent, tmp_path, 8)
         started = workers(agent)
         if to == "the agent and its processes":

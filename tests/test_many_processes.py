@@ -13,7 +13,7 @@ from firebox.engine.components.catalogue import catalogue
 from firebox.engine.components.targets import Target
 from firebox.engine.world.exchange import Exchanges
 from firebox.foundation.randomness import IterationSeeder
-from tests.engine.training.test_sharded import adversarial
+from tests.engine.training.processes.test_sharded import adversarial
 from tests.exactness import Forked, differences, kill_at, only_run, output, write_configuration
 from tests.soaking import SOAK
 from tests.worlds import SMALL, run_on, scalars

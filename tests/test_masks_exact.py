@@ -11,6 +11,7 @@ from firebox.engine.archives.measurement import measure
 from firebox.engine.commands.command_line import main
 from firebox.trainers.train_unet_baseline import TRAINER
 from tests.exactness import Forked, differences, kill_at, only_run, output
+from tests.soaking import soak
 
 ITERATIONS = 16
 
@@ -60,7 +61,7 @@ def killed_and_resumed(folder, iteration):
     return only_run(folder)
 
 
-@pytest.mark.parametrize("iteration", [5, 8])
+@pytest.mark.parametrize("iteration", [5, pytest.param(8, marks=soak)])
 def test_a_run_on_masks_that_is_killed_resumes_exactly(whole, tmp_path, iteration):
     resumed = killed_and_resumed(tmp_path, iteration)
     assert differences(whole, resumed) == []

@@ -17,7 +17,7 @@ from firebox.engine.configuration.nodes import parse_file
 from firebox.engine.launch import launch
 from firebox.engine.records.claiming import claim
 from firebox.engine.training.factory import build
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.package import ROOT
 from firebox.foundation.problems import Refusal
 from tests.soaking import SOAK

@@ -11,7 +11,16 @@ import yaml
 
 from firebox.data.division.hold_out import hold_out
 from tests.data.packed_files import arrays, write_shard, write_shards
-from tests.exactness import Forked, differences, kill_at, only_run, output, resumed_to_the_end, write_configuration
+from tests.exactness import (
+    Forked,
+    differences,
+    kill_at,
+    only_run,
+    output,
+    rehearse,
+    resumed_to_the_end,
+    write_configuration,
+)
 
 COUNT, SIDE = 96, 32
 HANDLERS = [
@@ -58,6 +67,7 @@ def plain(tmp_path_factory, root):
     """The run over arrays that is never stopped."""
     configuration = write(tmp_path_factory.mktemp("plain"), "arrays", root)
     assert Forked(str(configuration)).wait() == 0, output(configuration)
+    rehearse(configuration)
     return only_run(configuration.parent)
 
 

@@ -14,6 +14,7 @@ from firebox.engine.records import checkpoints
 from firebox.trainers.train_unet_baseline import TRAINER
 from tests.data.folders_of_images import picture
 from tests.exactness import Forked, differences, kill_at, only_run, output, write_configuration
+from tests.soaking import soak
 
 COUNT = 40
 HANDLERS = [
@@ -90,7 +91,7 @@ def test_moments_are_the_same_after_resuming(data, tmp_path):
     assert recorded[0] != [0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("pixel_range", ["standardised", "[0,1]"])
+@pytest.mark.parametrize("pixel_range", ["standardised", pytest.param("[0,1]", marks=soak)])
 def test_an_image_that_was_changed_unnoticed_shows_in_the_moments(data, tmp_path, pixel_range):
     shutil.copytree(data, tmp_path / "data")
     for path in (tmp_path / "data" / "images").glob("*.png"):  # of a size that does not change with the content

@@ -4,14 +4,19 @@ import os
 import resource
 import shutil
 import signal
+import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 import yaml
 
+from firebox.data.preparation import prepared
+from firebox.data.preparation.prepared import PreparedImages
 from firebox.engine.checks import first_samples
-from firebox.engine.training import factory, streams
+from firebox.engine.training import factory
+from firebox.engine.training.limits import watch
+from firebox.engine.training.reading import streams
 from tests.data.folders_of_images import write_images
 from tests.exactness import (
     LONGEST,
@@ -20,6 +25,7 @@ from tests.exactness import (
     kill_at,
     only_run,
     output,
+    rehearse,
     resumed_to_the_end,
     write_configuration,
 )
@@ -58,6 +64,7 @@ def plain(tmp_path_factory, images):
     """The run that decodes its samples each time and is never stopped."""
     configuration = write(tmp_path_factory.mktemp("plain"), images, cache="off", placement="stream")
     assert Forked(str(configuration)).wait() == 0, output(configuration)
+    rehearse(configuration)
     return only_run(configuration.parent)
 
 
@@ -96,6 +103,35 @@ def test_a_run_over_kept_samples_is_the_run_that_decodes_them(plain, images, tmp
     assert f"{COUNT} samples decoded in " in output(configuration)
     assert differences(plain, only_run(tmp_path)) == []
     assert cached(configuration) == ["samples"]
+
+
+def test_batches_that_a_thread_reads_are_those_of_a_run_that_is_killed_and_resumed_without_one(plain, images, tmp_path):
+    def prepare():
+        prepared.LARGE = 1
+        kill_at(5)()
+
+    configuration = write(tmp_path, images)
+    assert Forked(str(configuration), prepare=prepare).wait() == -signal.SIGKILL
+    assert differences(plain, resumed_to_the_end(configuration)) == []
+
+
+def test_a_thread_that_hangs_as_it_reads_fails_the_run_at_the_time_limit(images, tmp_path):
+    configuration = write(tmp_path, images, timeout=1.0)
+
+    def prepare():
+        prepared.LARGE, watch.LOOK_SECONDS, read = 1, 0.5, PreparedImages.gather
+
+        def hanging(source, indices, **address):
+            if threading.current_thread() is not threading.main_thread() and 3 in indices:
+                threading.Event().wait()
+            return read(source, indices, **address)
+
+        PreparedImages.gather = hanging
+
+    assert Forked(str(configuration), prepare=prepare).wait() == 1, output(configuration)
+    shown = " ".join(output(configuration).split())
+    assert "no batch within 1 s: the data set blocks, or needs a longer timeout" in shown
+    assert "Traceback" not in shown
 
 
 @pytest.mark.parametrize("done", [1, 64, COUNT] if SOAK else [64, COUNT])

@@ -8,7 +8,8 @@ import torch.distributed as dist
 from ignite.engine import Events
 
 from firebox.engine.records import checkpoints
-from firebox.engine.training import factory, spread_parameters
+from firebox.engine.training import factory
+from firebox.engine.training.processes import spread_parameters
 from firebox.engine.world.exchange import Exchanges
 from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
 from tests.exactness import Forked, differences, kill_at, only_run, output, with_handler, write_configuration

@@ -12,8 +12,8 @@ from ignite.engine import Events
 
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.watch import SAME_SECONDS
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.limits.watch import SAME_SECONDS
 from tests.exactness import (
     EPOCH_LENGTH,
     ITERATIONS,
@@ -299,7 +299,8 @@ def test_a_full_disk_ends_the_run_with_a_message_and_its_last_checkpoint(tmp_pat
     assert "Traceback" not in output(configuration)
     folder = run / "checkpoints"
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
-    assert checkpoints.newest_valid(folder)[0] == checkpoints.path_of(folder, 14)
+    assert checkpoints.iterations_in(folder)[-1] == 14
+    assert checkpoints.load(checkpoints.path_of(folder, 14))["iteration"] == 14
 
 
 def test_running_out_of_memory_names_the_batch_size_and_the_estimate(tmp_path):

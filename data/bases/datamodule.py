@@ -38,6 +38,7 @@ class DataModule(ABC):
     """The kind of samples that ``read`` returns; the memory of a run is estimated from it before anything is read."""
     reading: Reading = Reading()
     """How files may be read, and where what they hold may be kept, before ``prepare``; the run sets it."""
+    _contents: tuple[Listing, Sequence[str]] | None = None
 
     @property
     @abstractmethod
@@ -111,6 +112,16 @@ class DataModule(ABC):
     def moments(self) -> Moments | None:
         """Mean and deviation of the training images, if ``prepare`` has measured them; None otherwise."""
         return None
+
+    def contents(self, reading: Reading) -> Sequence[str]:
+        """Returns the SHA-256 of the content of each file of ``listing``, which is read once; see ``contents_of``."""
+        from firebox.data.preparation.file_digests import contents_of
+
+        listing = self.listing
+        assert listing is not None
+        if self._contents is None or self._contents[0] is not listing:
+            self._contents = listing, contents_of(listing, reading)
+        return self._contents[1]
 
     def prepare(self, reading: Reading) -> None:
         """Does what takes long, such as decoding all files, once before the first ``read``.

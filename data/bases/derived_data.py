@@ -77,5 +77,8 @@ class DerivedData(DataModule):
     def moments(self) -> Moments | None:
         return self.data.moments
 
+    def contents(self, reading: Reading) -> Sequence[str]:
+        return self.data.contents(reading)
+
     def prepare(self, reading: Reading) -> None:
         self.data.prepare(reading)

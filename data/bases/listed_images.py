@@ -200,7 +200,7 @@ class ListedImages(DataModule):
         from firebox.data.preparation.preparing import prepare
 
         listing, skip = self.listing, self._on_bad_file == "skip"
-        self._kept, unreadable = prepare(listing, self.decoder, reading, skip=skip)
+        self._kept, unreadable = prepare(listing, self.decoder, reading, skip=skip, contents=self.contents)
         self._skipped = []
         if unreadable:
             self._leave_out(unreadable)

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -162,7 +162,7 @@ class Writing:
 
     def write(self, content: bytes, offset: int) -> None:
         """Writes bytes at an offset."""
-        write_at(self._descriptor, memoryview(content), offset)
+        write_at(self._descriptor, [memoryview(content)], offset)
 
     def keep(self) -> None:
         """Gives the file its name, and lets others read it.
@@ -175,11 +175,16 @@ class Writing:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def write_at(descriptor: int, content: memoryview, offset: int) -> None:
-    """Writes all of some bytes at an offset of an open file."""
-    while len(content):
-        written = os.pwrite(descriptor, content, offset)
-        content, offset = content[written:], offset + written
+def write_at(descriptor: int, contents: Sequence[memoryview], offset: int) -> None:
+    """Writes all of some bytes, one part behind the other, at an offset of an open file."""
+    left = list(contents)
+    while left:
+        written = os.pwritev(descriptor, left, offset)
+        offset += written
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if left:
+            left[0] = left[0][written:]
 
 
 def _claimed(path: Path) -> tuple[int, Path] | None:

@@ -153,7 +153,7 @@ class SampleFile:
         """
         count, record, begin = len(positions), self._layout.record, self._layout.offset(0)
         records = torch.empty(count, record, dtype=torch.uint8)
-        content, wrong = bytes_of(records), []
+        content, wrong = bytes_of(records.numpy()), []
         for k, position in enumerate(positions.tolist()):
             # Compared at once, while it is in the processor's own cache.
             own = content[k * record : (k + 1) * record]
@@ -187,9 +187,10 @@ class SampleFile:
                 self.path.unlink()
 
 
-def bytes_of(tensor: torch.Tensor) -> memoryview:
-    """Returns the bytes of a tensor in the order of its elements, which is its memory if that is contiguous."""
-    return memoryview(tensor.contiguous().numpy().data).cast("B")
+def bytes_of(*parts: numpy.ndarray[Any, Any]) -> memoryview:
+    """Returns the bytes of arrays in the order of their elements: of a contiguous one alone, its own memory."""
+    contents = [memoryview(numpy.ascontiguousarray(part).data).cast("B") for part in parts]
+    return contents[0] if len(contents) == 1 else memoryview(b"".join(contents))
 
 
 def _layout(descriptor: int, size: int) -> Layout:

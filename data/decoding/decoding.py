@@ -116,8 +116,6 @@ class ImageDecoder:
         Raises:
             UnreadableFile: the file can't be decoded, or is unfit; the message names it.
         """
-        from PIL import Image, ImageOps
-
         with reading(path):
             mode = MODES[self.color]
             if (
@@ -126,6 +124,8 @@ class ImageDecoder:
                 and (decoded := read_jpeg(path, self.image_size, mode)) is not None
             ):
                 return self._fit(decoded)
+            from PIL import Image, ImageOps
+
             with Image.open(path) as opened:
                 require_all_channels(opened, self.color)
                 scale_transparency(opened)
@@ -252,16 +252,16 @@ def first_dtype(paths: Iterator[Path]) -> Dtype:
 @contextmanager
 def reading(path: Path | Encoded) -> Iterator[None]:
     """Makes whatever is wrong with a file an UnreadableFile."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
         yield
     except Unfit as error:
         raise UnreadableFile(path, str(error), "convert the file, or move it out of the folder") from None
-    except Image.DecompressionBombError as error:
-        way_out = "scale the file down, or move it out of the folder"
-        raise UnreadableFile(path, f"is too large: {_told(error)}", way_out) from error
     except Exception as error:  # a decoder may raise anything where a file is torn
+        from PIL import Image, UnidentifiedImageError
+
+        if isinstance(error, Image.DecompressionBombError):
+            way_out = "scale the file down, or move it out of the folder"
+            raise UnreadableFile(path, f"is too large: {_told(error)}", way_out) from error
         why = f"can't be read as an image: {in_one_line(error)}"
         if path.suffix.lower() in TIFF and isinstance(error, UnidentifiedImageError):
             why = (

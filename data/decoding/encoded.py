@@ -29,7 +29,7 @@ class Encoded(io.BytesIO):
         """The suffix of its name."""
         return self._path.suffix
 
-    def open(self, mode: str = "rb") -> io.BytesIO:
+    def open(self, mode: str = "rb", buffering: int = -1) -> io.BytesIO:
         """Opens it to be read from its beginning."""
         assert mode == "rb"
         return io.BytesIO(self._content)

@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firebox.data.decoding.decoding import ImageDecoder
+from firebox.data.decoding.encoded import Encoded
 from firebox.data.decoding.pair_decoding import PairDecoder
 from firebox.data.division.listing import Listing
 
 if TYPE_CHECKING:
+    import numpy
     import torch
 
 Decoder = ImageDecoder | PairDecoder
 """The way from the files of a sample to the sample."""
+Files = tuple[Path | Encoded, ...]
+"""The files of a sample, or their content."""
+SMALL = 1 << 18
+"""Bytes of a file up to which it is read before others are decoded."""
 
 
 class ImageFiles:
@@ -50,24 +56,31 @@ class ImageFiles:
             return image, torch.tensor(self.values[index], dtype=torch.float32)
         return (image, self.targets[index]) if self.targets else image
 
-    def decoded(self, index: int) -> tuple[torch.Tensor, ...]:
+    def decoded(self, index: int, files: Files | None = None) -> tuple[torch.Tensor, ...]:
         """Reads what the files of a sample hold: the image, and its target if that is a file.
+
+        Args:
+            index: index of the sample.
+            files: its files as ``loaded`` returned them; None to read them now.
 
         Raises:
             DataError: a file can't be decoded; the message names it.
         """
-        if isinstance(self.decoder, PairDecoder):
-            return self.decoder(*self._listing.files_of(index))
-        return (self.decoder(self.file_of(index)),)
+        files = files or self._listing.files_of(index)
+        return self.decoder(*files) if isinstance(self.decoder, PairDecoder) else (self.decoder(files[0]),)
 
-    def record(self, index: int) -> tuple[torch.Tensor, ...]:
+    def loaded(self, index: int) -> Files:
+        """Reads the files of a sample into memory; those that are large, or can't be read, stay where they are."""
+        return tuple(map(_loaded, self._listing.files_of(index)))
+
+    def record(self, index: int, files: Files | None = None) -> tuple[numpy.ndarray[Any, Any], ...]:
         """Reads what ``decoded`` does in the form in which it is kept: the image as (H, W, C).
 
         Raises:
             DataError: a file can't be decoded; the message names it.
         """
-        image, *target = self.decoded(index)
-        return image.permute(1, 2, 0).contiguous(), *target
+        image, *target = self.decoded(index, files)
+        return image.numpy().transpose(1, 2, 0), *(part.numpy() for part in target)
 
     def file_of(self, index: int) -> Path:
         """Returns the file of an image."""
@@ -84,3 +97,12 @@ class ImageFiles:
         except OSError:
             return False
         return [(state.st_size, state.st_mtime_ns) for state in states] == expected
+
+
+def _loaded(path: Path) -> Path | Encoded:
+    try:
+        with path.open("rb", buffering=0) as file:
+            content = file.read(SMALL + 1)
+    except OSError:  # is said where it is decoded
+        return path
+    return Encoded(content, str(path)) if len(content) <= SMALL else path

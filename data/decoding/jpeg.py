@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 START = b"\xff\xd8\xff"
 """What every JPEG file begins with."""
+MOST = 1 << 16
+"""Bytes that are read of a file before it is known to be a JPEG file."""
 NOTES, IMAGE = 0xE1, 0xDA
 """Markers of the segments that hold a camera's notes, which may turn the image, and where the image itself begins."""
 ORIENTATION = 0x0112
@@ -55,9 +57,9 @@ def read_jpeg(path: Path | Encoded, image_size: tuple[int, int], mode: str) -> t
     Raises:
         OSError: the file can't be read.
     """
-    with path.open("rb") as file:
-        content = file.read(len(START))
-        if content != START:
+    with path.open("rb", buffering=0) as file:
+        content: bytes = file.read(MOST)
+        if not content.startswith(START):
             return None
         content += file.read()
     try:
@@ -138,8 +140,9 @@ def _fitted(pixels: numpy.ndarray[Any, Any], image_size: tuple[int, int]) -> tor
     window = [min(max(round(side * ratio), 1), most) for side, most in zip(image_size, (height, width), strict=True)]
     top, left = (height - window[0]) // 2, (width - window[1]) // 2
     # With the first dimension, its strides are those that torch knows as channels_last: the pixels stay in the order in
-    # which samples are kept, and are copied less often.
-    image = torch.from_numpy(pixels)[None, top : top + window[0], left : left + window[1]].permute(0, 3, 1, 2)
+    # which samples are kept, and are copied less often. NumPy cuts sooner than torch does.
+    cut = pixels.reshape(1, *pixels.shape)[:, top : top + window[0], left : left + window[1]]
+    image = torch.from_numpy(cut.transpose(0, 3, 1, 2))
     if tuple(window) != (sample_height, sample_width):
         image = interpolate(image, image_size, mode="bilinear", antialias=True)
     return image.squeeze(0)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firebox.data.bases.datamodule import DataModule, Split
 from firebox.data.division.listing import Listing
-from firebox.data.preparation.file_digests import contents_of
 from firebox.data.sources.reading import Reading
 from firebox.foundation.problems import Interrupted
 
@@ -212,7 +211,7 @@ def _files(data: DataModule, listing: Listing, reading: Reading, *, content: boo
         list(listing.sizes),
         list(listing.labels) if listing.classes else [],
         splits,
-        contents_of(listing, reading) if content else None,
+        data.contents(reading) if content else None,
         _targets(listing),
         None if listing.held is None else list(listing.held),
         None if listing.held is None else {split: n for split, n in data.assigned_lengths.items() if n},

@@ -14,6 +14,9 @@ from firebox.data.sources.batch import labels_of
 from firebox.data.sources.filed import FiledImages
 from firebox.data.sources.source import as_images
 
+LARGE = 1 << 16
+"""Bytes of a sample from which on batches are read by a thread beside the training."""
+
 
 class PreparedImages(FiledImages):
     """The samples of a split, read from a file of samples that were decoded beforehand.
@@ -42,6 +45,11 @@ class PreparedImages(FiledImages):
         """All samples' labels, int64 of shape (N,); None if there are none."""
         return labels_of(self._listed)
 
+    @property
+    def beside(self) -> bool:
+        # Of smaller samples, passing Python's lock to and fro takes longer than reading them.
+        return sum(column.nbytes for column in self._files.decoder.columns) >= LARGE
+
     def __len__(self) -> int:
         return len(self._positions)
 
@@ -62,7 +70,7 @@ class PreparedImages(FiledImages):
         else:
             records, wrong = self._kept.read(positions)
         for k in wrong:
-            content = b"".join(bytes_of(part) for part in self._files.record(int(positions[k])))
+            content = bytes_of(*self._files.record(int(positions[k])))
             records[k] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         parts, begin = [], 0
         for column in columns:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from firebox.data.decoding.decoding import UnreadableFile, versions
 from firebox.data.decoding.image_files import Decoder, ImageFiles
 from firebox.data.division.listing import Listing
 from firebox.data.preparation.decoded_files import DecodedFiles, DecodingPass, Unreadable
-from firebox.data.preparation.file_digests import contents_of
 from firebox.data.sources.reading import Reading
 from firebox.foundation.console import size
 from firebox.foundation.problems import Interrupted
@@ -46,7 +45,14 @@ class NotKept(Exception):
     """Samples can't be kept; the message says why."""
 
 
-def prepare(listing: Listing, decoder: Decoder, reading: Reading, *, skip: bool) -> Prepared:
+def prepare(
+    listing: Listing,
+    decoder: Decoder,
+    reading: Reading,
+    *,
+    skip: bool,
+    contents: Callable[[Reading], Sequence[str]],
+) -> Prepared:
     """Finds the decoded samples of a data set in the cache, or decodes all files and keeps them there.
 
     Args:
@@ -55,6 +61,8 @@ def prepare(listing: Listing, decoder: Decoder, reading: Reading, *, skip: bool)
         reading: how they may be read, and where samples may be kept.
         skip: whether files that can't be decoded are left out, so that all must be tried even if nothing is kept; if
             not, nothing is kept where there are any.
+        contents: function that returns the SHA-256 of the content of each sample's files; called only if files are
+            recognised by it.
 
     Raises:
         DataError: the processes that decode fail.
@@ -63,7 +71,8 @@ def prepare(listing: Listing, decoder: Decoder, reading: Reading, *, skip: bool)
     files = ImageFiles(listing, decoder)
     if reading.cache is not None:
         try:
-            return _Keeping(files, listing, reading, Cache(reading.cache, reading.cache_bytes), skip=skip).result()
+            key = key_of(listing, decoder, contents(reading) if reading.content else None)
+            return _Keeping(key, files, listing, reading, skip=skip).result()
         except (NotKept, NoRoom, OSError) as error:
             why = str(error)
             if isinstance(error, OSError):
@@ -117,14 +126,13 @@ def key_of(listing: Listing, decoder: Decoder, contents: Sequence[str] | None = 
 class _Keeping:
     """The samples of a listing in a cache: found there, awaited from another process, or decoded."""
 
-    def __init__(self, files: ImageFiles, listing: Listing, reading: Reading, cache: Cache, *, skip: bool) -> None:
-        contents = contents_of(listing, reading) if reading.content else None
-        key = key_of(listing, files.decoder, contents)
+    def __init__(self, key: str, files: ImageFiles, listing: Listing, reading: Reading, *, skip: bool) -> None:
+        assert reading.cache is not None
         self._layout = Layout(key, len(listing), files.decoder.columns)
         self._files = files
         self._listing = listing
         self._reading = reading
-        self._cache = cache
+        self._cache = Cache(reading.cache, reading.cache_bytes)
         self._skip = skip
 
     def result(self) -> Prepared:

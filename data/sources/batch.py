@@ -106,7 +106,8 @@ class Preparation:
         """Returns bytes divided by 255, in the same memory format."""
         # Dividing the bytes themselves gives the same bits and, in channels_last, takes twenty times as long.
         together = AT_ONCE * torch.get_num_threads() * len(images) // max(1, images.numel())
-        if images.device.type != "cpu" or together >= len(images):
+        # A rehearsal's tensors have no values, and thousands of their pieces would take seconds.
+        if images.device.type != "cpu" or together >= len(images) or type(images) is not torch.Tensor:
             return images.float().div_(self._white)
         converted = torch.empty_like(images, dtype=torch.float32)
         for some, own in zip(images.split(max(1, together)), converted.split(max(1, together)), strict=True):

@@ -27,6 +27,11 @@ class FiledImages(ABC):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Reads samples, as ``ImageSource.gather`` says."""
 
+    @property
+    def beside(self) -> bool:
+        """Whether a thread may read a batch beside the training, as it waits for the system and computes little."""
+        return False
+
     def all(self) -> ResidentImages:
         """Reads all samples into memory."""
         images, targets = self.gather(torch.tensor([0]))

@@ -47,3 +47,7 @@ class SubsetImages:
 
 class FiledSubset(SubsetImages, FiledImages):
     """Some of the samples that lie in files in the form in which they are held."""
+
+    @property
+    def beside(self) -> bool:
+        return isinstance(self._source, FiledImages) and self._source.beside

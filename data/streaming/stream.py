@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch.utils.data import Sampler
@@ -16,6 +17,7 @@ from firebox.data.streaming.epoch import batches_in_epoch
 from firebox.data.streaming.placement import Placement, choose_placement, hold, samples_of
 from firebox.data.workers.handover import require_handover
 from firebox.data.workers.read_ahead import ReadAhead
+from firebox.data.workers.threaded_read import ThreadedRead
 from firebox.foundation.randomness import EpochOrder
 from firebox.foundation.shards import WHOLE, Portion
 
@@ -93,6 +95,8 @@ class BatchStream:
         self._timeout = timeout
         self._stopping = stopping
         self._read_ahead: ReadAhead | None = None
+        self._beside = isinstance(self._source, FiledImages) and self._source.beside
+        self._following: tuple[int, torch.Tensor, ThreadedRead] | None = None
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -139,6 +143,24 @@ class BatchStream:
         images, targets = self._source.gather(indices, seed=self._seed, epoch=self.epoch(position))
         return Batch(images, targets, indices)
 
+    def _read_beside(self, position: int) -> Batch:
+        """Returns the batch of an iteration, which was read by a thread if the one before has been asked for, too.
+
+        Nothing is read beyond the end of an epoch, after which an evaluation ends.
+        """
+        if self._following is None or self._following[0] != position:
+            self._following = self._begun(position)
+        _, indices, reading = self._following
+        batch = Batch(*reading.result(), indices)
+        following = position + self._step
+        same_epoch = following // self._length == position // self._length
+        self._following = self._begun(following) if same_epoch else None
+        return batch
+
+    def _begun(self, position: int) -> tuple[int, torch.Tensor, ThreadedRead]:
+        indices, epoch = self.own_indices(position), self.epoch(position)
+        return position, indices, ThreadedRead(partial(self._source.gather, indices, seed=self._seed, epoch=epoch))
+
     def first(self, count: int) -> Batch:
         """Reads the first samples of the split, as in epoch 0; the position of the stream does not change."""
         (batch,) = self.in_order(count, count)
@@ -180,7 +202,7 @@ class BatchStream:
             images, targets = next(self._read_ahead)
             batch = Batch(images, targets, self.own_indices(position))
         else:
-            batch = self.read(position)
+            batch = self._read_beside(position) if self._beside else self.read(position)
         self._position += self._step
         return batch
 
@@ -206,7 +228,8 @@ class BatchStream:
             require_handover(self._source)
 
     def close(self) -> None:
-        """Ends the processes that read ahead. Reading from the stream again starts new ones."""
+        """Ends what reads ahead. Reading from the stream again starts it anew."""
+        self._following = None
         if self._read_ahead is not None:
             self._read_ahead.close()
             self._read_ahead = None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import re
+import sys
 from multiprocessing import context, spawn
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy
@@ -18,13 +21,17 @@ from firebox.foundation.problems import in_one_line
 
 DEEPEST = 8
 """Number of attributes that are followed to the part that can't be handed over."""
+GUARD = 'if __name__ == "__main__":'
+ASKS = re.compile(r"\b(__name__|parent_process|current_process|environ|getenv|exit|SystemExit)\b")
+"""What a script may tell a process that imports it by from the one that runs it."""
 
 
 def require_handover(source: object) -> None:
     """Tries to pickle a source if workers are not forks of this process.
 
     Raises:
-        DataError: it can't be pickled, or workers can't import the script; the message has the part and the way out.
+        DataError: it can't be pickled, or workers can't import the script, or would train by importing it; the message
+            has the part and the way out.
     """
     method = multiprocessing.get_start_method()
     if method == "fork":
@@ -34,6 +41,12 @@ def require_handover(source: object) -> None:
         raise DataError(
             f"worker processes that are started by {method} import the script again, but {script} is no file; "
             "expected a script that is saved in one, or workers: 0"
+        )
+    line = None if script is None else _unguarded(Path(script))
+    if line is not None:
+        raise DataError(
+            f"{script}:{line}: worker processes that are started by {method} import this script again, which would "
+            f"train it again; expected the call that trains below: {GUARD}"
         )
     error = _obstacle(source)
     if error is None:
@@ -46,6 +59,21 @@ def require_handover(source: object) -> None:
         "a file opened in __getitem__; or workers: 0, or a script that calls "
         'multiprocessing.set_start_method("fork")'
     )
+
+
+def _unguarded(script: Path) -> int | None:
+    """Returns the line that the running script is at if whoever imports it runs it, too; None if that is not certain.
+
+    It is where nothing up to that line asks which process this is. Otherwise each worker refuses to train by itself:
+    once it has imported all that the script does, and as many times as there are workers.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and (frame.f_code.co_name, frame.f_globals.get("__name__")) != ("<module>", "__main__"):
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_filename != str(script):
+        return None
+    lines = script.read_text(errors="replace").splitlines()[: frame.f_lineno]
+    return None if any(map(ASKS.search, lines)) else frame.f_lineno
 
 
 def _obstacle(value: object) -> Exception | None:

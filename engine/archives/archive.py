@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from firebox.data.bases.datamodule import DataModule
     from firebox.data.declarations.specification import ImageSpecification
-    from firebox.engine.training.module import Module
+    from firebox.engine.training.bases.module import Module
     from firebox.engine.training.run import Run
 
 

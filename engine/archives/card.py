@@ -15,6 +15,7 @@ from firebox.engine.archives.loading import TOLERANCE, self_check, signature
 from firebox.engine.archives.measurement import evaluation_split, reconstruction_errors
 from firebox.engine.archives.probe import probe
 from firebox.engine.configuration import Named
+from firebox.engine.configuration.plain_values import flattened
 from firebox.engine.records.checkpoints import Manifest
 from firebox.engine.records.monitor import Monitor, monitor_of
 from firebox.engine.records.run_directory import RunDirectory
@@ -95,7 +96,7 @@ def card(
             "module": run.module.summary(),
             "module_state": {},
         },
-        "metrics": {split: _described(run, split, values) for split, values in metrics.items()},
+        "metrics": {split: _described(run, split, found, values) for split, found in metrics.items()},
         "baseline": baseline,
         "validated_by": _validated(monitor, manifest, metrics, baseline),
         "self_check": _self_check(run),
@@ -161,7 +162,7 @@ def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
         content = None if stream.placement == "stream" else content_of(stream)
         splits[split] = {"images": stream.samples, "sha256": content}
     return {
-        "name": named.name,
+        "name": values[run.configuration.data.kind]["name"],
         "kind": run.configuration.data.kind,
         "parameters": values[run.configuration.data.kind],
         "splits": splits,
@@ -171,17 +172,18 @@ def _data(run: Run, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _described(run: Run, split: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    module = run.configuration.module
-    settings = ", ".join(f"{key} {value}" for key, value in module.parameters.items())
+def _described(run: Run, split: str, metrics: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    module = dict(values["module"])
+    named = module.pop("name")
+    settings = ", ".join(f"{key} {value}" for key, value in flattened(module))
     return {
         name: {
             "value": value,
-            "definition": DEFINITIONS.get(name, f"{name} of the module {module.name} ({settings})"),
+            "definition": DEFINITIONS.get(name, f"{name} of the module {named} ({settings})"),
             "n": run.streams[split].samples,  # type: ignore[index]
             "reduction": REDUCTIONS.get(name, "mean over the images"),
         }
-        for name, value in values.items()
+        for name, value in metrics.items()
     }
 
 

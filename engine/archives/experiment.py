@@ -176,7 +176,7 @@ class Experiment:
         return parser
 
     def _refuse_unfit(self, archive: Archive) -> None:
-        from firebox.engine.training.generative import Generative
+        from firebox.engine.training.bases.generative import Generative
 
         draws = isinstance(archive.module, Generative)
         missing = [f"{name}()" for name in self.needs if not callable(getattr(archive.model, name, None))]

@@ -165,8 +165,8 @@ def _stand_in(path: Path, card: Mapping[str, Any]) -> DataModule:
 
 def _build(path: Path, card: Mapping[str, Any], data: DataModule | None = None, *, trust_code: bool) -> Run:
     from firebox.engine.archives.module_state import load_module_state, read_module_state
+    from firebox.engine.training.bases.ownership import StateMismatch
     from firebox.engine.training.factory import build
-    from firebox.engine.training.ownership import StateMismatch
 
     renamed = trusted(path, card) if trust_code else untrusted(path, card)
     # The model needs neither handlers nor a schedule.

@@ -34,11 +34,11 @@ from firebox.engine.records.run_directory import RunDirectory, is_run
 from firebox.engine.records.sealing import CARD, sealed
 from firebox.engine.records.storable import snapshot
 from firebox.engine.records.verification import CONFIGURATION, EXPERIMENTS, METRICS, SUMMARY, WEIGHTS, verified
+from firebox.engine.training.bases.ownership import StateMismatch
+from firebox.engine.training.bases.showing import draw
 from firebox.engine.training.construction import blamed
 from firebox.engine.training.factory import build
-from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
-from firebox.engine.training.showing import draw
 from firebox.foundation.files import digest, sync_folder, write_whole
 from firebox.foundation.pictures import encode
 from firebox.foundation.problems import Problem, Refusal

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from firebox.engine.records.storable import restored, snapshot
-from firebox.engine.training.module import Module
-from firebox.engine.training.ownership import load_network, own_networks, restoring
+from firebox.engine.training.bases.module import Module
+from firebox.engine.training.bases.ownership import load_network, own_networks, restoring
 
 MODULE = "module.pt"
 

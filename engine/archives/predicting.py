@@ -26,8 +26,8 @@ from firebox.engine.archives.archive import Archive
 from firebox.engine.archives.decoding import decoder_for
 from firebox.engine.archives.embeddings import EmbeddingFile
 from firebox.engine.archives.predictions import Part, Predictions, predictions_of
-from firebox.engine.training.reading_progress import shown_progress
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.reading.reading_progress import shown_progress
 from firebox.foundation.problems import Interrupted, Problem, Refusal, printable
 from firebox.foundation.randomness import mix, seed_everything
 

@@ -20,9 +20,9 @@ from firebox.engine.archives.sample_metrics import (
     Precision,
     Recall,
 )
-from firebox.engine.training.generative import CLASSES, Generative
-from firebox.engine.training.quiet_engine import QuietEngine
+from firebox.engine.training.bases.generative import CLASSES, Generative
 from firebox.engine.training.run import Run
+from firebox.engine.training.steps.quiet_engine import QuietEngine
 from firebox.foundation.pictures import as_bytes
 
 TOGETHER = 256

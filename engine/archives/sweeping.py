@@ -11,7 +11,7 @@ from rich.table import Table
 
 from firebox.engine.archives.experiment import Findings, Subject
 from firebox.engine.archives.sample_quality import TOGETHER, fewest_samples, sample_quality
-from firebox.engine.training.terms import is_number
+from firebox.engine.training.steps.terms import is_number
 from firebox.foundation.pictures import as_bytes, grid
 from firebox.foundation.problems import Problem, Refusal
 from firebox.foundation.randomness import generator

@@ -30,7 +30,7 @@ def untrusted(path: Path, card: Mapping[str, Any]) -> Renaming:
         files = ", ".join(f"{path / file} (SHA-256 {sha256})" for file, sha256 in code_files(card).items())
         held = f"; the archive's code: {files}" if files else ""
         message = f"{path}: its {key} is {shown(name)}, which is not Firebox's own and runs by consent alone{held}"
-        raise _refusal(f"{message}; expected --trust-code, or load_archive(..., trust_code=True), if you trust it")
+        raise _refusal(f"{message}; expected --trust-code, or trust_code=True, if you trust it")
 
     return renamed
 

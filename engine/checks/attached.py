@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firebox.engine.configuration import Named
-from firebox.engine.training.handler import Handler
+from firebox.engine.training.bases.handler import Handler
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._mode_utils import no_dispatch
 
-from firebox.engine.training.dormant_compiler import keep_compiler_dormant
+from firebox.engine.training.devices.dormant_compiler import keep_compiler_dormant
 
 _EXACT = (torch.int64, torch.int32, torch.int16, torch.int8, torch.float64)
 """Dtypes whose values Python has numbers for that neither round nor overflow otherwise."""

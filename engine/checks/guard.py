@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from firebox.engine.checks.preflight import Preflight, Unavailable
 from firebox.engine.components.targets import Target
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.foundation.problems import Problem, in_one_line, in_order, refuse
 
 if TYPE_CHECKING:

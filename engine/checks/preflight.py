@@ -14,7 +14,7 @@ from firebox.engine.checks.locating import located
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.trainer import Trainer
 from firebox.engine.records.run_directory import RunDirectory, has_checkpoints
-from firebox.engine.training.handler import Handler
+from firebox.engine.training.bases.handler import Handler
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
@@ -94,7 +94,7 @@ class Preflight:
         for name, schedule in configuration.scheduler_parts.items():
             parts += [] if schedule is None else [(("scheduler", "parts", name), schedule)]
         found = []
-        from firebox.engine.training.families import require_family
+        from firebox.engine.training.bases.families import require_family
 
         for path, named in parts:
             try:
@@ -110,7 +110,7 @@ class Preflight:
 
     def built(self, attached: Attached) -> Handler | None:
         """Returns a handler constructed outside any run; None if that fails, which is recorded as a failure."""
-        from firebox.engine.training.families import made
+        from firebox.engine.training.bases.families import made
 
         try:
             handler: Handler = made(attached.named)
@@ -129,8 +129,8 @@ class Preflight:
         """The datamodule or datagenerator; constructing one reads nothing."""
         if self._data is not None:
             return self._data
-        from firebox.engine.training.families import made
-        from firebox.engine.training.streams import as_configured
+        from firebox.engine.training.bases.families import made
+        from firebox.engine.training.reading.streams import as_configured
 
         named = self.configuration.data.named
         data: DataModule = self._asked(self.configuration.data.kind, "construct", lambda: made(named))
@@ -232,7 +232,7 @@ class Preflight:
         if "steps" in self._failed:
             raise Unavailable
         from firebox.engine.checks.rehearsal import NEEDS_VALUES, StepFailure
-        from firebox.engine.training.terms import UnusableModule
+        from firebox.engine.training.steps.terms import UnusableModule
 
         try:
             spreads = self.configuration.training.parallel == "fsdp"

@@ -31,12 +31,12 @@ from firebox.engine.checks.fake_tensors import Copying, fake_tensor_mode
 from firebox.engine.checks.output import Output, last_activation
 from firebox.engine.checks.states import states, unstorable
 from firebox.engine.configuration import Configuration
-from firebox.engine.training.devices import choose_device
+from firebox.engine.training.bases.module import Evaluated
+from firebox.engine.training.devices.devices import choose_device
 from firebox.engine.training.factory import build
-from firebox.engine.training.module import Evaluated
-from firebox.engine.training.optimizer_step import unmarked_step
 from firebox.engine.training.run import Run
-from firebox.engine.training.terms import UnusableModule, faults_of_evaluated, faults_of_gradients, require_usable
+from firebox.engine.training.steps.terms import UnusableModule, faults_of_evaluated, faults_of_gradients, require_usable
+from firebox.engine.training.updates.optimizer_step import unmarked_step
 from firebox.foundation.shards import shard_sizes
 
 NEEDS_VALUES = (

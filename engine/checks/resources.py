@@ -16,7 +16,7 @@ _CONTROL_GROUPS = (
 
 def free_memory(configuration: Configuration) -> int | None:
     """Returns the free memory of the device that a run trains on, in bytes; None if unknown."""
-    from firebox.engine.training.devices import choose_device
+    from firebox.engine.training.devices.devices import choose_device
 
     try:
         device = choose_device(configuration.training.device)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from firebox.engine.records.storable import Unstorable, snapshot
-from firebox.engine.training.ownership import network_state, own_networks, unstorable_text
+from firebox.engine.training.bases.ownership import network_state, own_networks, unstorable_text
 from firebox.engine.training.run import Run
 
 logger = logging.getLogger("firebox")

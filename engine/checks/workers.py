@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from firebox.data.declarations.data_error import DataError
+from firebox.engine.training.limits.watch import Overdue
 from firebox.engine.training.run import Run
-from firebox.engine.training.watch import Overdue
 from firebox.foundation.problems import Problem, Refusal, TrainingFailure
 
 

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         console.problems(refusal)
         return REFUSED
     for fault in (fault for group in comparison.groups for run in group.runs for fault in run.faults):
-        console.messages.print(fault, style="yellow", markup=False)
+        console.messages.print(printable(fault), style="yellow", markup=False)
     if options.json:
         sys.stdout.write(json.dumps(as_objects(comparison), indent=1) + "\n")
     elif options.csv:
@@ -57,9 +57,9 @@ def fitting_table(rows: list[list[str]]) -> Table:
 def _with_header(rows: list[list[str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for number, title in enumerate(rows[0]):
-        table.add_column(title, overflow="fold", justify="right" if number else "left")
+        table.add_column(printable(title), overflow="fold", justify="right" if number else "left")
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     return table
 
 

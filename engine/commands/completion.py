@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from firebox.engine.commands.train import trainers
-from firebox.engine.configuration.layers import load
 from firebox.foundation.exit_codes import COMPLETED
 from firebox.foundation.package import shipped
 from firebox.foundation.problems import Refusal
 
 SHELLS = ("bash", "zsh", "fish")
+USE = (
+    'eval "$(firebox completion bash)" in ~/.bashrc; the same with zsh, after compinit, in ~/.zshrc; '
+    "firebox completion fish | source in ~/.config/fish/config.fish"
+)
 COMPLETING = "_ARGCOMPLETE"
 """The environment variable by which a shell asks for completions instead of running the command."""
 
@@ -24,7 +26,7 @@ Schema = Mapping[str, Any]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=SHELLS, help='for bash: eval "$(firebox completion bash)" in ~/.bashrc')
+    parser.add_argument("shell", choices=SHELLS, help=USE)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,9 +36,14 @@ def run(options: argparse.Namespace) -> int:
     return COMPLETED
 
 
+def asked() -> bool:
+    """Whether a shell asks for completions."""
+    return COMPLETING in os.environ
+
+
 def complete(parser: argparse.ArgumentParser) -> None:
     """Answers a shell that asks for completions, and ends the process; returns at once where none does."""
-    if COMPLETING not in os.environ:
+    if not asked():
         return
     import argcomplete
 
@@ -75,6 +82,9 @@ def assignments(prefix: str, parsed_args: argparse.Namespace, **_: object) -> li
 
 def _content(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the sections that are named so far: those of the configuration, changed by earlier assignments."""
+    from firebox.engine.commands.train import trainers
+    from firebox.engine.configuration.layers import load
+
     trainer = trainers().get(getattr(options, "trainer", None) or "")
     path: Path | None = getattr(options, "config", None) or (trainer.default if trainer else None)
     content: dict[str, Any] = {}

@@ -54,7 +54,7 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
         Refusal: the data can't be read.
     """
     from firebox.data.declarations.data_error import DataError
-    from firebox.engine.training.streams import construct_data
+    from firebox.engine.training.reading.streams import construct_data
 
     key = configuration.data.kind
     data = construct_data(configuration)
@@ -93,9 +93,9 @@ def _verify(configuration: Configuration, data: DataModule) -> int | None:
     from firebox.data.bases.standardised_values import StandardisedValues
     from firebox.data.declarations.data_error import DataError
     from firebox.data.preparation.preparing import told, verify_files
-    from firebox.engine.training.reading_progress import shown_progress
-    from firebox.engine.training.stopping import StopRequest
-    from firebox.engine.training.streams import reading
+    from firebox.engine.training.limits.stopping import StopRequest
+    from firebox.engine.training.reading.reading_progress import shown_progress
+    from firebox.engine.training.reading.streams import reading
 
     data = data.data if isinstance(data, StandardisedValues) else data
     if not isinstance(data, ListedImages):

@@ -32,8 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from firebox.engine.launch.admission import Request
     from firebox.engine.search.learning_rate import Range, find
-    from firebox.engine.training.stopping import StopRequest
-    from firebox.engine.training.watch import Overdue
+    from firebox.engine.training.limits.stopping import StopRequest
+    from firebox.engine.training.limits.watch import Overdue
 
     console.start(quiet=True)
     stop = StopRequest()
@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
 def _say(found: Found, optimizer: str | None) -> int:
     at, lowest = found.lowest
     console.messages.print(f"{len(found.losses)} iterations, from {found.rates[0]:.3g} to {found.rates[-1]:.3g}")
-    console.messages.print(f"lowest loss {lowest:.4g} at {at:.3g}" + "; then it diverged" * found.diverged)
+    beyond = "; it may fall further beyond that: --to" * (at == found.rates[-1])
+    console.messages.print(f"lowest loss {lowest:.4g} at {at:.3g}{'; then it diverged' * found.diverged}{beyond}")
     if found.suggestion is None:
         reason = "the loss does not fall; expected other bounds: --from and --to"
         console.messages.print(f"nothing to suggest: {reason}", style="yellow", markup=False)

@@ -20,7 +20,7 @@ from firebox.engine.records.listing import Listed, runs_in
 from firebox.engine.records.sealing import CARD, parsed
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
-from firebox.foundation.problems import Refusal
+from firebox.foundation.problems import Refusal, printable
 
 SHOWN = ("directory", "status", "epochs.done", "epochs.total", "best.metric", "best.value", "changed")
 """Keys that have a column in any case."""
@@ -92,11 +92,11 @@ def _table_of_runs(runs: list[Listed], keys: list[str]) -> Table:
     table = _table("run", "status", "epochs", "best", *keys, "age")
     for run in runs:
         done, total = run.epochs or ("?", "?")
-        best = "" if run.best is None else f"{run.best[0]} {run.best[1]:.6g}"
+        best = "" if run.best is None else printable(f"{run.best[0]} {run.best[1]:.6g}")
         state = Text(run.state, STYLES.get(run.state, "white"))
         row = flat(run) if keys else {}
-        asked = [text_of(row.get(key)) for key in keys]
-        table.add_row(str(run.path), state, f"{done}/{total}", best, *asked, age(time.time() - run.changed))
+        asked = [printable(text_of(row.get(key))) for key in keys]
+        table.add_row(printable(str(run.path)), state, f"{done}/{total}", best, *asked, age(time.time() - run.changed))
     return table
 
 
@@ -107,7 +107,7 @@ def _table_of_archives(paths: list[Path]) -> Table:
             cells = _archive_cells(parsed(path / CARD))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError):
             cells = [f"{CARD} can't be read"]
-        table.add_row(str(path), *cells)
+        table.add_row(*map(printable, (str(path), *cells)))
     return table
 
 
@@ -121,9 +121,8 @@ def _archive_cells(card: dict[str, Any]) -> list[str]:
 
 def _table(first: str, *titles: str) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column(first, overflow="fold")
-    for title in titles:
-        table.add_column(title, no_wrap=title != "test")
+    for title in (first, *titles):  # in a narrow terminal the widest one is folded first, and none is cut
+        table.add_column(title, overflow="fold")
     return table
 
 

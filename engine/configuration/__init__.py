@@ -4,9 +4,7 @@ Imports components. Add a section or a rule of the language here; a component's 
 constructor.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from firebox.engine.configuration.configuration import Configuration, Data, Named, plain
-from firebox.engine.configuration.reading import read, read_recorded
-
-__all__ = ["Configuration", "Data", "Named", "plain", "read", "read_recorded"]
+# What only reads recorded values, such as the list of a thousand runs, needs none of the models that validate.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from firebox.engine.configuration.configuration import Configuration, Named, plain
-from firebox.engine.configuration.paths import names_file
+from firebox.engine.configuration.plain_values import THREADS, comparable
 from firebox.engine.configuration.sections import Loading, Training
 from firebox.foundation.paths import expanded
 
@@ -18,9 +18,6 @@ CHANGEABLE = (
     *("workers", "timeout", "placement", "cache", "cache_gib", "verify"),
 )
 """Keys of a configuration that may change while a run stays one run."""
-
-THREADS = "threads"
-"""The setting of the training that is no part of the identity: it is compared by the number that it comes to."""
 
 LATER = ("dtype", "folds", "limit", "sampling", "target_scale", "value_range")
 """Settings of the data that earlier runs did without: at their defaults they leave no trace in the identity."""
@@ -34,28 +31,6 @@ def parts_of(configuration: Configuration) -> Iterator[tuple[str, Named]]:
         key, named = waiting.pop(0)
         yield key, named
         waiting += [(f"{key}.{setting}", part) for setting, part in named.parts.items()]
-
-
-def comparable(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns plain values with handlers by name, and a file's component by the names of the file and the class.
-
-    The location of the file is left out, because it says nothing about its content.
-    """
-    content = {key: _by_name(value) for key, value in values.items() if key != "output"}
-    if isinstance(content.get("training"), dict):
-        content["training"] = {k: value for k, value in content["training"].items() if k != THREADS}
-    handlers: dict[str, Any] = {}
-    for entry in content.get("handlers") or () if isinstance(content.get("handlers"), list) else ():
-        handlers |= entry if isinstance(entry, dict) else {str(entry): {}}
-    return {**content, "handlers": handlers}
-
-
-def _by_name(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_by_name(key): _by_name(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_by_name(child) for child in value]
-    return Path(value).name if isinstance(value, str) and names_file(value) else value
 
 
 def section(values: dict[str, Any], key: str) -> dict[str, Any] | None:

@@ -91,7 +91,7 @@ def said_of(name: str, catalogue: Mapping[str, str], path: Path) -> Mapping[str,
         catalogue: short names of the family.
         path: path of the configuration, beside which a relative file is looked for.
     """
-    target = Target.parse(catalogue.get(name, name))
+    target = _parsed(catalogue.get(name, name))
     try:
         if names_file(name):
             found = (place for place in places(target.module, Mark(str(path), 1, 1)) if place.is_file())
@@ -99,6 +99,9 @@ def said_of(name: str, catalogue: Mapping[str, str], path: Path) -> Mapping[str,
         return _said_of(target)
     except (StopIteration, ValueError, OSError):
         return {}
+
+
+_parsed = cache(Target.parse)
 
 
 @cache

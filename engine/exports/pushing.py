@@ -67,7 +67,7 @@ def _put(archive: Path, card: Mapping[str, Any], name: str, folder: Path) -> Non
             verified(writing)
     elif final.resolve() != archive.resolve() and _seal(final) != card[SEAL]:
         raise refusal(f"{final} is there already, and another archive; name another folder, or remove it")
-    write_whole(readme, model_card(card, str(folder)))
+    write_whole(readme, model_card(card, folder.resolve().name))
 
 
 def _upload(archive: Path, card: Mapping[str, Any], name: str, address: str) -> None:

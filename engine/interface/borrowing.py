@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 import torch
 
-from firebox.engine.training.devices import set_up
+from firebox.engine.training.devices.devices import set_up
 from firebox.foundation.console import Borrowed
 from firebox.foundation.problems import Problem, Refusal
 
@@ -70,7 +70,9 @@ def _main_not_imported_again() -> Iterator[None]:
     for what was pickled from there. Components are imported under names of their own, so workers need nothing of it.
     """
     main: Any = sys.modules.get("__main__")
-    if main is None or multiprocessing.get_start_method() == "fork":
+    # Asked without a default, multiprocessing would choose one, and the program could choose no more.
+    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    if main is None or method == "fork":
         yield
         return
     hidden = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}

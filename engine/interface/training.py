@@ -18,10 +18,10 @@ from firebox.engine.configuration.values import recorded_epochs
 from firebox.engine.interface.borrowing import borrowed
 from firebox.engine.launch import beginning, launch
 from firebox.engine.launch.admission import Request, admit
-from firebox.engine.training.module import Module
+from firebox.engine.training.bases.module import Module
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.limits.watch import Overdue
 from firebox.engine.training.run import Run
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.watch import Overdue
 from firebox.foundation.console import Borrowed
 from firebox.foundation.exit_codes import COMPLETED, FAILED, INTERRUPTED
 from firebox.foundation.places import refusal_of

@@ -15,12 +15,12 @@ from firebox.engine.launch.completion import completed, ended_early
 from firebox.engine.launch.processes import refuse_second_import, refuse_several
 from firebox.engine.launch.same_data import other_data, present_data
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation.problems import refuse
 
 if TYPE_CHECKING:
-    from firebox.engine.training.data_identity import DataIdentity
+    from firebox.engine.training.reading.data_identity import DataIdentity
 
 
 @dataclass(frozen=True, slots=True)

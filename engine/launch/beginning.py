@@ -14,13 +14,13 @@ from firebox.engine.launch.same_data import other_prepared
 from firebox.engine.launch.together import each, first, refuse_different
 from firebox.engine.records.claiming import claim
 from firebox.engine.records.run_directory import RunDirectory, State, has_checkpoints
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation import console
 from firebox.foundation.problems import refuse
 
 if TYPE_CHECKING:
-    from firebox.engine.training.data_identity import DataIdentity
+    from firebox.engine.training.reading.data_identity import DataIdentity
     from firebox.engine.training.run import Run
 
 

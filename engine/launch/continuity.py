@@ -11,8 +11,9 @@ from typing import Any
 
 from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.identity import CHANGEABLE as CHANGEABLE_KEYS
-from firebox.engine.configuration.identity import aligned, comparable, parts_of
+from firebox.engine.configuration.identity import aligned, parts_of
 from firebox.engine.configuration.paths import names_file
+from firebox.engine.configuration.plain_values import comparable
 from firebox.engine.configuration.values import Unreadable, handlers_of, recorded_values
 from firebox.engine.records.own_code import CODE, DamagedCode, OwnCode, PartCode, code_of, read_code
 from firebox.engine.records.run_directory import RunDirectory

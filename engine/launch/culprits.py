@@ -46,8 +46,8 @@ def _named(owner: Any, configuration: Configuration) -> str | None:
     import torch
     from ignite.metrics import Metric
 
-    from firebox.engine.training.handler import Handler
-    from firebox.engine.training.module import Module
+    from firebox.engine.training.bases.handler import Handler
+    from firebox.engine.training.bases.module import Module
 
     if isinstance(owner, Handler):
         return next((f"handlers.{n.written}" for n in configuration.handlers if _is(n, owner)), "scheduler")

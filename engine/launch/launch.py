@@ -22,8 +22,8 @@ from firebox.engine.launch.together import (
 from firebox.engine.records.claiming import renew
 from firebox.engine.records.own_code import code_of, keep
 from firebox.engine.records.run_directory import RunDirectory, State
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.watch import Overdue
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.limits.watch import Overdue
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
@@ -31,7 +31,7 @@ from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Interrupted
 
 if TYPE_CHECKING:
-    from firebox.engine.training.data_identity import DataIdentity
+    from firebox.engine.training.reading.data_identity import DataIdentity
     from firebox.engine.training.run import Run
 
 
@@ -171,7 +171,7 @@ def outcome(error: BaseException, run: Run, estimated_memory: int | None) -> tup
 
 def start(run: Run) -> None:
     """Records the run's configuration and environment, and starts the handlers."""
-    from firebox.engine.training.skipped_steps import SkippedSteps
+    from firebox.engine.training.updates.skipped_steps import SkippedSteps
 
     if run.world.leads:
         record(run)

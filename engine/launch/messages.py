@@ -50,7 +50,7 @@ def filled(configuration: Configuration, default: Path) -> None:
 
 def started(run: Run) -> None:
     """Announces what is about to be trained, and the run directory."""
-    from firebox.engine.training.memory_format import overrunning  # imports torch
+    from firebox.engine.training.devices.memory_format import overrunning  # imports torch
 
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
     where = f"from iteration {run.iteration}" if run.iteration else "from the start"

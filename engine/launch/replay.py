@@ -20,11 +20,11 @@ from firebox.engine.configuration import Configuration
 from firebox.engine.records import checkpoints
 from firebox.engine.records.data_record import known_data
 from firebox.engine.records.run_directory import RunDirectory
+from firebox.engine.training.bases.ownership import StateMismatch
 from firebox.engine.training.construction import blamed
 from firebox.engine.training.factory import build, trains
-from firebox.engine.training.losses import Row
-from firebox.engine.training.ownership import StateMismatch
 from firebox.engine.training.run import Run
+from firebox.engine.training.updates.losses import Row
 from firebox.foundation.problems import Problem, Refusal
 
 logger = logging.getLogger("firebox")

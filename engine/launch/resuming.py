@@ -28,7 +28,7 @@ from firebox.foundation.problems import Problem, Refusal
 
 if TYPE_CHECKING:
     from firebox.engine.records.checkpoints import Manifest
-    from firebox.engine.training.handler import Handler
+    from firebox.engine.training.bases.handler import Handler
     from firebox.engine.training.run import Run
 
 logger = logging.getLogger("firebox")
@@ -151,7 +151,7 @@ def load_newest(run: Run, directory: RunDirectory, assemble: Callable[[], Run]) 
         Refusal: there are checkpoints, and none can be used.
     """
     from firebox.engine.records import checkpoints
-    from firebox.engine.training.ownership import StateMismatch
+    from firebox.engine.training.bases.ownership import StateMismatch
 
     folder = directory.checkpoints
     for name in checkpoints.clean(folder):
@@ -220,7 +220,7 @@ def damage(directory: RunDirectory, configuration: Configuration) -> str | None:
     A run that keeps no checkpoints has nothing that could be recomputed.
     """
     from firebox.engine.records import checkpoints
-    from firebox.engine.training.handler import Handler
+    from firebox.engine.training.bases.handler import Handler
 
     iterations, last = checkpoints.iterations_in(directory.checkpoints), directory.status().iteration
     if not iterations:

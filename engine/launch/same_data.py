@@ -13,8 +13,8 @@ from firebox.foundation.problems import Problem
 
 if TYPE_CHECKING:
     from firebox.engine.records.data_record import KnownData
-    from firebox.engine.training.data_identity import DataIdentity
-    from firebox.engine.training.stopping import StopRequest
+    from firebox.engine.training.limits.stopping import StopRequest
+    from firebox.engine.training.reading.data_identity import DataIdentity
 
 logger = logging.getLogger("firebox")
 
@@ -27,9 +27,9 @@ def present_data(configuration: Configuration, stop: StopRequest) -> DataIdentit
         Interrupted: a stop was requested.
     """
     from firebox.engine.training.construction import blamed
-    from firebox.engine.training.data_identity import DataIdentity
-    from firebox.engine.training.streams import construct_data, reading
-    from firebox.engine.training.watch import Overdue
+    from firebox.engine.training.limits.watch import Overdue
+    from firebox.engine.training.reading.data_identity import DataIdentity
+    from firebox.engine.training.reading.streams import construct_data, reading
 
     named, kind = configuration.data.named, configuration.data.kind
     try:

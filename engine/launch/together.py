@@ -14,8 +14,8 @@ from firebox.engine.launch import messages
 from firebox.engine.launch.admission import Admitted, Request, admit, configure
 from firebox.engine.records.own_code import code_of
 from firebox.engine.records.storable import restored
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.watch import STOP_SECONDS
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.limits.watch import STOP_SECONDS
 from firebox.engine.world.launched import launched
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation import console
@@ -204,7 +204,7 @@ def _refuse_together(world: World, problems: list[Problem]) -> None:
 def _what_counts(run: Run) -> dict[str, Any]:
     """Returns what must be the same in all processes, by the words that a message has for it."""
     from firebox.engine.training.environment import circumstances
-    from firebox.engine.training.trained_state import digest_of_weights
+    from firebox.engine.training.weights.trained_state import digest_of_weights
 
     configuration = run.configuration
     around = circumstances(configuration)

@@ -73,9 +73,11 @@ def path_of(folder: Path, iteration: int) -> Path:
 
 def iterations_in(folder: Path) -> list[int]:
     """Returns the iterations that have a checkpoint, in ascending order."""
-    if not folder.is_dir():
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(match[1]) for entry in folder.iterdir() if (match := _NAME.fullmatch(entry.name)))
+    return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
 
 
 def save(
@@ -157,18 +159,26 @@ def verify(path: Path) -> Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Reads a checkpoint's manifest and verifies that it is undamaged and belongs to this checkpoint.
+    """Reads a checkpoint's manifest and verifies that it is undamaged, to the byte, and belongs to this checkpoint.
 
     Raises:
         DamagedCheckpoint: it is not.
     """
+    manifest, text = _manifest_and_text(path)
+    if manifest.text().encode() != text:
+        raise DamagedCheckpoint(f"{path / MANIFEST}: not as it was written")
+    return manifest
+
+
+def _manifest_and_text(path: Path) -> tuple[Manifest, bytes]:
+    """Reads a checkpoint's manifest and verifies that what it says is as it was written."""
     file = path / MANIFEST
     try:
         text = file.read_bytes()
         content = json.loads(text)
-        content.pop("sha256")
+        sha256 = content.pop("sha256")
         manifest = Manifest(**content)
-        intact = manifest.text().encode() == text and set(manifest.files) == {STATE}
+        intact = sha256 == _digest(json.dumps(content, sort_keys=True).encode()) and set(manifest.files) == {STATE}
     except OSError as error:
         raise DamagedCheckpoint(f"{file}: {error.strerror}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -177,7 +187,7 @@ def read_manifest(path: Path) -> Manifest:
         raise DamagedCheckpoint(f"{file}: not as it was written")
     if path_of(path.parent, manifest.iteration).name != path.name:
         raise DamagedCheckpoint(f"{file}: is the manifest of iteration {manifest.iteration}")
-    return manifest
+    return manifest, text
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -212,30 +222,16 @@ def _refuse_unreadable(file: Path, state: Mapping[str, Any]) -> None:
         raise DamagedCheckpoint(f"{file}: {path_text(differing)} is not read as it was written")
 
 
-def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
-    """Returns the newest undamaged checkpoint, and what is wrong with newer ones."""
-    damaged: list[str] = []
-    for iteration in reversed(iterations_in(folder)):
-        path = path_of(folder, iteration)
-        try:
-            verify(path)
-        except DamagedCheckpoint as error:
-            damaged.append(str(error))
-        else:
-            return path, damaged
-    return None, damaged
-
-
 def valid_manifests(folder: Path) -> list[Manifest]:
-    """Returns the undamaged manifests whose files have the right size, ordered by iteration.
+    """Returns the manifests that say what was written, and whose files have the right size, ordered by iteration.
 
-    The content of the files is not read: ``verify`` does that.
+    The content of the files is not read, nor every byte of a manifest compared: ``verify`` does that.
     """
     manifests = []
     for iteration in iterations_in(folder):
         path = path_of(folder, iteration)
         try:
-            manifest = read_manifest(path)
+            manifest, _ = _manifest_and_text(path)
             if (path / STATE).stat().st_size == manifest.files[STATE]["bytes"]:
                 manifests.append(manifest)
         except (DamagedCheckpoint, OSError):

@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from firebox.engine.configuration import Configuration, plain
-from firebox.engine.configuration.identity import comparable
+from firebox.engine.configuration.plain_values import comparable
 from firebox.engine.records.run_directory import STARTING, RunDirectory, distinct, is_run
 from firebox.foundation.files import sync_folder, write_whole
 from firebox.foundation.problems import Problem, Refusal

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firebox.engine.configuration.plain_values import Value
 from firebox.engine.records.flat_runs import settings_of
-from firebox.engine.records.hyper_parameters import Value
 from firebox.engine.records.recorded import Recorded
 
 SEED, DATA, STATUS, KIND = "seed", "data", "status", "kind"
@@ -95,13 +95,16 @@ def compare(runs: Sequence[Recorded]) -> Comparison:
     nothing about the spread, and begins a group of its own.
     """
     settings = [_settings(run) for run in runs]
+    # A run whose configuration can't be read does not make every setting of the others one in which they differ.
+    readable = [bool(run.values) for run in runs]
+    said = list(zip(settings, readable, strict=True))
     all_keys = dict.fromkeys(key for each in settings for key in each)
-    keys = [key for key in all_keys if len({repr(each.get(key)) for each in settings}) > 1]
+    keys = [key for key in all_keys if len({repr(each.get(key)) for each, whole in said if whole or key in each}) > 1]
     names = short_names([run.path for run in runs])
     members: dict[tuple[str, ...], list[int]] = {}
     repeated: dict[tuple[str, ...], int] = {}
     for number, each in enumerate(settings):
-        alike = tuple(repr(each.get(key)) for key in keys if key != SEED)
+        alike = (str(readable[number]), *(repr(each.get(key)) for key in keys if key != SEED))
         with_seed = (*alike, repr(each.get(SEED)))
         repeated[with_seed] = repeated.get(with_seed, 0) + 1
         members.setdefault((*alike, str(repeated[with_seed])), []).append(number)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from firebox.engine.configuration.plain_values import Value
 from firebox.engine.records.comparison import Comparison, Group, Summary
-from firebox.engine.records.hyper_parameters import Value
 from firebox.foundation.problems import listed
 
 UNKNOWN = "–"

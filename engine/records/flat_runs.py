@@ -10,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from firebox.engine.configuration.identity import comparable
+from firebox.engine.configuration.plain_values import Value, comparable, flattened
 from firebox.engine.configuration.quick_loading import QuickLoader
-from firebox.engine.records.hyper_parameters import Value, flattened
 from firebox.engine.records.listing import Listed
 from firebox.foundation.problems import Problem, Refusal, shown, similar
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from firebox.engine.configuration import Configuration, plain, read
-from firebox.engine.configuration.identity import comparable, parts_of
+from firebox.engine.configuration.identity import parts_of
 from firebox.engine.configuration.paths import names_file
+from firebox.engine.configuration.plain_values import Value, comparable, flattened
 from firebox.engine.configuration.sections import Loading
 from firebox.foundation.problems import Refusal
-
-Value = int | float | str | bool
 
 
 def hyper_parameters(configuration: Configuration) -> dict[str, Value]:
@@ -30,16 +29,6 @@ def settings_table(configuration: Configuration, marked: dict[str, Value]) -> li
     rest = {key: value for key, value in _settings(configuration).items() if key not in marked}
     rows = [[key, str(value), "yes"] for key, value in marked.items()]
     return [["setting", "value", "hyper-parameter"], *rows, *([key, str(value), ""] for key, value in rest.items())]
-
-
-def flattened(value: Any, key: str = "") -> list[tuple[str, Value]]:
-    """Returns the leaves of nested maps and lists by dotted key; anything but a number, text or boolean as text."""
-    if isinstance(value, dict):
-        prefix = f"{key}." if key else ""
-        return [leaf for name, child in value.items() for leaf in flattened(child, f"{prefix}{name}")]
-    if isinstance(value, list) and value and all(isinstance(child, dict) for child in value):
-        return [leaf for child in value for leaf in flattened(child, key)]
-    return [(key, value if isinstance(value, int | float | str | bool) else str(value))]
 
 
 def _settings(configuration: Configuration) -> dict[str, Value]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from firebox.data.bases.datamodule import Split
 from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.records.checkpoints import Manifest, valid_manifests
 from firebox.engine.records.monitor import best_of, recorded_monitor
-from firebox.engine.records.run_directory import RunDirectory, State, distinct, is_run
+from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, State, distinct, is_run
 
 LAST_LINES = 1 << 16
 """Size in bytes of the end of losses.jsonl that is searched for the last lines."""
@@ -64,7 +65,7 @@ def listed(path: Path) -> Listed:
     reason = status.get("reason")
     state = next((known for known in get_args(State) if known == status.get("status")), None)
     if state is None:
-        state, reason = "running", "no readable status"
+        state, reason = "running", NO_STATUS
     if state == "running" and not directory.in_use():
         state = "killed"
     rows = _last_rows(directory.losses)
@@ -159,7 +160,8 @@ def parsed_row(text: bytes) -> dict[str, Any]:
 def read_record(path: Path) -> dict[str, Any]:
     """Returns the object that a JSON file holds; an empty one if it can't be read or is too large."""
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_RECORD:
             return {}
         return parsed_row(path.read_bytes())
     except OSError:

@@ -14,7 +14,7 @@ from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.records.checkpoints import valid_manifests
 from firebox.engine.records.listing import NO_METRICS, is_finite, listed, parsed_row, read_record
 from firebox.engine.records.monitor import Monitor, best_of, recorded_monitor
-from firebox.engine.records.run_directory import RunDirectory, is_run
+from firebox.engine.records.run_directory import NO_STATUS, RunDirectory, is_run
 from firebox.engine.records.sealing import CARD, parsed
 from firebox.foundation.problems import Problem, Refusal, refuse
 
@@ -149,7 +149,7 @@ def _run(path: Path) -> Recorded:
         fingerprint=read_record(directory.data),
         environments=environments,
         origin=directory,
-        faults=_faults(directory.configuration, run.reason if run.reason == "no readable status" else ""),
+        faults=_faults(directory.configuration, f"{path}: {NO_STATUS}" if run.reason == NO_STATUS else ""),
     )
 
 
@@ -244,6 +244,8 @@ def _evaluations(losses: Path) -> list[Evaluation]:
 
 def _seconds(environments: Sequence[Mapping[str, Any]], log: Path) -> float | None:
     """Returns how long a run was trained: from each of its starts to the last message before the next start."""
+    if not log.is_file():  # reading a pipe would wait for its writer
+        return None
     try:
         # The log is in the local time of the machine, and so is the clock that a start was read from.
         starts = [datetime.fromisoformat(each["started"]).replace(tzinfo=None) for each in environments]
@@ -261,6 +263,8 @@ def _parameters(environments: Sequence[Mapping[str, Any]], summary: Path) -> int
     found = environments[-1].get("parameters") if environments else None
     if type(found) is int:
         return found
+    if not summary.is_file():
+        return None
     try:
         match = _PARAMETERS.search(summary.read_text(encoding="utf-8", errors="replace"))
     except OSError:

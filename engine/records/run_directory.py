@@ -8,15 +8,17 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from firebox.engine.configuration import Configuration, plain
 from firebox.engine.configuration.core_schema import write
 from firebox.engine.records.lock import Lock
 from firebox.foundation.files import write_whole
 
 if TYPE_CHECKING:
+    from firebox.engine.configuration import Configuration
     from firebox.engine.records.tensorboard import TensorBoardWriter
 
 logger = logging.getLogger("firebox")
@@ -120,6 +122,8 @@ class RunDirectory:
 
     def write_configuration(self, configuration: Configuration) -> None:
         """Writes the resolved configuration, which is valid as a configuration file."""
+        from firebox.engine.configuration import plain
+
         text = write(plain(configuration, self.path))
         write_whole(self.configuration, f"# The resolved configuration of this run\n{text}")
 
@@ -166,8 +170,9 @@ def is_run(path: Path) -> bool:
 def distinct(runs: Iterable[Path]) -> list[Path]:
     """Returns folders without the links to others of them, such as a ``latest`` that somebody keeps beside the runs."""
     found: dict[Path, Path] = {}
-    for path in sorted(runs, key=Path.is_symlink):
-        found.setdefault(path.resolve(), path)
+    real = cache(Path.resolve)  # of the folder that many runs share
+    for link, path in sorted(((path.is_symlink(), path) for path in runs), key=itemgetter(0)):
+        found.setdefault(path.resolve() if link else real(path.parent) / path.name, path)
     return list(found.values())
 
 

@@ -213,9 +213,7 @@ def _starts(environments: Sequence[Mapping[str, Any]]) -> Table:
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     def settled(environment: Mapping[str, Any]) -> dict[str, Any]:
         packages = environment.get("packages")
-        kept = {
-            key: environment.get(key) for key in ("device", "device_name", "threads", "platform", "python", "commit")
-        }
+        kept = {key: environment.get(key) for key in KEPT}
         return {**kept, **(packages if isinstance(packages, dict) else {})}
 
     then, here = settled(before), settled(now)

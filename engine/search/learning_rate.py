@@ -15,7 +15,7 @@ from ignite.handlers import FastaiLRFinder
 
 from firebox.engine.launch import beginning, launch
 from firebox.engine.launch.admission import Request, admit
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.problems import Interrupted, Problem, Refusal, suggestion
 
 if TYPE_CHECKING:
@@ -91,15 +91,18 @@ def _searched(run: Run, tried: Range) -> Found:
     optimizer, finder = _optimizer(run, tried.optimizer), FastaiLRFinder()
     initial = optimizer.defaults["lr"]
     shares = [group["lr"] / initial if initial else 1.0 for group in optimizer.param_groups]
+    # Ignite begins a step after its start, and makes an iteration, and a step beyond its end, more than it is told.
+    factor = (tried.highest / tried.lowest) ** (1 / (tried.iterations - 1))
+    start, end = tried.lowest / factor, tried.highest / factor
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Run completed without loss diverging")
         with finder.attach(
             run.trainer,
             {"optimizer": optimizer},
             output_transform=_loss,
-            num_iter=tried.iterations,
-            start_lr=[tried.lowest * share for share in shares],
-            end_lr=[tried.highest * share for share in shares],
+            num_iter=tried.iterations - 1,
+            start_lr=[start * share for share in shares],
+            end_lr=[end * share for share in shares],
         ) as trainer:
             trainer.run(run.streams["train"])
     if run.stop.requested:

@@ -21,8 +21,8 @@ from firebox.engine.records.recorded import recorded
 from firebox.engine.records.run_directory import RunDirectory, is_run
 from firebox.engine.search import study as studies
 from firebox.engine.search.sweep_file import Sweep
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.watch import Overdue
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.limits.watch import Overdue
 from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
 from firebox.foundation.places import refusal_of

@@ -8,8 +8,8 @@ from typing import Any
 
 from firebox.data.declarations.data_error import DataError
 from firebox.engine.configuration import Named
-from firebox.engine.training.families import made
-from firebox.engine.training.watch import Overdue
+from firebox.engine.training.bases.families import made
+from firebox.engine.training.limits.watch import Overdue
 from firebox.foundation.problems import Problem, Refusal, in_one_line
 
 

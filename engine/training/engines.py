@@ -10,14 +10,14 @@ from ignite.engine import Engine
 
 from firebox.data.sources.batch import Preparation
 from firebox.data.streaming.stream import BatchStream
-from firebox.engine.training.iteration import EvaluationIteration, TrainingIteration
-from firebox.engine.training.module import Module
-from firebox.engine.training.quiet_engine import QuietEngine
-from firebox.engine.training.sharded_iteration import ShardedIteration
-from firebox.engine.training.sharded_update import ShardedUpdate
-from firebox.engine.training.shared_evaluation import InStep, SharedEvaluation
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Module
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.processes.sharded_iteration import ShardedIteration
+from firebox.engine.training.processes.sharded_update import ShardedUpdate
+from firebox.engine.training.processes.shared_evaluation import InStep, SharedEvaluation
+from firebox.engine.training.steps.iteration import EvaluationIteration, TrainingIteration
+from firebox.engine.training.steps.quiet_engine import QuietEngine
+from firebox.engine.training.updates.update import Update
 from firebox.engine.world.world import World
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from firebox.engine.configuration import Configuration
-from firebox.engine.training.devices import choose_device
+from firebox.engine.training.devices.devices import choose_device
 from firebox.foundation.package import ROOT, version
 
 if TYPE_CHECKING:

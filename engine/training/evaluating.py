@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from firebox.data.bases.datamodule import Split
+from firebox.engine.training.processes.shared_evaluation import CPU, SharedEvaluation, on
 from firebox.engine.training.run import Run
-from firebox.engine.training.shared_evaluation import CPU, SharedEvaluation, on
 from firebox.foundation.problems import TrainingFailure
 
 ODD = 0x9E3779B97F4A7C15 - (1 << 64)

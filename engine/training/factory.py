@@ -18,28 +18,28 @@ from firebox.data.sources.batch import Preparation
 from firebox.engine.configuration import Configuration, Named
 from firebox.engine.configuration.configuration import Optimizer
 from firebox.engine.configuration.sections import Loading
-from firebox.engine.training.beginning import freeze, take_weights
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.module import Module
+from firebox.engine.training.bases.ownership import untrained
 from firebox.engine.training.construction import blamed, construct
-from firebox.engine.training.data_identity import DataIdentity
-from firebox.engine.training.devices import choose_device, set_up
-from firebox.engine.training.dispatcher import Dispatcher
-from firebox.engine.training.dormant_compiler import keep_compiler_dormant
-from firebox.engine.training.elementwise import unfused
+from firebox.engine.training.devices.devices import choose_device, set_up
+from firebox.engine.training.devices.dormant_compiler import keep_compiler_dormant
+from firebox.engine.training.devices.memory_format import gains_from_channels_last
 from firebox.engine.training.engines import evaluator_engine, quieten, training_iteration
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.iteration import DTYPES
-from firebox.engine.training.losses import LossRecord
-from firebox.engine.training.memory_format import gains_from_channels_last
-from firebox.engine.training.module import Module
-from firebox.engine.training.ownership import untrained
-from firebox.engine.training.parameter_groups import parameter_groups, unknown_parts
-from firebox.engine.training.quiet_engine import QuietEngine
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.processes.sharded_update import ShardedUpdate
+from firebox.engine.training.reading.data_identity import DataIdentity
+from firebox.engine.training.reading.streams import build_streams, construct_data, reading
 from firebox.engine.training.run import Run
-from firebox.engine.training.sharded_update import ShardedUpdate
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.streams import build_streams, construct_data, reading
-from firebox.engine.training.trained_state import digest_of_weights
-from firebox.engine.training.update import Update
+from firebox.engine.training.steps.dispatcher import Dispatcher
+from firebox.engine.training.steps.iteration import DTYPES
+from firebox.engine.training.steps.quiet_engine import QuietEngine
+from firebox.engine.training.updates.losses import LossRecord
+from firebox.engine.training.updates.update import Update
+from firebox.engine.training.weights.beginning import freeze, take_weights
+from firebox.engine.training.weights.elementwise import unfused
+from firebox.engine.training.weights.parameter_groups import parameter_groups, unknown_parts
+from firebox.engine.training.weights.trained_state import digest_of_weights
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation.background import Background
 from firebox.foundation.observing import Observer, Observers
@@ -47,7 +47,7 @@ from firebox.foundation.problems import Problem, Refusal, refuse
 from firebox.foundation.randomness import IterationSeeder, mix, seed_everything
 
 if TYPE_CHECKING:
-    from firebox.engine.training.spread_parameters import Calls
+    from firebox.engine.training.processes.spread_parameters import Calls
 
 
 def build(
@@ -90,7 +90,7 @@ def build(
     warm = take_weights(model, configuration) if warm_start else None
     beginning = calls = None
     if spreads:
-        from firebox.engine.training.spread_parameters import spread
+        from firebox.engine.training.processes.spread_parameters import spread
 
         beginning = digest_of_weights(model.state_dict())
         calls = spread(model, world, world.portion(training.shards).count, device)
@@ -215,7 +215,7 @@ def kind_of_update(configuration: Configuration, world: World, calls: Calls | No
     common: dict[str, Any] = {"world": world, "count": world.portion(shards).count}
     if calls is None:
         return partial(ShardedUpdate, **common)
-    from firebox.engine.training.spread_update import SpreadUpdate
+    from firebox.engine.training.processes.spread_update import SpreadUpdate
 
     return partial(SpreadUpdate, calls=calls, **common)
 

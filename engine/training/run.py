@@ -18,15 +18,9 @@ from firebox.data.streaming.stream import BatchStream
 from firebox.engine.configuration import Configuration
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.records.storable import Unstorable, snapshot
-from firebox.engine.training.beginning import WarmStart
-from firebox.engine.training.data_identity import DataIdentity
-from firebox.engine.training.dispatcher import Action, Dispatcher
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.iteration import TrainingIteration
-from firebox.engine.training.losses import LossRecord
-from firebox.engine.training.modes import evaluation_mode
-from firebox.engine.training.module import Module
-from firebox.engine.training.ownership import (
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.module import Module
+from firebox.engine.training.bases.ownership import (
     UnstorableState,
     handler_states,
     load_network,
@@ -35,12 +29,18 @@ from firebox.engine.training.ownership import (
     owner,
     restoring,
 )
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.phases import Phase
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.reading.data_identity import DataIdentity
 from firebox.engine.training.state import State
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.terms import is_number
-from firebox.engine.training.trained_state import load_trained_state, trained_state
-from firebox.engine.training.update import Update
+from firebox.engine.training.steps.dispatcher import Action, Dispatcher
+from firebox.engine.training.steps.iteration import TrainingIteration
+from firebox.engine.training.steps.modes import evaluation_mode
+from firebox.engine.training.steps.terms import is_number
+from firebox.engine.training.updates.losses import LossRecord
+from firebox.engine.training.updates.update import Update
+from firebox.engine.training.weights.beginning import WarmStart
+from firebox.engine.training.weights.trained_state import load_trained_state, trained_state
 from firebox.engine.world.world import ALONE, World
 from firebox.foundation.background import Background
 from firebox.foundation.intervals import iterations

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
 from firebox.engine.components.part import built, part_of
-from firebox.engine.training.module import OutputKind
-from firebox.engine.training.pixel_loss import PixelLoss
+from firebox.engine.training.bases.module import OutputKind
+from firebox.engine.training.bases.pixel_loss import PixelLoss
 from firebox.foundation.problems import Problem
 
 SOFTMAX = ("class_logits", "mask_logits")

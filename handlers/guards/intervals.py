@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.engine.training.handler import Handler
+from firebox.engine.training.bases.handler import Handler
 from firebox.foundation.intervals import iterations
 from firebox.foundation.problems import Problem
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from firebox.engine.checks.attached import Attached
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.engine.training.handler import Handler
+from firebox.engine.training.bases.handler import Handler
 from firebox.foundation.problems import Problem, suggestion
 from firebox.handlers.checkpoint import Checkpoint
 from firebox.handlers.evaluation import Evaluation

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.engine.training.module import OutputKind
-from firebox.engine.training.pixel_loss import PixelLoss
+from firebox.engine.training.bases.module import OutputKind
+from firebox.engine.training.bases.pixel_loss import PixelLoss
 from firebox.foundation.problems import Problem
 from firebox.handlers.guards.head_and_loss import activation_key, another_loss, loss_key
 

@@ -33,7 +33,7 @@ class Memory(Guard):
     looks_at_machine = True
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        from firebox.engine.training.devices import choose_device
+        from firebox.engine.training.devices.devices import choose_device
 
         configuration, costs = preflight.configuration, preflight.costs
         free = free_memory(configuration)

@@ -47,7 +47,7 @@ class SampleQualityMeasured(Guard):
                     yield preflight.problem(f"{message}: --set {'.'.join(wanted)}={length}", *wanted)
 
     def _faults_of_module(self, preflight: Preflight, path: tuple[str, ...]) -> Iterator[Problem]:
-        from firebox.engine.training.generative import Generative
+        from firebox.engine.training.bases.generative import Generative
 
         if not isinstance(preflight.run.module, Generative):
             module = preflight.configuration.module.component.short_name

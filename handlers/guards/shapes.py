@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight
-from firebox.engine.training.module import Module, OutputKind
+from firebox.engine.training.bases.module import Module, OutputKind
 from firebox.foundation.problems import Problem
 
 logger = logging.getLogger("firebox")

@@ -87,7 +87,7 @@ class OwnDevices(Guard):
     looks_at_machine = True
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        from firebox.engine.training.devices import choose_device
+        from firebox.engine.training.devices.devices import choose_device
 
         local = preflight.world.local_size
         if local == 1 or choose_device(preflight.configuration.training.device).type != "cuda":

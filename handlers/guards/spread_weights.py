@@ -67,7 +67,7 @@ class SpreadWeights(Guard):
 
 
 def _of_settings(preflight: Preflight) -> Iterator[Problem]:
-    from firebox.engine.training.memory_format import has_convolutions
+    from firebox.engine.training.devices.memory_format import has_convolutions
 
     training = preflight.configuration.training
     if training.compile:

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from firebox.engine.checks.guard import Guard
 from firebox.engine.checks.preflight import Preflight, Unavailable
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.module import Module
-from firebox.engine.training.ownership import without_state
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.module import Module
+from firebox.engine.training.bases.ownership import without_state
 from firebox.foundation.problems import Problem
 
 

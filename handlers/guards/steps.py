@@ -27,7 +27,7 @@ class Metrics(Guard):
     def check(self, preflight: Preflight) -> Iterator[Problem]:
         import torch
 
-        from firebox.engine.training.terms import faults_of_names
+        from firebox.engine.training.steps.terms import faults_of_names
 
         if preflight.assembled:
             return
@@ -44,7 +44,7 @@ class MonitoredNumber(Guard):
     """Refuses to watch a metric that is no single number."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        from firebox.engine.training.terms import is_number
+        from firebox.engine.training.steps.terms import is_number
 
         watched = list(watchers(preflight))
         evaluated = preflight.rehearsal.evaluated() if watched else None

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from ignite.handlers.param_scheduler import ParamScheduler
 
-from firebox.engine.training.handler import Handler
-from firebox.engine.training.phases import Phase
+from firebox.engine.training.bases.handler import Handler
+from firebox.engine.training.bases.phases import Phase
 from firebox.engine.training.run import Run
 
 

@@ -10,15 +10,33 @@ import torch
 from firebox.data.assets.make_pairs import NOISE, degraded, make
 from firebox.data.declarations.target_image import TargetImage
 from firebox.data.fashion_mini import FashionMini
-from firebox.data.fashion_mini_pairs import FashionMiniPairs
+from firebox.data.fashion_mini_pairs import FOLDER, FashionMiniPairs
 from tests.exactness import run_python
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made") / "pairs"
-    assert make(folder) == 4000
-    return folder
+def place(tmp_path_factory):
+    """Where the command that is told for what is missing has been run."""
+    place = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        arguments = command()
+        assert run_python(*arguments).returncode == 0
+    return place
+
+
+@pytest.fixture
+def folder(place):
+    return place / FOLDER
+
+
+def command():
+    """The arguments of the command that makes what is missing here."""
+    missing = FashionMiniPairs().missing()
+    assert missing is not None and "there is no folder" in missing
+    python, *arguments = shlex.split(missing.rpartition("make it: ")[2])
+    assert python == "python"
+    return arguments
 
 
 def test_the_targets_are_images_of_fashion_mini_and_the_images_are_not(folder):
@@ -50,14 +68,12 @@ def test_the_pixels_are_always_the_same():
     assert not numpy.array_equal(made, degraded(images, 8))
 
 
-def test_what_is_missing_is_told_with_the_command_that_makes_it(tmp_path, monkeypatch):
+def test_what_is_missing_is_told_with_the_command_that_makes_it(place, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    missing = FashionMiniPairs().missing()
-    assert missing is not None and "there is no folder" in missing
-    python, *arguments = shlex.split(missing.rpartition("make it: ")[2])
-    assert python == "python"
-    assert run_python(*arguments).returncode == 0
+    arguments = command()
+    monkeypatch.chdir(place)
     assert FashionMiniPairs().missing() is None
+    assert sum(path.is_file() for path in folder.rglob("*.png")) == 2 * 4000
     again = run_python(*arguments)
     assert again.returncode == 2
     assert (

@@ -8,7 +8,7 @@ from pathlib import Path
 from firebox.engine.archives.making import archive_run
 from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from tests.data.folders_of_images import write_images
 
 HANDLERS = "handlers: [progress: false, image_dump: false, loss_log: false]"

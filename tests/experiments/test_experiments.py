@@ -13,7 +13,7 @@ from firebox.engine.archives.making import archive_run
 from firebox.engine.archives.measurement import reconstruction_errors
 from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.package import ROOT
 from tests.exactness import run_python
 

@@ -15,7 +15,7 @@ from firebox.engine.launch.resuming import take_up
 from firebox.engine.records.claiming import claim
 from firebox.engine.records.run_directory import RunDirectory
 from firebox.engine.training.factory import build
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.trainers.train_cae_baseline import TRAINER
 
 EPOCH_LENGTH = 9

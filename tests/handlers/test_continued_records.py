@@ -1,7 +1,12 @@
 """Experiment trackers that are told of a run that is stopped and resumed: one record, with all that was sent."""
 
 import json
+import os
 import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +85,70 @@ def test_a_resumed_run_goes_on_in_the_same_offline_run_of_wandb(tmp_path):
     assert {6, 12, 18} <= set(points)
     assert points == pytest.approx({step: losses[step] for step in points})
     assert "model.latent_dim" in settings
+
+
+CLEARML = """
+import sys
+from pathlib import Path
+
+from tests.handlers.test_continued_records import stopped_and_resumed
+
+parameters = {"project_name": "own", "task_name": "first", "auto_connect_frameworks": False}
+run, before, after = stopped_and_resumed(Path(sys.argv[1]), "ClearMLLogger", parameters)
+assert before == after, (before, after)
+assert not run.observers["tracker"].off
+"""
+
+
+def test_a_resumed_run_goes_on_in_the_same_offline_task_of_clearml_and_ends(tmp_path):
+    pytest.importorskip("clearml")
+    # In a process of its own, because ClearML replaces functions of Python's. It closed slowly or never, before.
+    environment = {**os.environ, "HOME": str(tmp_path), "CLEARML_OFFLINE_MODE": "1"}
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", CLEARML, str(tmp_path)]
+    subprocess.run(command, cwd=root, env=environment, check=True, timeout=120)
+    (task,) = tmp_path.glob(".clearml/cache/offline/offline-*/task.json")
+    kept = json.loads(task.read_text())
+    assert kept["hyperparams"]["General"]["model.latent_dim"]["value"] == "4"
+    sent = [each for line in task.with_name("metrics.jsonl").read_text().splitlines() for each in json.loads(line)]
+    points = {each["iter"]: each["value"] for each in sent if (each["metric"], each["variant"]) == ("train", "loss")}
+    rows = (tmp_path / "runs/shapes/linear_autoencoder/run/losses.jsonl").read_text().splitlines()
+    losses = {row["iteration"]: row["loss"] for row in map(json.loads, rows) if row["split"] == "train"}
+    assert {6, 12, 18} <= set(points) <= {6, 12, 13, 18}
+    assert points == pytest.approx({step: losses[step] for step in points})
+    validation = {each["iter"] for each in sent if (each["metric"], each["variant"]) == ("validation", "psnr")}
+    assert validation == {9, 18}
+
+
+def test_a_tracker_that_does_not_close_is_left(monkeypatch):
+    from firebox.handlers import tracked_record
+
+    class Hanging:
+        def close(self):
+            time.sleep(600)
+
+    monkeypatch.setattr(tracked_record, "CLOSING_SECONDS", 0.2)
+    with pytest.raises(TimeoutError, match=r"ClearMLLogger has not closed within 0.2 s"):
+        tracked_record.ClearMLRecord("ClearMLLogger", {}).close(Hanging())
+
+
+def test_a_resumed_run_goes_on_in_the_same_run_of_aim(tmp_path):
+    aim = pytest.importorskip("aim")
+    parameters = {"repo": str(tmp_path), "log_system_params": False, "capture_terminal_logs": False}
+    run, before, after = stopped_and_resumed(tmp_path, "AimLogger", parameters)
+    repository = aim.Repo.from_path(str(tmp_path))
+    assert repository.list_all_runs() == [before] == [after]
+    found = aim.Run(before, repo=repository, system_tracking_interval=None, log_system_params=False)
+    assert found["hparams"]["model.latent_dim"] == 4
+    curves = {
+        (name, context["subset"]): context for name, context, _ in found.iter_metrics_info() if "subset" in context
+    }
+    points = dict(found.get_metric("loss", curves["loss", "train"]).dataframe()[["step", "value"]].values.tolist())
+    losses = losses_of(run)
+    assert {6, 12, 18} <= set(points) <= {6, 12, 13, 18}
+    assert points == pytest.approx({step: losses[step] for step in points})
+    assert set(found.get_metric("psnr", curves["psnr", "val"]).dataframe()["step"]) == {9, 18}
+    found.close()
 
 
 def records_of(file):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from firebox.engine.training.showing import RIGHT, WRONG, Shown, draw
+from firebox.engine.training.bases.showing import RIGHT, WRONG, Shown, draw
 from firebox.foundation.pictures import BORDER, GAP, LINE, SMALLEST, WIDEST, Words, encode, enlargement, grid
 from firebox.handlers.image_dump import remove_after
 from tests.handlers.runs import begun, configured, cut_off, ended, stopped, tensorboard_of, trained

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ignite.engine import Events
 
-from firebox.engine.records.hyper_parameters import flattened
+from firebox.engine.configuration.plain_values import flattened
 from firebox.engine.records.tensorboard import TensorBoardWriter
-from firebox.engine.training.losses import Row
+from firebox.engine.training.updates.losses import Row
 from firebox.handlers.loss_log import LossLog, line, truncate
 from tests.handlers.runs import (
     EPOCH_LENGTH,

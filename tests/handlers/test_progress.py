@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from firebox.engine.training.losses import Row
+from firebox.engine.training.updates.losses import Row
 from firebox.foundation import console
 from tests.handlers.runs import begun, configured, ended, rows_of, stopped, trained
 

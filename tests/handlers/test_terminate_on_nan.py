@@ -10,7 +10,7 @@ from ignite.engine import Events
 from firebox.engine.commands import command_line
 from firebox.engine.launch import launch
 from firebox.engine.records import checkpoints
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.handlers.terminate_on_nan import NonFiniteLoss
 from tests.handlers.runs import begun, configured, ended, rows_of, trained
 

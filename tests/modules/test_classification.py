@@ -7,7 +7,7 @@ from torch import nn
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.update import Update
+from firebox.engine.training.updates.update import Update
 from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.classification import Classification
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.update import Update
+from firebox.engine.training.updates.update import Update
 from firebox.models.denoising_baseline import DenoisingBaseline
 from firebox.models.linear_autoencoder import LinearAutoencoder
 from firebox.modules.denoising import Denoising

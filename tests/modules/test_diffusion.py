@@ -8,7 +8,7 @@ import torch
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.update import Update
+from firebox.engine.training.updates.update import Update
 from firebox.models.diffusion_unet import DiffusionUNet
 from firebox.modules.ddpm import DDPM
 from firebox.modules.flow_matching import FlowMatching

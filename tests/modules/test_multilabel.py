@@ -9,8 +9,8 @@ from torch.nn import functional
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Labels
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.module import Evaluated
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.module import Evaluated
+from firebox.engine.training.updates.update import Update
 from firebox.modules.metrics import average_precision
 from firebox.modules.multilabel import Multilabel
 

@@ -9,8 +9,8 @@ from torch import nn
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Values
 from firebox.data.sources.batch import Batch, Preparation
-from firebox.engine.training.showing import NEUTRAL, draw
-from firebox.engine.training.update import Update
+from firebox.engine.training.bases.showing import NEUTRAL, draw
+from firebox.engine.training.updates.update import Update
 from firebox.modules.metrics import R2
 from firebox.modules.regression import Regression
 

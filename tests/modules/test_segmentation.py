@@ -8,7 +8,7 @@ from torch import nn
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.declarations.targets import Mask
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.update import Update
+from firebox.engine.training.updates.update import Update
 from firebox.foundation.pictures import MASK_COLOURS, WHITE
 from firebox.foundation.plots import draw_confusion_matrix
 from firebox.modules.metrics import names_in_metrics

@@ -8,7 +8,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.update import Update
+from firebox.engine.training.updates.update import Update
 from firebox.models.linear_vae import LinearVAE
 from firebox.models.vae_baseline import VAEBaseline
 from firebox.modules.losses import BCE, Gaussian

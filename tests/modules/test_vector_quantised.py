@@ -5,7 +5,7 @@ import torch
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.engine.training.update import Update
+from firebox.engine.training.updates.update import Update
 from firebox.foundation.usage_plot import draw_usage
 from firebox.models.vqvae_baseline import VQVAEBaseline
 from firebox.modules.vector_quantised import VectorQuantised, code_colours

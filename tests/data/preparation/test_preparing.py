@@ -18,10 +18,13 @@ import torch
 from PIL import Image
 
 from firebox.data.cache import cache as caching
-from firebox.data.cache.cache import KEPT, WRITING, Cache
+from firebox.data.cache.cache import KEPT, WRITING, Cache, write_at
 from firebox.data.cache.sample_file import Column, Layout, SampleFile, Unusable
 from firebox.data.declarations.data_error import DataError
+from firebox.data.decoding import image_files
+from firebox.data.fingerprints.fingerprint import fingerprint
 from firebox.data.image_folder import ImageFolder
+from firebox.data.preparation import decoded_files
 from firebox.data.preparation.prepared import PreparedImages
 from firebox.data.preparation.preparing import key_of, prepare, told, verify_files
 from firebox.data.sources.reading import Reading
@@ -99,13 +102,28 @@ def test_a_batch_is_laid_out_as_one_from_memory(folder: Path, tmp_path: Path, co
     assert torch.equal(source.labels, made(folder, color=color).read("train").labels)  # type: ignore[union-attr, arg-type]
 
 
-def test_the_same_bytes_are_written_whoever_decodes(folder: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_are_written_whoever_decodes_and_in_groups_or_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = []
     for workers in (0, 1, 2):
         prepared(folder, Reading(workers=workers, cache=tmp_path / f"by_{workers}"))
         files += [path.read_bytes() for path in entries(tmp_path / f"by_{workers}")]
-    assert len(files) == 3
+    monkeypatch.setattr(image_files, "SMALL", 0)
+    monkeypatch.setattr(decoded_files, "AT_ONCE", 1)
+    prepared(folder, Reading(cache=tmp_path / "alone"))
+    files += [path.read_bytes() for path in entries(tmp_path / "alone")]
+    assert len(files) == 4
     assert len(set(files)) == 1
+
+
+def test_a_write_that_ends_early_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [bytes([number]) * number for number in (3, 0, 7, 1, 12)]
+    descriptor = os.open(tmp_path / "written", os.O_WRONLY | os.O_CREAT)
+    monkeypatch.setattr(os, "pwritev", lambda file, left, offset: os.pwrite(file, b"".join(left)[:5], offset))
+    write_at(descriptor, list(map(memoryview, parts)), 2)
+    os.close(descriptor)
+    assert (tmp_path / "written").read_bytes() == b"\0\0" + b"".join(parts)
 
 
 SPAWNED = """
@@ -179,6 +197,22 @@ def test_the_content_of_files_can_decide(folder: Path, tmp_path: Path) -> None:
     prepared(folder, reading)
 
     assert len(entries(tmp_path / "cache")) == 3
+
+
+def test_the_content_of_files_is_read_once_for_what_is_kept_and_for_the_fingerprint(
+    folder: Path, tmp_path: Path
+) -> None:
+    hashed: list[int] = []
+
+    def progress(what: str, done: int, _: int) -> None:
+        hashed.extend([done] if what == "files hashed" else [])
+
+    reading = Reading(cache=tmp_path / "cache", content=True, progress=progress)
+    found = fingerprint(prepared(folder, reading), pytest.fail, reading, content=True)
+    assert hashed == list(range(1, COUNT + 1))
+    (folder / "ant" / "000.png").write_bytes((folder / "ant" / "002.png").read_bytes())
+    assert found != fingerprint(made(folder), pytest.fail, reading, content=True)  # data made anew reads it anew
+    assert len(hashed) == 2 * COUNT
 
 
 @pytest.mark.parametrize("place", ["record", "header", "table", "end", "cut", "empty", "other"])
@@ -591,5 +625,6 @@ def test_another_file_under_the_name_is_not_taken(folder: Path, tmp_path: Path) 
     (entry,) = entries(tmp_path / "cache")
     with pytest.raises(Unusable, match="other samples"):
         SampleFile(entry, "x" * 64)
-    assert prepare(made(folder).listing, made(folder).decoder, Reading(), skip=False).kept is None  # type: ignore[arg-type]
+    data = made(folder)
+    assert prepare(data.listing, data.decoder, Reading(), skip=False, contents=data.contents).kept is None
     assert time.time() - entry.stat().st_mtime < 600

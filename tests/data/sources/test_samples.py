@@ -9,7 +9,7 @@ from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.samples import faults_of_samples
 from firebox.data.sources.source import DatasetImages
 from firebox.engine.launch import launch
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from tests.handlers.runs import configured
 

@@ -1,6 +1,7 @@
 """Worker processes that read ahead: they ignore what stops the run, and no wait for them is endless.
 
-However multiprocessing starts them. A spawned one takes seconds, so that a test of all methods looks at many things.
+However multiprocessing starts them. A spawned one takes seconds, so that a test of all methods looks at many things;
+tests of what comes after a start leave spawn to `make soak`.
 """
 
 import collections
@@ -26,6 +27,7 @@ from firebox.data.workers import worker as in_worker
 from firebox.foundation import own_modules
 from firebox.foundation.exit_codes import STOPPED_BY
 from firebox.foundation.problems import Interrupted, TrainingFailure
+from tests.data.conftest import METHODS
 from tests.data.data_sets import Backtracking, Failing, Holding, Immovable, Own, of, stream
 
 FORK = multiprocessing.get_context("fork")
@@ -65,6 +67,7 @@ def read(batches):
     return int(next(batches).images[0, 0, 0, 0])
 
 
+@pytest.mark.parametrize("method", METHODS, indirect=True)
 @pytest.mark.usefixtures("method")
 def test_workers_go_on_reading_whatever_asks_the_run_to_stop_also_while_they_start():
     batches = stream()
@@ -122,6 +125,7 @@ def test_a_worker_that_is_killed_is_named_where_its_batch_is_awaited_and_nowhere
     batches.close()
 
 
+@pytest.mark.parametrize("method", METHODS, indirect=True)
 @pytest.mark.usefixtures("method")
 def test_a_worker_that_is_killed_while_it_starts_is_named_too():
     batches = stream(workers=1)
@@ -327,14 +331,14 @@ def test_a_worker_reads_with_the_code_that_was_imported_though_its_file_is_edite
     batches.close()
 
 
-@pytest.mark.usefixtures("method")
-def test_the_samples_of_tensors_in_memory_are_equal_however_they_are_read():
+@pytest.mark.parametrize("method", METHODS, indirect=True)
+def test_the_samples_of_tensors_in_memory_are_equal_however_they_are_read(method):
     settings = {"shuffle": True, "batch_size": 3}
     for side, dtype in ((2, torch.int64), (40, torch.bfloat16)):  # by value, and in shared memory
         pixels = torch.arange(16 * side**2).to(torch.uint8).view(16, 1, side, side)
         images = ResidentImages(pixels, torch.arange(16).to(dtype))
         expected = list(itertools.islice(of(images, workers=0, **settings), 9))
-        batches = of(images, workers=2, **settings)
+        batches = of(images, workers=1 if method == "spawn" else 2, **settings)
         for one, other in zip(expected, itertools.islice(batches, 9), strict=True):
             assert torch.equal(one.images, other.images)
             assert torch.equal(one.targets, other.targets)
@@ -374,6 +378,7 @@ def script(folder, text, *arguments):
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@pytest.mark.parametrize("method", METHODS, indirect=True)
 def test_nothing_outlives_a_parent_that_is_killed(method, tmp_path):
     parent = script(tmp_path, KILLED, method)
     processes = [int(pid) for pid in parent.stdout.readline().split()]
@@ -393,13 +398,14 @@ from tests.data.data_sets import stream
 
 if __name__ == "__main__":
     multiprocessing.set_start_method(sys.argv[1])
-    batches = stream(at=int(sys.argv[2]))
+    batches = stream(at=int(sys.argv[2]), workers=int(sys.argv[3]))
     next(batches)
 """
 
 
+@pytest.mark.parametrize("method", METHODS, indirect=True)
 def test_an_interpreter_ends_though_a_stream_was_left_open(method, tmp_path):
-    process = script(tmp_path, LEFT_OPEN, method, "2" if method == "fork" else "-1")
+    process = script(tmp_path, LEFT_OPEN, method, *(("2", "2") if method == "fork" else ("-1", "1")))
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
 

@@ -17,7 +17,7 @@ from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
 from firebox.engine.records import checkpoints
 from firebox.engine.records.sealing import sealed
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 
 CONFIGURATION = """\

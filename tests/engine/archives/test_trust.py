@@ -103,6 +103,8 @@ def test_an_archive_holds_the_users_own_files_of_all_parts(made):
     card = json.loads((archive / "card.json").read_text())
     assert card["files"]["code/models/own.py"]["sha256"] == digest(archive / "code/models/own.py")
     assert card["model"]["name"] == "code/models/own.py:Own"
+    loss = "loss of the module reconstruction (loss code/losses/own.py:Own)"
+    assert card["metrics"]["validation"]["loss"]["definition"] == loss
     assert str(made[0]) not in (archive / "config.yaml").read_text().partition("\n")[2].partition("output:")[0]
 
 
@@ -111,7 +113,7 @@ def test_code_is_refused_without_consent_with_path_and_digest_of_each_file(archi
     said = refused(archive)
     for name in ("models/own.py", "models/parts.py", "losses/own.py"):
         assert f"{archive}/code/{name} (SHA-256 {digest(archive / 'code' / name)})" in said
-    assert "--trust-code, or load_archive(..., trust_code=True)" in said
+    assert "--trust-code, or trust_code=True" in said
     assert not (tmp_path / "imported").exists()
 
 

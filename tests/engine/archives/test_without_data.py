@@ -17,7 +17,7 @@ from firebox.engine.archives.making import archive_run
 from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
 from firebox.engine.records.sealing import sealed
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from tests.data.folders_of_images import write_images
 

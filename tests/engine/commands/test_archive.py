@@ -8,7 +8,7 @@ import pytest
 from firebox.engine.commands.command_line import main
 from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 
 CONFIGURATION = """\
 trainer: cae_baseline

@@ -1,10 +1,15 @@
 """The command firebox by itself."""
 
 import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from firebox.engine.commands.command_line import main
+from tests.written_runs import a_run
 
 
 def test_alone_it_shows_how_it_is_used(capsys):
@@ -26,6 +31,28 @@ def test_its_version_is_shown_whether_it_is_installed_or_used_from_a_checkout(ca
     with pytest.raises(SystemExit):
         main(["--version"])
     assert "checkout" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("command", "output", "code"),
+    [("runs", "/dev/full", 1), ("--version", "/dev/full", 1), ("runs", "", 0), ("runs", "closed pipe", 0)],
+)
+def test_a_result_that_cant_be_printed_is_an_error_unless_its_reader_left(tmp_path, command, output, code):
+    a_run(tmp_path / "runs", "trainer: cae_baseline\n")
+    arguments = [sys.executable, "-m", "firebox", command]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    reading, writing = os.pipe()
+    if output == "closed pipe":
+        os.close(reading)
+    with open(output if output == "/dev/full" else writing, "w") as stdout:  # noqa: PTH123
+        done = subprocess.run(
+            arguments, cwd=tmp_path, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == code, done.stderr
+    assert done.stderr == ("can't print the result: No space left on device\n" if code else "")
+    if not output:
+        assert os.read(reading, 1000).startswith(b"run ")
 
 
 def test_a_mistyped_command_is_told_the_closest_one(capsys):

@@ -32,6 +32,18 @@ def test_a_table_shows_what_differs_and_the_metrics(runs, capsys):
     assert [row[:3] for row in rows] == [["a", "4", "0.5"], ["b", "8", "0.25"]]
 
 
+def test_a_run_that_cant_be_read_is_a_row_of_its_own_and_changes_no_other(runs, tmp_path, capsys):
+    damaged = a_run(tmp_path, "[", version="c", status="")
+    assert main(["compare", *runs, str(damaged)]) == 0
+    said = capsys.readouterr()
+    header, *rows = [line.split() for line in said.out.splitlines()]
+    assert header[1] == "model.latent_dim" and "model.name" not in header
+    assert [row[0] for row in rows] == ["a", "b", "c"]
+    assert said.err.count(str(damaged)) == 2, "its status and its configuration"
+    assert main(["compare", runs[0], str(damaged)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3, "it is no other seed of a run that can be read"
+
+
 def test_csv_and_json_have_the_numbers(runs, capsys):
     assert main(["compare", "--csv", *runs]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

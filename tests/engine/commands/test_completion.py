@@ -62,28 +62,49 @@ def test_every_key_that_is_offered_is_a_key_that_is_read(capsys):
         assert "unknown" not in said and "did you mean" not in said, (key, said)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_completes_commands_options_files_and_settings(tmp_path):
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a script in a shell that finds the command, beside a configuration; returns the lines it prints."""
     (tmp_path / "mine.yaml").write_text("trainer: cae_baseline\n")
-    script = tmp_path / "complete.sh"
-    script.write_text(
+    command = tmp_path / "bin" / "firebox"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m firebox "$@"\n')
+    command.chmod(0o755)
+    path = f"{command.parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(Path.cwd()), "HOME": str(tmp_path)}
+
+    def lines(name, text):
+        if shutil.which(name) is None:
+            pytest.skip(f"needs {name}")
+        (tmp_path / "script").write_text(text)
+        done = subprocess.run(
+            [name, "script"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout.splitlines()
+
+    return lines
+
+
+def test_bash_completes_commands_options_files_and_settings(shell):
+    registered, *lines = shell(
+        "bash",
         'eval "$(firebox completion bash)"\n'
         "complete -p firebox\n"
         'for line in "firebox tr" "firebox train cae_baseline mi" "firebox train cae_baseline --set mod"; do\n'
         '  COMP_LINE="$line"; COMP_POINT=${#line}; COMP_TYPE=9; COMPREPLY=()\n'
         '  _python_argcomplete firebox; echo "${COMPREPLY[@]}"\n'
-        "done\n"
+        "done\n",
     )
-    bin_folder = tmp_path / "bin"
-    bin_folder.mkdir()
-    command = bin_folder / "firebox"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m firebox "$@"\n')
-    command.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "PYTHONPATH": str(Path.cwd())}
-    done = subprocess.run(["bash", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    registered, *lines = done.stdout.splitlines()
     assert "firebox" in registered
     assert [line.split()[0] for line in lines] == ["train", "mine.yaml", "model.name="]
+
+
+def test_fish_completes_them_too(shell):
+    text = "firebox completion fish | source\n"
+    for typed in ("tr", "train cae_baseline mi", "train cae_baseline --set training.compile="):
+        text += f'complete -C "firebox {typed}"\n'
+    lines = [line.split("\t")[0] for line in shell("fish", text)]
+    assert lines == ["train", "mine.yaml", "training.compile=false", "training.compile=true"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

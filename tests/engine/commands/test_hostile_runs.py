@@ -11,6 +11,7 @@ from firebox.engine.commands.command_line import main
 from firebox.engine.configuration.values import Unreadable, recorded_values
 from firebox.engine.records.checkpoints import save
 from firebox.engine.records.listing import listed
+from firebox.engine.records.recorded import recorded
 from tests.written_runs import CONFIGURATION, a_run
 
 MARKER = "from pathlib import Path\n(Path(__file__).parent / 'imported').touch()\n"
@@ -112,12 +113,25 @@ def test_a_damaged_record_is_listed(tmp_path, capsys, status):
     assert "\x1b" not in capsys.readouterr().out
 
 
+def test_a_line_break_in_a_name_makes_no_row_of_its_own(tmp_path, capsys):
+    run = a_run(tmp_path, CONFIGURATION, version="a\nforged  completed  3 of 3")
+    assert main(["runs", "--root", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    (run / "config.yaml").write_text("[")
+    assert main(["compare", str(run)]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2 and len(said.err.splitlines()) == 1
+
+
 def test_pipes_where_files_are_expected_hold_up_nothing(tmp_path):
     run = a_run(tmp_path, CONFIGURATION)
     for name in ("losses.jsonl", "environment.json"):
         (run / name).unlink()
         os.mkfifo(run / name)
     assert listed(run).epochs is None
+    for name in ("log.txt", "model_summary.txt"):
+        os.mkfifo(run / name)
+    assert recorded(run).seconds is None
     os.mkfifo(run / "pipe")
     with pytest.raises(Unreadable):
         recorded_values(run / "pipe")

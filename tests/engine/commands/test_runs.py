@@ -2,18 +2,22 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from firebox.engine.commands.command_line import main
-from firebox.engine.commands.runs import age
-from firebox.engine.configuration import read, read_recorded
+from firebox.engine.commands.runs import _table_of_runs, age
+from firebox.engine.configuration import quick_loading, read, read_recorded
 from firebox.engine.configuration.identity import digest_of
 from firebox.engine.records.claiming import claim
+from firebox.engine.records.listing import runs_in
 from firebox.engine.records.run_directory import RunDirectory
 
 CONFIGURATION = """\
@@ -131,15 +135,65 @@ def test_age_is_told_in_its_largest_whole_unit(seconds: float, text: str) -> Non
     assert age(seconds) == text
 
 
-def test_listing_runs_imports_no_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [24, 40, 80])
+def test_nothing_is_cut_in_a_narrow_terminal(tmp_path: Path, width: int) -> None:
+    directory = new_run(tmp_path, "done")
+    add_checkpoint(directory, 9, 0.25)
+    changed = time.time() - 3.5 * 3600
+    os.utime(directory.path / "status.json", (changed, changed))
+    terminal = Console(file=StringIO(), width=width)
+    terminal.print(_table_of_runs(runs_in(tmp_path / "runs"), []))
+    lines = terminal.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= width
+    shown = "".join(lines).replace(" ", "")
+    assert sorted(shown) == sorted(f"runstatusepochsbestage{directory.path}killed0/3validation/loss0.253h")
+
+
+def test_listing_runs_imports_neither_torch_nor_what_other_commands_need(tmp_path: Path) -> None:
     directory = new_run(tmp_path, "done")
     add_checkpoint(directory, 9, 0.25)
     code = "import sys; from firebox.engine.commands.command_line import main"
-    code += "; main(sys.argv[1:]); print('torch' in sys.modules)"
+    others = ("torch", "numpy", "firebox.trainers", "firebox.engine.configuration.configuration")
+    code += f"; main(sys.argv[1:]); print(any(name in sys.modules for name in {others}))"
     command = [sys.executable, "-c", code, "runs", "--root", str(tmp_path / "runs")]
     output = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
     assert "0.25" in output
     assert output.splitlines()[-1] == "False"
+
+
+opened: list[str] = []
+counting = False
+
+
+def count(event: str, arguments: tuple[object, ...]) -> None:
+    if counting and event == "open" and isinstance(arguments[0], str | os.PathLike):
+        opened.append(os.fspath(arguments[0]))
+
+
+def test_a_list_of_runs_opens_each_file_once_and_parses_what_runs_have_in_common_once(tmp_path: Path) -> None:
+    global counting
+    number = 20
+    for version in range(number):
+        directory = new_run(tmp_path, f"v{version}")
+        text = directory.configuration.read_text()
+        directory.configuration.write_text(text.replace("\nseed: 0\n", f"\nseed: {version}\n"))
+        directory.write_status("completed", 27, "trained for 3 epochs")
+        add_checkpoint(directory, 9, 0.25)
+        directory.losses.write_text('{"iteration": 27, "split": "train", "loss": 0.5}\n')
+    sections = len(re.findall(r"^[a-z#]", text, re.MULTILINE))
+    quick_loading._section.cache_clear()
+    sys.addaudithook(count)  # there is no way to take it away again
+    counting = True
+    try:
+        runs = runs_in(tmp_path / "runs")
+    finally:
+        counting = False
+    assert len(runs) == number and all(run.metrics["train/loss"] == 0.5 for run in runs)
+    read = [path for path in opened if path.startswith(str(tmp_path))]
+    files = {"config.yaml", "environment.json", "losses.jsonl", "manifest.json", "status.json"}
+    assert {Path(path).name for path in read} == files
+    assert len(read) == len(set(read)) == len(files) * number
+    assert quick_loading._section.cache_info().misses == sections + 2 * (number - 1), "the seed and the output differ"
 
 
 ODD = [

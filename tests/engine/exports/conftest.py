@@ -7,7 +7,7 @@ import pytest
 from firebox.engine.archives.making import archive_run
 from firebox.engine.configuration import read
 from firebox.engine.launch.launch import train
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from tests.data.folders_of_images import write_images
 
 CONFIGURATION = """\

@@ -56,6 +56,10 @@ def test_a_folder_is_loaded_as_the_archive_and_says_in_its_readme_how(
     assert card["version"] in readme
 
     assert main(["push", str(archived), "mine"]) == 0, "the same again changes nothing"
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+    assert main(["push", str(archived), "../mine"]) == 0
+    assert (tmp_path / "mine/README.md").read_text() == readme
 
 
 def test_a_folder_that_holds_something_else_stays_as_it_is(archived: Path, tmp_path: Path) -> None:

@@ -203,7 +203,8 @@ import multiprocessing
 
 import firebox
 
-multiprocessing.set_start_method("spawn", force=True)
+firebox.build("config.yaml", quiet=True)
+multiprocessing.set_start_method("spawn")  # which a program may do once, unless something has chosen already
 run = firebox.build(
     "config.yaml",
     quiet=True,

@@ -9,7 +9,8 @@ import pytest
 
 from firebox.engine.commands.command_line import main
 from firebox.engine.configuration import read
-from firebox.engine.configuration.identity import aligned, comparable
+from firebox.engine.configuration.identity import aligned
+from firebox.engine.configuration.plain_values import comparable
 from firebox.engine.configuration.values import recorded_values
 from firebox.engine.records.own_code import read_code
 from firebox.trainers.train_cae_baseline import TRAINER

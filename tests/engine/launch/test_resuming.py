@@ -11,7 +11,7 @@ from firebox.engine.launch import launch
 from firebox.engine.launch.admission import Request
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.files import digest
 from firebox.foundation.problems import Refusal
 from firebox.handlers.checkpoint import Checkpoint

@@ -209,6 +209,11 @@ def test_the_command_writes_the_file_and_refuses_what_is_no_run(tmp_path, capsys
     assert not (tmp_path / "other.html").exists()
     assert main(["report", str(run), "--output", str(tmp_path)]) == 2
     assert f"--output: can't write {tmp_path}" in capsys.readouterr().err
+    before = sorted(tmp_path.iterdir())
+    for folder in (str(tmp_path), "/", "."):
+        assert main(["report", str(run), "--output", folder]) == 2
+        assert f"--output: can't write {folder}: Is a directory" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 MEASURE = """<script>

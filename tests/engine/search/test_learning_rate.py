@@ -25,8 +25,10 @@ def test_a_learning_rate_is_suggested_and_drawn_and_nothing_else_is_left(write, 
     shutil.rmtree(tmp_path / "plots")
     assert sorted(tmp_path.iterdir()) == before
     # The control: where every rate is too small, the loss still falls, and nothing diverges.
-    assert main(["find-lr", "config.yaml", "--to", "2e-6", "--iterations", "8"]) in (0, 1)
-    assert "diverged" not in capsys.readouterr().err
+    assert main(["find-lr", "config.yaml", "--from", "1e-4", "--to", "1e-3", "--iterations", "8"]) == 0
+    said = capsys.readouterr().err
+    assert "8 iterations, from 0.0001 to 0.001\n" in said
+    assert "diverged" not in said and "at 0.001; it may fall further beyond that: --to" in said
 
 
 def test_what_cant_work_is_refused(write, capsys):

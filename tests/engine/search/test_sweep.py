@@ -144,15 +144,26 @@ def test_a_grid_of_which_nothing_can_work_is_refused_with_the_places(write):
     assert [(each.mark.line, each.mark.column) for each in others] == [(4, 21), (4, 32)]
 
 
-def test_a_poor_trial_is_pruned(write):
+@pytest.mark.parametrize("pruner", ["name: median, startup_trials: 1", pytest.param("name: hyperband", marks=soak)])
+def test_a_poor_trial_is_pruned(write, pruner):
     text = "config: config.yaml\nsampler: grid\nspace:\n  optimizer.lr: [0.001, 0.5]\n"
-    sweep = sweep_of(write(text + "pruner: {name: median, startup_trials: 1, after: 4 iterations}\n"))
+    sweep = sweep_of(write(text + f"pruner: {{{pruner}, after: 4 iterations}}\n"))
     assert prepare(sweep, Stop()) == 0 and train_all(sweep, 1, Stop(), waits=True) == 0
     good, poor = trials_of(sweep)
     assert (good.state, poor.state) == (TrialState.COMPLETE, TrialState.PRUNED)
     assert good.intermediate_values.keys() == {4, 8} and poor.user_attrs["pruned_at"] == 4
     status = json.loads((directory_of(sweep, 1) / "status.json").read_text())
     assert (status["status"], status["iteration"]) == ("completed", 4) and "pruned" in status["reason"]
+
+
+@soak
+def test_a_poor_trial_that_is_trained_already_is_not_pruned(write):
+    text = "config: config.yaml\nsampler: grid\nspace:\n  optimizer.lr: [0.001, 0.5]\n"
+    sweep = sweep_of(write(text + "pruner: {name: median, startup_trials: 1, after: 8 iterations}\n"))
+    assert prepare(sweep, Stop()) == 0 and train_all(sweep, 1, Stop(), waits=True) == 0
+    assert [trial.state for trial in trials_of(sweep)] == [TrialState.COMPLETE] * 2
+    status = json.loads((directory_of(sweep, 1) / "status.json").read_text())
+    assert status["iteration"] == 8 and "pruned" not in status["reason"]
 
 
 def test_a_trial_whose_process_dies_again_has_failed(write):
@@ -196,6 +207,24 @@ def test_a_killed_command_goes_on(write):
         kill(process.pid, signal.SIGKILL)
         process.wait()
         time.sleep(1)
+    assert subprocess.run(command).returncode == 0
+    trials = trials_of(sweep_of(path))
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
+    for trial in trials:
+        losses = (runs / f"trial_{trial.number:04d}" / "losses.jsonl").read_text()
+        assert losses == alone(trial, trial.number)
+
+
+@soak
+def test_what_a_killed_worker_had_is_taken_up_by_the_other(write):
+    path = write(TWELVE)
+    command = [sys.executable, "-m", "firebox", "sweep", str(path), "--worker"]
+    killed, other = (subprocess.Popen(command, start_new_session=True) for _ in range(2))
+    runs = Path("sweeps/sweep/runs/fashion_mini/linear_autoencoder").absolute()
+    wait_for(runs / "trial_0003" / "losses.jsonl")
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert other.wait() == 0
     assert subprocess.run(command).returncode == 0
     trials = trials_of(sweep_of(path))
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12

@@ -185,7 +185,7 @@ def test_data_that_can_not_be_trained_on_is_refused(tmp_path, shape, lengths, pr
 
 def test_a_split_that_a_handler_names_must_exist(tmp_path):
     source = """
-    from firebox.engine.training.handler import Handler
+    from firebox.engine.training.bases.handler import Handler
     class Own(Handler):
         def __init__(self, *, split: str = "validation", splits: list[str] = []): ...
         def attach(self, run): ...

@@ -640,8 +640,8 @@ CASES = {
         CAE,
         [
             NO_DATAMODULE,
-            "datagenerator={name: shapes, image_size: [4096, 4096], batch_size: 4096}",
-            "model.channels=[64]",
+            "datagenerator={name: shapes, image_size: [1024, 1024], batch_size: 1024}",
+            "model.channels=[4096]",
             "model.latent_dim=1",
         ],
         "datagenerator.batch_size",

@@ -10,7 +10,7 @@ from firebox.engine.configuration import read
 from firebox.engine.launch import launch
 from firebox.engine.records import checkpoints
 from firebox.engine.records.run_directory import RunDirectory
-from firebox.engine.training.stopping import StopRequest
+from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 from tests.handlers.runs import begun, configured, ended, trained

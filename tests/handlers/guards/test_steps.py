@@ -8,8 +8,8 @@ import torch
 from firebox.engine.checks.report import preflight
 from firebox.engine.configuration import read
 from firebox.engine.launch import launch
-from firebox.engine.training.stopping import StopRequest
-from firebox.engine.training.terms import faults_of_terms
+from firebox.engine.training.limits.stopping import StopRequest
+from firebox.engine.training.steps.terms import faults_of_terms
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 from tests.handlers.runs import configured
@@ -17,7 +17,7 @@ from tests.handlers.runs import configured
 OWN = """
 import torch
 from ignite.metrics import Metric
-from firebox.engine.training.module import Evaluated
+from firebox.engine.training.bases.module import Evaluated
 from firebox.modules.reconstruction import Reconstruction, loss_metric
 
 
