@@ -90,6 +90,7 @@ ROWS = {
         "vqvae_baseline", "vqvae/vqvae_baseline_fashion_mnist.yaml", CODED, "codebook_usage", coded
     ),
     "gan, fashion_mnist": Row("gan_baseline", "gan/gan_baseline_fashion_mnist.yaml", QUALITY, judged=True),
+    "wgan_gp, fashion_mnist": Row("gan_baseline", "gan/wgan_gp_fashion_mnist.yaml", QUALITY, judged=True),
     "flow matching, fashion_mnist": Row(
         "diffusion_baseline", "diffusion/flow_matching_fashion_mnist.yaml", QUALITY, judged=True
     ),
