@@ -323,9 +323,9 @@ def test_outside_the_main_thread_a_run_goes_without_signals_and_says_so(tmp_path
     configuration = write(tmp_path)
 
     def prepare():
-        from firebox.engine.commands import command_line
+        from firebox.engine.commands import train as command
 
-        train, codes = command_line.run_training, []
+        train, codes = command.run_training, []
 
         def elsewhere(*arguments):
             thread = threading.Thread(target=lambda: codes.append(train(*arguments)))
@@ -333,7 +333,7 @@ def test_outside_the_main_thread_a_run_goes_without_signals_and_says_so(tmp_path
             thread.join()
             return codes[0]
 
-        command_line.run_training = elsewhere
+        command.run_training = elsewhere
 
     assert Forked(str(configuration), prepare=prepare).wait() == 0, output(configuration)
     assert output(configuration).count("started outside the main thread: signals do not stop this run") == 1

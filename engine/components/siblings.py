@@ -10,7 +10,9 @@ from pathlib import Path
 DEPENDENCIES = frozenset(
     {
         "PIL",
+        "aim",
         "argcomplete",
+        "clearml",
         "crc32c",
         "datasets",
         "h5py",
