@@ -104,12 +104,12 @@ class Preparation:
 
     def _from_bytes(self, images: torch.Tensor) -> torch.Tensor:
         """Returns bytes divided by 255, in the same memory format."""
-        # Dividing the bytes themselves gives the same bits and, in channels_last, takes twenty times as long.
-        together = AT_ONCE * torch.get_num_threads() * len(images) // max(1, images.numel())
-        # A rehearsal's tensors have no values, and thousands of their pieces would take seconds.
-        if images.device.type != "cpu" or together >= len(images) or type(images) is not torch.Tensor:
+        # Dividing the bytes themselves gives the same bits and, in channels_last, takes twenty times as long. Small
+        # batches are converted whole, and a rehearsal's, which have no values: their pieces would take seconds.
+        if images.numel() <= AT_ONCE or images.device.type != "cpu" or type(images) is not torch.Tensor:
             return images.float().div_(self._white)
+        together = max(1, AT_ONCE * torch.get_num_threads() * len(images) // images.numel())
         converted = torch.empty_like(images, dtype=torch.float32)
-        for some, own in zip(images.split(max(1, together)), converted.split(max(1, together)), strict=True):
+        for some, own in zip(images.split(together), converted.split(together), strict=True):
             own.copy_(some).div_(self._white)
         return converted
