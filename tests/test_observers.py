@@ -308,7 +308,7 @@ def require_completed(folder, lost):
     ("console", "lost"),
     [
         ("2>&1 | head -1; exit ${PIPESTATUS[0]}", ["standard output", "standard error"]),
-        ("1>&- 2>&-", ["standard output", "standard error"]),
+        pytest.param("1>&- 2>&-", ["standard output", "standard error"], marks=soak),
         pytest.param("2>/dev/full", ["standard error"], marks=soak),
         pytest.param("1>/dev/full", ["standard output"], marks=soak),
     ],

@@ -27,7 +27,7 @@ from tests.exactness import (
     with_handler,
     write_configuration,
 )
-from tests.soaking import SOAK
+from tests.soaking import SOAK, soak
 
 SHORT = {"training": {"epochs": 2}}
 
@@ -46,7 +46,9 @@ def test_a_run_killed_after_an_iteration_resumes_exactly(reference, tmp_path, it
     assert differences(reference, resumed_to_the_end(configuration)) == []
 
 
-@pytest.mark.parametrize("every", ["19 iterations", "1 epoch", "1 iterations"])
+@pytest.mark.parametrize(
+    "every", ["1 epoch", pytest.param("19 iterations", marks=soak), pytest.param("1 iterations", marks=soak)]
+)
 def test_a_checkpoint_at_an_epochs_last_iteration_repeats_and_skips_nothing(tmp_path, every):
     whole, stopped = (write_configuration(tmp_path / name, SHORT) for name in ("whole", "stopped"))
     for configuration in (whole, stopped):
