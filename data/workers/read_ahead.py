@@ -218,8 +218,32 @@ def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]
         # torch's handler raises wherever the training is when a worker ends. It is noticed when a batch is awaited.
         if threading.current_thread() is threading.main_thread() and on_child is not None:
             signal.signal(signal.SIGCHLD, on_child)
+    iterator._workers_done_event = _Done(iterator._workers_done_event)  # type: ignore[attr-defined]
     started = [child for child in multiprocessing.active_children() if child not in before]
     return iterator, sorted(started, key=lambda worker: worker.pid or 0)
+
+
+class _Done:
+    """The event by which a loader's iterator ends its workers, in the process that sets it.
+
+    A worker that is killed while it looks at the event leaves its lock taken, for which torch would wait without end.
+
+    Args:
+        event: the event that the workers look at.
+    """
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        setting = threading.Thread(target=self._event.set, name="firebox-done", daemon=True)
+        setting.start()
+        setting.join(GRACE_SECONDS)  # workers that can't look at it are killed
 
 
 def _end(

@@ -87,6 +87,21 @@ def test_workers_go_on_reading_whatever_asks_the_run_to_stop_also_while_they_sta
     assert not any(worker.is_alive() for worker in workers)
 
 
+def test_a_worker_that_is_killed_while_it_looks_at_the_loaders_event_is_not_awaited():
+    batches = stream()
+    read(batches)
+    event = batches._read_ahead._iterator[0]._workers_done_event._event
+    event._cond.acquire()  # as a worker has it when it is killed there
+    workers = workers_of(batches)
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(TrainingFailure, match="was ended by SIGKILL"):
+        for _ in range(100):
+            read(batches)
+    batches.close()
+    assert not any(worker.is_alive() for worker in workers)
+
+
 def test_workers_that_ignore_nothing_would_end(monkeypatch):
     """The control."""
     monkeypatch.setattr(read_ahead, "STOPPED_BY", {})
