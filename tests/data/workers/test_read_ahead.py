@@ -96,8 +96,7 @@ def test_a_worker_that_is_killed_while_it_looks_at_the_loaders_event_is_not_awai
     for worker in workers:
         os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(TrainingFailure, match="was ended by SIGKILL"):
-        for _ in range(100):
-            read(batches)
+        collections.deque(itertools.islice(batches, 100))
     batches.close()
     assert not any(worker.is_alive() for worker in workers)
 
