@@ -195,6 +195,15 @@ def test_each_setting_is_repeated_over_seeds_and_drawn_by_its_number(write, samp
     assert drawn[0][0] == drawn[0][1] == drawn[0][2] != drawn[0][3] == drawn[0][4]
 
 
+def assert_whole(path, runs):
+    """Asserts that all twelve trials were completed, each with the losses of a run by itself."""
+    trials = trials_of(sweep_of(path))
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
+    for trial in trials:
+        losses = (runs / f"trial_{trial.number:04d}" / "losses.jsonl").read_text()
+        assert losses == alone(trial, trial.number)
+
+
 @soak
 def test_a_killed_command_goes_on(write):
     """The command is killed three times, wherever it is: twice with all of its processes, once alone."""
@@ -208,11 +217,7 @@ def test_a_killed_command_goes_on(write):
         process.wait()
         time.sleep(1)
     assert subprocess.run(command).returncode == 0
-    trials = trials_of(sweep_of(path))
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
-    for trial in trials:
-        losses = (runs / f"trial_{trial.number:04d}" / "losses.jsonl").read_text()
-        assert losses == alone(trial, trial.number)
+    assert_whole(path, runs)
 
 
 @soak
@@ -226,8 +231,4 @@ def test_what_a_killed_worker_had_is_taken_up_by_the_other(write):
     killed.wait()
     assert other.wait() == 0
     assert subprocess.run(command).returncode == 0
-    trials = trials_of(sweep_of(path))
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
-    for trial in trials:
-        losses = (runs / f"trial_{trial.number:04d}" / "losses.jsonl").read_text()
-        assert losses == alone(trial, trial.number)
+    assert_whole(path, runs)
