@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from firebox.benchmarks.measuring import ROOT, Cells, begin, installed, interleaved, median_ratio, options, report
-from firebox.benchmarks.photograph_peers import BATCH_SIZE, Job, peers
+from firebox.benchmarks.photograph_peers import BATCH_SIZE, SYSTEMS, Job, peers
 from firebox.benchmarks.photographs import COUNT, SOURCES, default_root, make
 from firebox.benchmarks.random_images import random_images
 from firebox.data.declarations.specification import ImageSpecification
@@ -93,7 +93,8 @@ def beginning(source: ImageSource, position: int) -> float:
 def photographs(chosen: argparse.Namespace) -> None:
     """Reads photographs with every system that is installed, and reports images per second."""
     place = make(chosen.photographs, chosen.count)
-    names = ["Firebox", *peers()]
+    others = peers()
+    names = [name for name in SYSTEMS if name in others or name.startswith("Firebox")]
     later: dict[str, list[float]] = {}
     systems: dict[str, Callable[[], float]] = {}
     for size, workers, name in itertools.product(SIZES, WORKERS, names):
@@ -114,11 +115,9 @@ def photographs(chosen: argparse.Namespace) -> None:
         row: dict[str, str | float | None] = {"images/s": f"{size} x {size}, {workers} workers: {name}"}
         for epoch, rates in {"first epoch": firsts, "later epochs": laters}.items():
             own = rates[f"{name}/{size}/{workers}"]
-            best = [
-                max(values) for values in zip(*(rates[f"{peer}/{size}/{workers}"] for peer in names[1:]), strict=True)
-            ]
+            best = [max(values) for values in zip(*(rates[f"{peer}/{size}/{workers}"] for peer in others), strict=True)]
             row[epoch] = statistics.median(own)
-            row[f"{epoch}, x best peer"] = median_ratio(own, best) if name == "Firebox" and best else None
+            row[f"{epoch}, x best peer"] = median_ratio(own, best) if name not in others and best else None
         rows.append(row)
     title = f"{chosen.count:,} photographs, batches of {BATCH_SIZE}, median of {chosen.rounds} rounds"
     report(title, rows, chosen, first_epoch=firsts, later_epochs=laters)

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from firebox.benchmarks.measuring import installed
+from firebox.foundation.machine import processors
 
 BATCH_SIZE = 128
 SEED = 7
@@ -49,10 +50,14 @@ class Job:
     budget: int | None = None
 
 
-def firebox(job: Job) -> Callable[[], Batches]:
+def firebox(job: Job, *, decoders: int | None = None) -> Callable[[], Batches]:
     """Returns a function that reads the next epoch of Firebox's stream, assembled as for a run.
 
-    The samples are decoded beforehand, by as many processes as the others read with, into a cache that is empty.
+    The samples are decoded beforehand, into a cache that is empty.
+
+    Args:
+        job: what to read, and how.
+        decoders: number of processes that decode; None for as many as the others read with.
     """
     from firebox.data.image_folder import ImageFolder
     from firebox.data.sources.batch import Preparation
@@ -67,7 +72,7 @@ def firebox(job: Job) -> Callable[[], Batches]:
     data = ImageFolder(root=str(job.place / "folders"), image_size=(job.size, job.size), validation_fraction=0.0)
     cache = tempfile.mkdtemp(dir=job.place, prefix="cache_")
     atexit.register(shutil.rmtree, cache)
-    data.prepare(Reading(workers=job.workers, cache=Path(cache)))
+    data.prepare(Reading(workers=job.workers if decoders is None else decoders, cache=Path(cache)))
     stream = BatchStream(data.read("train"), batch_size=BATCH_SIZE, seed=SEED, shuffle=True, workers=job.workers)
     prepare = Preparation(data.specification, torch.device("cpu"), channels_last=True)
 
@@ -78,6 +83,11 @@ def firebox(job: Job) -> Callable[[], Batches]:
             yield batch.images, batch.labels
 
     return epoch
+
+
+def firebox_run(job: Job) -> Callable[[], Batches]:
+    """The same as a run does it, whose samples are decoded by all processors, however many workers it reads with."""
+    return firebox(job, decoders=max(job.workers, processors()))
 
 
 def image_folder(job: Job) -> Callable[[], Batches]:
@@ -122,8 +132,10 @@ def webdataset(job: Job) -> Callable[[], Batches]:
     return _epochs(wds.WebLoader(data, batch_size=None, **_workers(job)))
 
 
+FIREBOX = ("PIL.ImageOps", "firebox.data.image_folder", "firebox.data.streaming.stream")
 SYSTEMS: dict[str, tuple[Callable[[Job], Callable[[], Batches]], tuple[str, ...]]] = {
-    "Firebox": (firebox, ("PIL.ImageOps", "firebox.data.image_folder", "firebox.data.streaming.stream")),
+    "Firebox": (firebox, FIREBOX),
+    "Firebox, as in a run": (firebox_run, FIREBOX),
     "torchvision": (image_folder, ("torchvision.datasets", "torchvision.transforms.v2")),
     "Hugging Face datasets": (hugging_face, ("torchvision.transforms.v2", "datasets")),
     "webdataset": (webdataset, ("torchvision.transforms.v2", "webdataset")),
@@ -136,7 +148,7 @@ def peers() -> list[str]:
     return [
         name
         for name, (_, modules) in SYSTEMS.items()
-        if name != "Firebox" and installed(*(module.partition(".")[0] for module in modules))
+        if modules is not FIREBOX and installed(*(module.partition(".")[0] for module in modules))
     ]
 
 

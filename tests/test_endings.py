@@ -19,7 +19,6 @@ from firebox.engine.training.limits import watch
 from firebox.engine.training.limits.stopping import StopRequest
 from firebox.foundation import background
 from tests.exactness import FORK, Forked, only_run, output, start_python, with_handler
-from tests.soaking import soak
 
 DATA = '''
 import time
@@ -175,12 +174,10 @@ def started(folder, *command, method="fork", guard=GUARD):
         )
 
 
-@pytest.mark.parametrize(
-    "method",
-    ["fork", pytest.param("forkserver", marks=pytest.mark.slow), pytest.param("spawn", marks=soak)],
-)
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_a_stop_of_the_whole_process_group_saves_with_workers(tmp_path, method):
-    configuration = write(tmp_path, epochs=3000, name="slow_data:Slow", workers=2, seconds=0.001)
+    workers = 1 if method == "spawn" else 2
+    configuration = write(tmp_path, epochs=3000, name="slow_data:Slow", workers=workers, seconds=0.001)
     process = started(tmp_path, method=method)
     await_rows(tmp_path, 1)
     os.killpg(process.pid, signal.SIGTERM)

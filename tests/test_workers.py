@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from tests.exactness import Forked, only_run, output, run_python
-from tests.soaking import soak
 from tests.test_endings import GUARD, SCRIPT, status
 
 DATA = '''
@@ -115,7 +114,7 @@ def test_a_split_that_cant_be_handed_to_workers_is_refused_before_the_training(t
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=soak)])
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_an_error_of_a_users_data_set_in_a_worker_is_one_line_of_the_run(tmp_path, method):
     configuration = project(tmp_path, workers=1, held="failing")
     assert Forked(str(configuration), prepare=start_by(method)).wait() == 1, output(configuration)

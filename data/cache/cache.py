@@ -95,7 +95,9 @@ class Cache:
         descriptor, path = claimed
         file = Writing(descriptor, path, self.entry(key))
         try:
-            os.ftruncate(descriptor, 0)
+            # An empty file is not cut: what was cut to nothing, ext4 writes to the disk as soon as a process closes it.
+            if os.fstat(descriptor).st_size:
+                os.ftruncate(descriptor, 0)
             os.ftruncate(descriptor, size)  # takes no space yet, but shows others how much it will take
             self._make_room(size, path)
             yield file

@@ -16,26 +16,27 @@ class Encoded(io.BytesIO):
 
     def __init__(self, content: bytes, name: str) -> None:
         super().__init__(content)
-        self._content = content
-        self._path = PurePosixPath(name)
+        self.content = content
+        """The bytes."""
+        self._path = name
 
     @property
     def name(self) -> str:
         """The last part of its name."""
-        return self._path.name
+        return PurePosixPath(self._path).name
 
     @property
     def suffix(self) -> str:
         """The suffix of its name."""
-        return self._path.suffix
+        return PurePosixPath(self._path).suffix
 
     def open(self, mode: str = "rb", buffering: int = -1) -> io.BytesIO:
         """Opens it to be read from its beginning."""
         assert mode == "rb"
-        return io.BytesIO(self._content)
+        return io.BytesIO(self.content)
 
     def __repr__(self) -> str:
         return f"<{self}>"
 
     def __str__(self) -> str:
-        return str(self._path)
+        return self._path

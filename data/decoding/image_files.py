@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ class ImageFiles:
 
     def loaded(self, index: int) -> Files:
         """Reads the files of a sample into memory; those that are large, or can't be read, stay where they are."""
-        return tuple(map(_loaded, self._listing.files_of(index)))
+        return tuple(map(_loaded, self._listing.paths_of(index)))
 
     def record(self, index: int, files: Files | None = None) -> tuple[numpy.ndarray[Any, Any], ...]:
         """Reads what ``decoded`` does in the form in which it is kept: the image as (H, W, C).
@@ -93,16 +94,16 @@ class ImageFiles:
         if listing.targets is not None:
             expected.append((listing.targets.sizes[index], listing.targets.changed[index]))
         try:
-            states = [path.stat() for path in listing.files_of(index)]
+            states = [os.stat(path) for path in listing.paths_of(index)]  # noqa: PTH116 - a Path takes longer
         except OSError:
             return False
         return [(state.st_size, state.st_mtime_ns) for state in states] == expected
 
 
-def _loaded(path: Path) -> Path | Encoded:
+def _loaded(path: str) -> Path | Encoded:
     try:
-        with path.open("rb", buffering=0) as file:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path takes longer
             content = file.read(SMALL + 1)
     except OSError:  # is said where it is decoded
-        return path
-    return Encoded(content, str(path)) if len(content) <= SMALL else path
+        return Path(path)
+    return Encoded(content, path) if len(content) <= SMALL else Path(path)

@@ -57,11 +57,9 @@ def read_jpeg(path: Path | Encoded, image_size: tuple[int, int], mode: str) -> t
     Raises:
         OSError: the file can't be read.
     """
-    with path.open("rb", buffering=0) as file:
-        content: bytes = file.read(MOST)
-        if not content.startswith(START):
-            return None
-        content += file.read()
+    content = path.content if isinstance(path, Encoded) else _content(path)
+    if not content.startswith(START):
+        return None
     try:
         turned, flipped = TURNS[_orientation(content)]
         size = (image_size[1], image_size[0]) if turned else image_size
@@ -73,6 +71,13 @@ def read_jpeg(path: Path | Encoded, image_size: tuple[int, int], mode: str) -> t
     image = _fitted(pixels, size)
     image = image.transpose(1, 2) if turned else image
     return image.flip(flipped) if flipped else image
+
+
+def _content(path: Path) -> bytes:
+    """Returns what a JPEG file holds, and of other files what they begin with."""
+    with path.open("rb", buffering=0) as file:
+        content = file.read(MOST)
+        return content + file.read() if content.startswith(START) else content
 
 
 def _orientation(content: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,8 +94,12 @@ class Listing:
 
     def files_of(self, position: int) -> tuple[Path, ...]:
         """Returns the files of a sample: its image, and its target if that is a file."""
+        return tuple(map(Path, self.paths_of(position)))
+
+    def paths_of(self, position: int) -> tuple[str, ...]:
+        """Returns the paths of the files of a sample; a ``Path`` takes longer than a small file does to be read."""
         names = (self.names,) if self.targets is None else (self.names, self.targets.names)
-        return tuple(self.root / each[position] for each in names)
+        return tuple(os.path.join(self.root, each[position]) for each in names)  # noqa: PTH118
 
     def labels_of(self, positions: Sequence[int]) -> list[int]:
         """Returns the labels of some samples; an empty list if there are no classes."""

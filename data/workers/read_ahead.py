@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
@@ -33,6 +34,7 @@ from firebox.data.workers.worker import (
 )
 from firebox.foundation.exit_codes import STOPPED_BY
 from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line
+from firebox.foundation.threaded import Threaded
 
 START_SECONDS = 120.0
 """Seconds that workers may take to start, if a batch may not take longer. They import torch unless they are forked."""
@@ -241,9 +243,8 @@ class _Done:
 
     def set(self) -> None:
         self._set = True
-        setting = threading.Thread(target=self._event.set, name="firebox-done", daemon=True)
-        setting.start()
-        setting.join(GRACE_SECONDS)  # workers that can't look at it are killed
+        with suppress(TimeoutError):  # workers that can't look at it are killed
+            Threaded(self._event.set, "firebox-done").result(GRACE_SECONDS)
 
 
 def _end(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from queue import Empty, SimpleQueue
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -23,6 +22,7 @@ from firebox.engine.world.pulse import Pulse
 from firebox.engine.world.store import SharedStore
 from firebox.engine.world.world import World
 from firebox.foundation.problems import Interrupted, Problem, Refusal, in_one_line
+from firebox.foundation.threaded import Threaded
 
 logger = logging.getLogger("firebox")
 
@@ -72,33 +72,28 @@ def joined(launched: Launched, stopping: Callable[[], bool]) -> Iterator[World]:
 
 def _connect(world: Processes, store: dist.Store) -> None:
     """Connects the processes to each other: in a thread, because nothing interrupts torch while it waits for one."""
-    ended: SimpleQueue[Exception | None] = SimpleQueue()
-
-    def connect() -> None:
-        try:
-            dist.init_process_group(
-                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-                store=store,
-                rank=world.rank,
-                world_size=world.size,
-                timeout=timedelta(seconds=MEETING_SECONDS),
-            )
-            ended.put(None)
-        except Exception as error:
-            ended.put(error)
-
-    threading.Thread(target=connect, name="firebox-joining", daemon=True).start()
+    connecting = Threaded(
+        partial(
+            dist.init_process_group,
+            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+            store=store,
+            rank=world.rank,
+            world_size=world.size,
+            timeout=timedelta(seconds=MEETING_SECONDS),
+        ),
+        "firebox-joining",
+    )
     while True:
         try:
-            error = ended.get(timeout=_LOOK_SECONDS)
-            break
-        except Empty:
+            connecting.result(_LOOK_SECONDS)
+            return
+        except TimeoutError:
             _heed(world)
-    if error is not None:
-        message = f"{world.failures.members[world.rank]} can't reach the others: {in_one_line(error)}"
-        raise Refusal(
-            [Problem("", f"{message}; expected all alive, at addresses that all can reach: GLOO_SOCKET_IFNAME")]
-        ) from None
+        except Exception as error:
+            message = f"{world.failures.members[world.rank]} can't reach the others: {in_one_line(error)}"
+            raise Refusal(
+                [Problem("", f"{message}; expected all alive, at addresses that all can reach: GLOO_SOCKET_IFNAME")]
+            ) from None
 
 
 def _heed(world: Processes) -> None:

@@ -4,11 +4,7 @@ import multiprocessing
 
 import pytest
 
-from tests.soaking import soak
-
 METHODS = ("fork", "forkserver", "spawn")
-# What is spawned imports torch for seconds: the tests that look at how workers start and end ask for it by METHODS.
-QUICK = (*METHODS[:2], pytest.param("spawn", marks=soak))
 
 
 @pytest.fixture
@@ -19,14 +15,14 @@ def start_by():
     multiprocessing.set_start_method(before, force=True)
 
 
-@pytest.fixture(params=QUICK)
+@pytest.fixture(params=METHODS)
 def method(request, start_by):
-    """Each way in turn, spawn for `make soak` alone."""
+    """Each way in turn."""
     start_by(request.param)
     return request.param
 
 
-@pytest.fixture(params=QUICK[1:])
+@pytest.fixture(params=METHODS[1:])
 def not_forked(request, start_by):
     """Each way by which a worker has to be handed the data."""
     start_by(request.param)

@@ -1,5 +1,6 @@
 """Data sets that do what a user's may do, in a file that workers import quickly unless they are forked."""
 
+import multiprocessing
 import os
 import re
 import time
@@ -91,8 +92,10 @@ class Holding(Numbered):
         self.settings = {"transforms": [None, held]}
 
 
-def stream(at=None, side=2, workers=2, kind=Numbered, **settings):
-    """A stream of batches of two, in order."""
+def stream(at=None, side=2, workers=None, kind=Numbered, **settings):
+    """A stream of batches of two, in order, read by two workers, or by one that is spawned: that takes it seconds."""
+    if workers is None:
+        workers = 1 if multiprocessing.get_start_method() == "spawn" else 2
     return of(DatasetImages(kind(at, side)), workers=workers, **settings)
 
 

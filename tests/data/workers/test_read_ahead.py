@@ -1,7 +1,6 @@
 """Worker processes that read ahead: they ignore what stops the run, and no wait for them is endless.
 
-However multiprocessing starts them. A spawned one takes seconds, so that a test of all methods looks at many things;
-tests of what comes after a start leave spawn to `make soak`.
+However multiprocessing starts them. A spawned one takes seconds, so that a test of all methods looks at many things.
 """
 
 import collections
@@ -27,7 +26,6 @@ from firebox.data.workers import worker as in_worker
 from firebox.foundation import own_modules
 from firebox.foundation.exit_codes import STOPPED_BY
 from firebox.foundation.problems import Interrupted, TrainingFailure
-from tests.data.conftest import METHODS
 from tests.data.data_sets import Backtracking, Failing, Holding, Immovable, Own, of, stream
 
 FORK = multiprocessing.get_context("fork")
@@ -67,7 +65,6 @@ def read(batches):
     return int(next(batches).images[0, 0, 0, 0])
 
 
-@pytest.mark.parametrize("method", METHODS, indirect=True)
 @pytest.mark.usefixtures("method")
 def test_workers_go_on_reading_whatever_asks_the_run_to_stop_also_while_they_start():
     batches = stream()
@@ -139,7 +136,6 @@ def test_a_worker_that_is_killed_is_named_where_its_batch_is_awaited_and_nowhere
     batches.close()
 
 
-@pytest.mark.parametrize("method", METHODS, indirect=True)
 @pytest.mark.usefixtures("method")
 def test_a_worker_that_is_killed_while_it_starts_is_named_too():
     batches = stream(workers=1)
@@ -170,7 +166,7 @@ def test_a_sample_that_blocks_is_named_at_the_time_limit_at_a_kill_and_not_await
     next(batches)
     began = time.monotonic()
     with pytest.raises(
-        TrainingFailure, match=r"no batch within 1 s from 2 workers \(.*\): .* longer timeout"
+        TrainingFailure, match=r"no batch within 1 s from \d workers \(.*\): .* longer timeout"
     ) as caught:
         next(batches)
     assert time.monotonic() - began < 10
@@ -345,7 +341,6 @@ def test_a_worker_reads_with_the_code_that_was_imported_though_its_file_is_edite
     batches.close()
 
 
-@pytest.mark.parametrize("method", METHODS, indirect=True)
 def test_the_samples_of_tensors_in_memory_are_equal_however_they_are_read(method):
     settings = {"shuffle": True, "batch_size": 3}
     for side, dtype in ((2, torch.int64), (40, torch.bfloat16)):  # by value, and in shared memory
@@ -392,12 +387,11 @@ def script(folder, text, *arguments):
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("method", METHODS, indirect=True)
 def test_nothing_outlives_a_parent_that_is_killed(method, tmp_path):
     parent = script(tmp_path, KILLED, method)
     processes = [int(pid) for pid in parent.stdout.readline().split()]
-    # Four workers; what is not forked needs a tracker of resources, and a fork server needs itself.
-    assert len(processes) >= {"fork": 5, "forkserver": 7, "spawn": 6}[method]
+    # Four workers, or two that are spawned; what is not forked needs a tracker of resources, a fork server itself.
+    assert len(processes) >= {"fork": 5, "forkserver": 7, "spawn": 4}[method]
     assert not any(gone(pid, 0.1) for pid in processes)
     parent.kill()
     parent.communicate()
@@ -417,7 +411,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", METHODS, indirect=True)
 def test_an_interpreter_ends_though_a_stream_was_left_open(method, tmp_path):
     process = script(tmp_path, LEFT_OPEN, method, *(("2", "2") if method == "fork" else ("-1", "1")))
     assert process.communicate(timeout=60) == ("", "")

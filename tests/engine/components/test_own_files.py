@@ -20,7 +20,6 @@ from firebox.foundation import own_modules
 from firebox.foundation.package import ROOT
 from tests.exactness import run_python
 from tests.handlers.runs import CONTENT
-from tests.soaking import soak
 
 
 @pytest.fixture(autouse=True)
@@ -332,7 +331,7 @@ def project(folder, start=""):
     [
         (["-m", "firebox", "train", "cae_baseline"], "project", "fork"),
         ([str(ROOT / "trainers/train_cae_baseline.py")], "checkout", "forkserver"),
-        pytest.param([str(ROOT / "trainers/train_cae_baseline.py")], "checkout", "spawn", marks=soak),
+        ([str(ROOT / "trainers/train_cae_baseline.py")], "checkout", "spawn"),
     ],
 )
 def test_a_project_with_rooms_of_its_own_trains_from_anywhere_with_workers(tmp_path, command, place, method):
