@@ -67,7 +67,6 @@ class ShardedIteration(TrainingIteration):
         self._places: list[range] = []
         self._samples = 0
         self._shares: list[float] = []
-        self._names: list[str] = []
         self._sums: dict[tuple[bool, ...], Sum] = {}
         self._ends = False
 
@@ -120,10 +119,9 @@ class ShardedIteration(TrainingIteration):
 
     def _joined(self, terms: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Joins the losses and the buffers of all shards, and has the processes agree on whether to stop."""
-        names = self._names or list(terms[0])
+        names = list(terms[0])
         if any(list(each) != names for each in terms):
             raise UnusableModule(["its training step returns other loss terms for one shard than for another"])
-        self._names = names
         tree = Tree()
         for each, share in zip(terms, self._shares, strict=True):
             tree.add([torch.stack([value.float() for value in each.values()]) * share])

@@ -144,6 +144,28 @@ def test_updates_that_only_some_shards_make_are_refused(tmp_path):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("firebox-shard")]
 
 
+@pytest.mark.parametrize(
+    ("some", "refused"), [("iteration % 2", False), ("iteration == 3 and 3 in batch.indices % 10", True)]
+)
+def test_a_term_may_belong_to_some_iterations_but_not_to_some_shards(tmp_path, some, refused):
+    (tmp_path / "seldom.py").write_text(
+        "from firebox.modules.reconstruction import Reconstruction\n"
+        "class Seldom(Reconstruction):\n"
+        "    def training_step(self, batch, update):\n"
+        "        terms = super().training_step(batch, update)\n"
+        f"        return {{**terms, 'seldom': terms['loss']}} if update.{some} else terms\n"
+    )
+    configuration = configured(
+        tmp_path, {"loss_log": {}}, module={"name": "seldom.py:Seldom"}, training={"epochs": 1, "shards": 4}
+    )
+    if refused:
+        with pytest.raises(UnusableModule, match="other loss terms for one shard than for another"):
+            trained(configuration)
+    else:
+        rows = [row for row in rows_of(trained(configuration)) if row["split"] == "train"]
+        assert [row["iteration"] for row in rows if "seldom" in row] == [1, 3, 5, 7, 9]
+
+
 def test_several_optimizers_meet_after_each_update(tmp_path):
     run = trained(adversarial(tmp_path))
     row = json.loads((run.directory.losses).read_text().splitlines()[0])
