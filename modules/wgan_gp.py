@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from ignite.metrics import Metric
 from pydantic import Field, PositiveFloat
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
@@ -78,10 +79,11 @@ class WGANGP(Adversarial):
 
     def gradient_norms(self, images: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         """Returns the norm of the critic's gradient at a random point between each real and drawn image, (N,)."""
-        share = torch.rand(len(images), *[1] * (images.dim() - 1), device=images.device)
+        share = torch.rand(len(images), *[1] * (images.dim() - 1), dtype=images.dtype, device=images.device)
         between = torch.lerp(images, drawn.to(images), share).requires_grad_()
-        # In float32, whatever the precision: the gradient of a gradient has a smaller range.
-        with torch.autocast(images.device.type, enabled=False):
+        # In float32, whatever the precision: the gradient of a gradient has a smaller range. And with the one kernel for
+        # attention that has a second derivative.
+        with torch.autocast(images.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
             (gradients,) = torch.autograd.grad(self.score(between).sum(), between, create_graph=True)
         norms: torch.Tensor = gradients.flatten(1).norm(dim=1)
         return norms

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
+from firebox.data.declarations.specification import ImageSpecification
 from firebox.engine.checks.report import preflight
+from firebox.modules.wgan_gp import WGANGP
 from firebox.trainers.train_gan_baseline import TRAINER
 from tests.handlers.runs import rows_of, trained
 from tests.modules.adversaries import configured
@@ -99,3 +101,37 @@ def test_a_critic_of_numbers_reaches_the_penalised_optimum_not_the_distance(tmp_
 def test_a_penalty_at_the_real_images_has_another_optimum(tmp_path):
     estimate, _ = on_the_line(tmp_path, "own.py:AtRealImages")
     assert abs(estimate / optimum_on_the_line(2.0)[0] - 1) > 0.02
+
+
+class Attending(torch.nn.Module):
+    """A critic that attends to the rows of an image."""
+
+    latent_dim = 1
+
+    def __init__(self):
+        super().__init__()
+        self.generator = torch.nn.Identity()
+        self.weights = torch.nn.Parameter(torch.randn(4, 4, dtype=torch.float64))
+
+    def critic(self, images):
+        attended = torch.nn.functional.scaled_dot_product_attention(images @ self.weights, images, images)
+        return attended.square().flatten(1).sum(1)
+
+
+def test_the_penalty_of_a_critic_with_attention_has_the_gradient_that_its_differences_say():
+    torch.manual_seed(0)
+    images, drawn, model = *torch.randn(2, 2, 1, 5, 4, dtype=torch.float64), Attending()
+    module = WGANGP(model, ImageSpecification((1, 5, 4)))
+    module.score = model.critic
+
+    def penalty():
+        torch.manual_seed(1)
+        return (module.gradient_norms(images, drawn) - 1).square().mean()
+
+    (gradient,) = torch.autograd.grad(penalty(), model.weights)
+    with torch.no_grad():
+        model.weights[1, 2] += 1e-6
+    above = penalty().detach()
+    with torch.no_grad():
+        model.weights[1, 2] -= 2e-6
+    assert float(above - penalty().detach()) / 2e-6 == pytest.approx(float(gradient[1, 2]), rel=1e-5)

@@ -13,6 +13,15 @@ OWN = """
 import torch
 from torch import nn
 
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, images):
+        pixels = images.flatten(2).mT
+        return self.attention(pixels, pixels, pixels, need_weights=False)[0].mT.unflatten(2, images.shape[2:])
+
 def critic(*layers):
     return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), *layers)
 
@@ -27,6 +36,7 @@ class Own(nn.Module):
         self.critic = {
             "plain": critic(nn.LeakyReLU(0.2), last),
             "regions": critic(nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 1)),
+            "attention": critic(Attention(), last),
             "layer_norm": critic(nn.GroupNorm(1, 4), last),
             "batch_norm": critic(nn.BatchNorm2d(4), last),
             "sigmoid": critic(nn.LeakyReLU(0.2), last, nn.Sigmoid()),
@@ -52,7 +62,10 @@ def checked(folder, *, kind="plain", module="wgan_gp", handlers=("checkpoint: {k
     return preflight(read(TRAINER.name, TRAINER.default, file, list(assignments)), TRAINER)
 
 
-@pytest.mark.parametrize(("module", "kind"), [("wgan_gp", "plain"), ("wgan_gp", "layer_norm"), ("gan", "batch_norm")])
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [("wgan_gp", "plain"), ("wgan_gp", "layer_norm"), ("wgan_gp", "attention"), ("gan", "batch_norm")],
+)
 def test_what_works_is_accepted(tmp_path, module, kind):
     checked(tmp_path, module=module, kind=kind)
 
