@@ -23,7 +23,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from firebox.data.bases.datamodule import Samples, Split
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.data.streaming.epoch import batch_sizes, microbatch_sizes
+from firebox.data.streaming.epoch import batch_sizes, batches_in_epoch, microbatch_sizes
 from firebox.data.streaming.placement import choose_placement
 from firebox.engine.checks.costs import Costs, bytes_in, largest_output, saved_bytes
 from firebox.engine.checks.fake_data import FakeData
@@ -51,8 +51,11 @@ NEEDS_VALUES = (
 SIMPLER = {"compile": False, "accumulation": 1, "shards": 1, "threads": None}
 """Settings of the training that a rehearsal does without."""
 
-LATER_ITERATIONS = (*range(2, 11), 100, 1_000, 10_000, 100_000)
-"""Iterations at which an optimizer may step that does not at the first."""
+SHORT = 100
+"""Number of iterations of a run of which each may be rehearsed."""
+LATER_ITERATIONS = (*range(2, 11), 720_720, 1_000_000)
+"""Iterations at which an optimizer of a longer run may step that does not at the first: multiples of all numbers up to
+16, and of most that a person writes."""
 
 
 class StepFailure(Exception):
@@ -140,11 +143,16 @@ class Rehearsal:
         lengths, loading = self._data.split_lengths, self._loading
         whole = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
         sizes = dict.fromkeys(images for size in whole for images in self._parts(size))
+        batches = batches_in_epoch(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
+        total = batches * self._configuration.training.epochs
+        later, within = LATER_ITERATIONS, ""
+        if total <= SHORT:
+            later, within = tuple(range(2, total + 1)), f" in the {total} iterations of the run"
         activations, evaluation = 0, 0
         faults: list[str] = []
         with self._faking():
             with self._idle() as idle:
-                for iteration in (1, *LATER_ITERATIONS):
+                for iteration in (1, *later):
                     self.run.trainer.state.iteration = iteration
                     for size in sizes if iteration == 1 else list(sizes)[:1] if idle else ():
                         batch = self._data.batch(size)
@@ -152,7 +160,9 @@ class Rehearsal:
                         with self._naming(step, batch), saved_bytes(self.run) as saved:
                             self._train(batch, faults)
                         activations = max(activations, saved.total)
-            faults += [f"its training step never calls update for the optimizer {name}" for name in sorted(idle)]
+            faults += [
+                f"its training step never calls update for the optimizer {name}{within}" for name in sorted(idle)
+            ]
             evaluated = {
                 size
                 for split, length in lengths.items()

@@ -26,6 +26,7 @@ from firebox.engine.training.devices.devices import choose_device, set_up
 from firebox.engine.training.devices.dormant_compiler import keep_compiler_dormant
 from firebox.engine.training.devices.memory_format import gains_from_channels_last
 from firebox.engine.training.engines import evaluator_engine, quieten, training_iteration
+from firebox.engine.training.interface import asked
 from firebox.engine.training.limits.stopping import StopRequest
 from firebox.engine.training.processes.sharded_update import ShardedUpdate
 from firebox.engine.training.reading.data_identity import DataIdentity
@@ -117,7 +118,7 @@ def build(
     trainer = QuietEngine(iteration)
     trainer.asks = iteration.ask_to_end
     preparation = Preparation(specification, device, channels_last=channels_last)
-    with blamed(configuration.module, "module"):
+    with asked(configuration, module):
         evaluator = evaluator_engine(
             module, preparation, stop=stop, seed=configuration.seed, world=world, device=device, spreads=spreads
         )
@@ -183,11 +184,13 @@ def build_update(
 ) -> Update:
     """Makes an optimizer for each part of the module that has one of its own."""
     keep_compiler_dormant()
-    with blamed(configuration.module, "module"):
+    with asked(configuration, module):
         parameters = module.parameters()
-    if not all(any(parameter.requires_grad for parameter in own) for own in parameters.values()):
-        message = "nothing to train: no parameter of it requires a gradient; expected one that is not frozen"
-        raise Refusal([Problem("model", message, configuration.model.mark)])
+    for name, own in parameters.items():
+        if not any(parameter.requires_grad for parameter in own):
+            what = f" for the optimizer {name}" if len(parameters) > 1 else ""
+            message = f"nothing to train{what}: no parameter of it requires a gradient; expected one that is not frozen"
+            raise Refusal([Problem("model", message, configuration.model.mark)])
     refuse(unknown_parts(configuration, parameters))
     groups = parameter_groups(configuration, module, parameters)
     optimizers = {

@@ -111,8 +111,9 @@ def _take(model: torch.nn.Module, file: Path) -> WarmStart:
                 taken.append(name)
                 if not isinstance(own[name], FakeTensor):  # a rehearsal has no values
                     own[name].copy_(tensors.get_tensor(name))
-    if not taken:
-        why = shown("; ".join(f"{name}: {reason}" for name, reason in left.items()) or "it has no tensors", 300)
+    # What has no gradient, such as a count of batches, fits many a model.
+    if not {name for name, _ in model.named_parameters(remove_duplicate=False)}.intersection(taken):
+        why = shown("; ".join(f"{name}: {reason}" for name, reason in left.items()) or "it has no parameters", 300)
         raise ValueError(f"nothing in {file} fits the model: {why}; the model has {shown(', '.join(own), 300)}")
     return WarmStart(file, digest(file), tuple(taken), left, tuple(name for name in own if name not in taken))
 

@@ -52,7 +52,12 @@ def parameter_groups(
     if not any(part.groups for part in parts.values()):
         return {name: list(own) for name, own in parameters.items()}
     places = _places(module)
-    idle = {(group.parameters, group.kinds): group for part in parts.values() for group in part.groups}
+    idle: dict[tuple[object, ...], Group] = {}
+    trained: dict[tuple[object, ...], list[str]] = {}
+    for name, own in parameters.items():
+        for group in parts[name].groups:
+            idle[_entry(group)] = group
+            trained.setdefault(_entry(group), []).extend(places.get(id(p), _NOWHERE).name for p in own)
     found: dict[str, Groups] = {}
     for name, own in parameters.items():
         groups = parts[name].groups
@@ -61,12 +66,16 @@ def parameter_groups(
             fitting = [n for n, group in enumerate(groups) if _fits(group, places.get(id(parameter), _NOWHERE))]
             divided[fitting[0] + 1 if fitting else 0].append(parameter)
             for n in fitting:
-                idle.pop((groups[n].parameters, groups[n].kinds), None)
+                idle.pop(_entry(groups[n]), None)
         settings: list[Mapping[str, Any]] = [{}, *(group.settings for group in groups)]
         found[name] = [{"params": ps, **own} for ps, own in zip(divided, settings, strict=True) if ps]
-    trained = [places.get(id(parameter), _NOWHERE).name for own in parameters.values() for parameter in own]
-    refuse([_of_none(group, trained) for group in idle.values()])
+    refuse([_of_none(group, trained[entry]) for entry, group in idle.items()])
     return found
+
+
+def _entry(group: Group) -> tuple[object, ...]:
+    """Returns what tells a configuration's entry from others; several optimizers may have their groups from one."""
+    return group.mark, group.parameters, group.kinds
 
 
 def unknown_parts(configuration: Configuration, names: Iterable[str]) -> list[Problem]:

@@ -14,13 +14,9 @@ import torch
 from torch import nn
 
 class Attention(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
-
     def forward(self, images):
         pixels = images.flatten(2).mT
-        return self.attention(pixels, pixels, pixels, need_weights=False)[0].mT.unflatten(2, images.shape[2:])
+        return nn.functional.scaled_dot_product_attention(pixels, pixels, pixels).mT.unflatten(2, images.shape[2:])
 
 def critic(*layers):
     return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), *layers)
@@ -84,6 +80,11 @@ def test_a_penalised_part_that_is_not_there_is_refused(tmp_path):
     (tmp_path / "mine.py").write_text(own)
     with pytest.raises(Refusal, match="penalised of the module has 'critik', which is no part of the module or of its"):
         checked(tmp_path, module="mine.py:Mine")
+
+
+def test_a_critic_that_is_frozen_whole_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="nothing to train for the optimizer critic: no parameter of it requires a"):
+        checked(tmp_path, assignments=["model.freeze=[critic]"])
 
 
 def test_a_critic_may_score_regions(tmp_path):

@@ -14,7 +14,7 @@ from tests import ways_out
 CAE, VAE, CLASSIFIER, UNET = "cae_baseline", "vae_baseline", "classifier_baseline", "unet_baseline"
 RESTORATION, DENOISING, VQVAE = "restoration_baseline", "denoising_baseline", "vqvae_baseline"
 QUANTISED = Path(__file__).parents[2] / "quantised_components.py"
-DIFFUSION = "diffusion_baseline"
+DIFFUSION, GAN = "diffusion_baseline", "gan_baseline"
 SMALL = "model={name: diffusion_unet, channels: [4], blocks: 1, embedding_dim: 8}"
 NO_DATAMODULE = "datamodule=null"
 
@@ -155,6 +155,18 @@ CASES = {
         ["model={name: 'firebox.models.vqvae_baseline:VQVAEBaseline'}"],
         "model.name",
         "got VQVAEBaseline, which lacks reparameterise, latent_dim; the module variational expects a model with encode",
+    ),
+    "a_model_without_a_codebook": (
+        VQVAE,
+        ["model={name: 'firebox.models.cae_baseline:CAEBaseline'}"],
+        "model.name",
+        "got CAEBaseline, which lacks quantise, codebook, latent_shape; the module vector_quantised expects a model",
+    ),
+    "a_model_without_a_critic": (
+        GAN,
+        ["model={name: 'firebox.models.diffusion_unet:DiffusionUNet'}"],
+        "model.name",
+        "got DiffusionUNet, which lacks generator, critic, latent_dim; the module gan expects a model with generator",
     ),
     "an_encoder_of_other_channels_than_the_codebook": (
         VQVAE,

@@ -117,7 +117,9 @@ def parameters(self):
 """
 
 
-@pytest.mark.parametrize(("due", "refusal"), [("False", True), ("update.iteration % 5 == 0", False)])
+@pytest.mark.parametrize(
+    ("due", "refusal"), [("False", True), ("update.iteration % 5 == 0", False), ("update.iteration % 12 == 0", False)]
+)
 def test_each_optimizer_must_be_due_at_some_iteration(tmp_path, due, refusal):
     step = f"update(loss) if not {due} else update(loss, 'critic'); return {{'loss': loss.detach()}}"
     if refusal:

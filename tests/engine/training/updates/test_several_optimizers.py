@@ -132,6 +132,13 @@ def test_a_critic_may_step_more_often_than_its_generator(tmp_path, step, seldom)
     assert point(trained(configuration)) == pytest.approx(by_hand(6, 2, seldom), abs=1e-6)
 
 
+def test_an_optimizer_that_would_be_due_after_the_end_of_the_run_is_refused(tmp_path):
+    preflight(dirac(tmp_path, step=SELDOM, module={"critic_steps": 12}, training={"epochs": 4}), TRAINER)
+    message = "never calls update for the optimizer generator in the 9 iterations of the run"
+    with pytest.raises(Refusal, match=message):
+        preflight(dirac(tmp_path, step=SELDOM, module={"critic_steps": 12}, training={"epochs": 3}), TRAINER)
+
+
 HANDLERS = {"loss_log": {}, "evaluation": {"every": "1 epoch"}, "checkpoint": {"every": "2 iterations"}}
 
 

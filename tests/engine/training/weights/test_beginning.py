@@ -94,6 +94,11 @@ def test_weights_of_which_none_fits_are_refused(tmp_path):
     assert 'fits the model: "head.weight: the model has none of this name"; the model has "encoder.1.weight' in message
 
 
+def test_weights_of_which_a_count_of_batches_alone_fits_are_refused(tmp_path):
+    save_file({"encoder.2.num_batches_tracked": torch.tensor(3)}, tmp_path / "other.safetensors")
+    assert 'fits the model: "it has no parameters' in refusal(normed(tmp_path, model={"weights": "other.safetensors"}))
+
+
 def test_a_resumed_run_needs_the_weights_no_more_and_equals_the_uninterrupted(tmp_path, earlier):
     whole = trained(normed(tmp_path / "whole", model={"weights": str(earlier)}))
     configuration = normed(tmp_path / "stopped", model={"weights": str(earlier)})

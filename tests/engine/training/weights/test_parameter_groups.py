@@ -131,6 +131,29 @@ def test_a_group_that_nothing_fits_is_refused_at_its_place(tmp_path):
     assert "configuration.yaml:" in str(problem)
 
 
+TWO = """
+from firebox.modules.reconstruction import Reconstruction
+
+class Two(Reconstruction):
+    def parameters(self):
+        return {"main": list(self.model.encoder.parameters()), "other": list(self.model.decoder.parameters())}
+"""
+
+
+@pytest.mark.parametrize("settings", [{"lr": 0.1}, {"lr": 0.2}])
+def test_a_group_of_one_optimizer_is_not_found_in_another(tmp_path, settings):
+    (tmp_path / "two.py").write_text(TWO)
+    groups, module = [{"parameters": ["encoder"], "lr": 0.2}], {"name": "two.py:Two"}
+    optimizer = {"parts": {"other": {"groups": [{"parameters": ["encoder"], **settings}]}}}
+    build(normed(tmp_path, groups, module=module, optimizer={"parts": {"other": {"lr": 0.1}}}))
+    with pytest.raises(Refusal) as caught:
+        build(normed(tmp_path, groups, module=module, optimizer=optimizer))
+    (problem,) = caught.value.problems
+    assert problem.key == "optimizer.parts.other.groups.0"
+    assert "got parameters encoder, which fits no parameter that is trained" in problem.message
+    assert problem.message.endswith('contains it: "decoder.0.weight, decoder.0.bias, decoder.1.weight, decoder.1.bias"')
+
+
 def test_networks_of_the_modules_own_begin_with_their_attribute(tmp_path):
     source = """
 from torch import nn
