@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ignite.engine import Engine, Events
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from firebox.engine.training.bases.generative import Generative
 from firebox.engine.training.bases.handler import Handler
@@ -48,7 +48,7 @@ class SampleQuality(Handler):
         *,
         classifier: FilePath,
         samples: PositiveInt = 2048,
-        splits: tuple[Literal["validation", "test"], ...] = ("test",),
+        splits: Annotated[tuple[Literal["validation", "test"], ...], Field(min_length=1)] = ("test",),
     ) -> None:
         self.classifier = classifier
         self.samples = samples

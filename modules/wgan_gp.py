@@ -81,8 +81,8 @@ class WGANGP(Adversarial):
         """Returns the norm of the critic's gradient at a random point between each real and drawn image, (N,)."""
         share = torch.rand(len(images), *[1] * (images.dim() - 1), dtype=images.dtype, device=images.device)
         between = torch.lerp(images, drawn.to(images), share).requires_grad_()
-        # In float32, whatever the precision: the gradient of a gradient has a smaller range. And with the one kernel for
-        # attention that has a second derivative.
+        # In float32, whatever the precision: the gradient of a gradient has a smaller range. And by the one kernel for
+        # attention that has second derivatives.
         with torch.autocast(images.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
             (gradients,) = torch.autograd.grad(self.score(between).sum(), between, create_graph=True)
         norms: torch.Tensor = gradients.flatten(1).norm(dim=1)

@@ -13,6 +13,7 @@ from firebox.engine.components.catalogue import default_handlers
 from firebox.engine.configuration import read
 from firebox.foundation.problems import Refusal
 from firebox.trainers.train_vae_baseline import TRAINER
+from tests import ways_out
 from tests.experiments.archives import archive_of
 from tests.handlers.runs import rows_of, trained
 
@@ -96,6 +97,7 @@ def test_the_best_checkpoint_may_be_that_of_the_best_samples(tmp_path, classifie
 
 
 RECONSTRUCTION = {"model": {"name": "linear_autoencoder", "latent_dim": 4}, "module": {"name": "reconstruction"}}
+FEW = {"datamodule": {"name": "fashion_mini", "batch_size": 600, "validation_fraction": 0.001}}
 SHAPES = {"datamodule": None, "datagenerator": {"name": "shapes", "image_size": [8, 8], "batch_size": 100}}
 
 
@@ -103,21 +105,30 @@ SHAPES = {"datamodule": None, "datagenerator": {"name": "shapes", "image_size": 
     ("settings", "sections", "key", "message"),
     [
         ({"samples": 7}, {}, "handlers.sample_quality.samples",
-         "got 7, but the classifier has 8 features.*expected 8 or more"),
+         "got 7, but the classifier has 8 features.*expected 8 or more: --set handlers.sample_quality.samples=1000"),
+        ({"samples": 20, "splits": ["validation"]}, FEW, "handlers.sample_quality.splits",
+         "got validation, which has 6 images, but the classifier has 8 features.*expected a split of 8 or more"),
+        ({"samples": 64, "splits": []}, {}, "handlers.sample_quality.splits", r"got \[\], expected"),
+        ({"samples": 64}, {"handlers": {"evaluation": {"test": False}}}, "handlers.sample_quality.splits",
+         "got test, but handlers.evaluation.test is false, .* --set handlers.evaluation.test=true"),
+        ({"samples": 64}, {"handlers": {"evaluation": False}}, "handlers.sample_quality.splits",
+         "got test, but the handler evaluation is left out, .* expected --set .handlers.evaluation={}."),
         ({"samples": 2048}, {}, "handlers.sample_quality.samples",
          "got 2048, but the test split has 1000 images.*samples=1000"),
         ({"classifier": "nowhere"}, {}, "handlers.sample_quality.classifier", "no archive .*nowhere"),
         ({"samples": 64}, SHAPES, "handlers.sample_quality.classifier", "which takes images of shape"),
         ({"samples": 64}, RECONSTRUCTION, "handlers.sample_quality", "the module reconstruction draws no images"),
     ],
-    ids=["features", "split", "archive", "shape", "module"],
+    ids=["features", "few", "none", "no test", "no evaluation", "split", "archive", "shape", "module"],
 )  # fmt: skip
 def test_what_could_not_be_measured_is_refused_before_training(tmp_path, classifier, settings, sections, key, message):
-    configuration = configured(tmp_path, {"classifier": str(classifier), **settings}, **sections)
     with pytest.raises(Refusal, match=f"(?s){message}") as refusal:
-        preflight(configuration, None)
+        preflight(configured(tmp_path, {"classifier": str(classifier), **settings}, **sections), None)
     (problem,) = refusal.value.problems
     assert problem.key == key and problem.mark is not None
+    for way_out in ways_out.settings(problem.message):
+        file = tmp_path / "configuration.yaml"
+        preflight(read(TRAINER.name, TRAINER.default, file, [way_out]), None)
 
 
 def test_an_archive_of_no_classifier_is_refused(tmp_path):
