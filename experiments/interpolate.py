@@ -17,8 +17,8 @@ def interpolate(subject: Subject) -> Findings:
     """Draws a row per pair: decoded points between the latents of two images.
 
     Between test images, on the line between their latents, with the images themselves at its ends. A model that has no
-    latents of given images, such as a GAN, is shown between latents that are drawn, on the arc between these: on the
-    line they would be shorter than those that the model knows.
+    latents of given images, such as a GAN, or a diffusion model, whose latent is its noise, is shown between latents
+    that are drawn, on the arc between these: on the line they would be shorter than those that the model knows.
     """
     import torch
 
@@ -58,22 +58,22 @@ def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
 
 
 def between_drawn(subject: Subject) -> Findings:
-    """Draws a row per pair of latents that are drawn from N(0, I)."""
+    """Draws a row per pair of latents that are drawn from N(0, I); where there are classes, a row is of one."""
     import torch
 
     from firebox.foundation.pictures import grid
     from firebox.foundation.randomness import generator
 
     assert subject.count is not None
-    model, archive = subject.autoencoder, subject.archive
-    noise = generator(archive.card["seed"], "interpolate")
-    latents = torch.randn(2 * subject.count, model.latent_dim, generator=noise)
-    first, second = latents.to(archive.run.device).chunk(2)
-    with torch.inference_mode():
-        drawn = archive.specification.to_unit(model.decode(arcs(first, second, STEPS).flatten(0, 1)))
-    decoded = drawn.unflatten(0, (subject.count, STEPS))
-    numbers = {"split": None, "steps": STEPS, "pairs": subject.count, **measured(first, second, decoded)}
-    return Findings(numbers, grid((drawn,), columns=STEPS))
+    archive, module, pairs = subject.archive, subject.generative, subject.count
+    latents = module.draw_latents(2 * pairs, generator(archive.card["seed"], "interpolate"))
+    first, second = latents.flatten(1).chunk(2)
+    walks = arcs(first, second, STEPS).unflatten(2, latents.shape[1:])
+    # A step of all pairs at a time, so that a pair keeps its position, and so its class.
+    drawn = [archive.specification.to_unit(module.decode_latents(walks[:, step])) for step in range(STEPS)]
+    decoded = torch.stack(drawn, 1)
+    numbers = {"split": None, "steps": STEPS, "pairs": pairs, **measured(first, second, decoded)}
+    return Findings(numbers, grid((decoded.flatten(0, 1),), columns=STEPS))
 
 
 def arcs(first: torch.Tensor, second: torch.Tensor, steps: int) -> torch.Tensor:
@@ -105,7 +105,6 @@ EXPERIMENT = Experiment(
     look=interpolate,
     counts="pairs of images",
     count=8,
-    needs=("decode",),
     needs_latents=True,
 )
 

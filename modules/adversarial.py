@@ -9,6 +9,7 @@ import torch
 from firebox.data.sources.batch import Batch
 from firebox.engine.training.bases.generative import Generative
 from firebox.engine.training.bases.module import Evaluated, Images, OutputKind
+from firebox.engine.training.steps.modes import evaluation_mode
 
 
 class AdversarialModel(Protocol):
@@ -56,9 +57,15 @@ class Adversarial(Generative):
         return drawn
 
     def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        return self.decode_latents(self.draw_latents(count, generator))
+
+    def draw_latents(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(count, self.gan.latent_dim, generator=generator)
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         device = next(self.model.parameters()).device
-        noise = torch.randn(count, self.gan.latent_dim, generator=generator).to(device)
-        drawn: torch.Tensor = self.gan.generator(noise)
+        with torch.no_grad(), evaluation_mode(self.model):
+            drawn: torch.Tensor = self.gan.generator(latents.to(device))
         return drawn.float()
 
     def images(self, batch: Batch) -> Images:

@@ -197,10 +197,19 @@ class Diffusion(Generative):
         Returns:
             Images in about the data's pixel range, (count, C, H, W) float32 on the model's device.
         """
+        return self._drawn(self.draw_latents(count, generator), steps=steps, guidance_scale=guidance_scale)
+
+    def draw_latents(self, count: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(count, *self.specification.shape, generator=generator)
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        return self._drawn(latents)
+
+    def _drawn(self, noise: Tensor, **settings: Any) -> Tensor:
+        """Returns the images that come out of noise (N, C, H, W), for the classes in turn."""
         device = next(self.model.parameters()).device
-        noise = torch.randn(count, *self.specification.shape, generator=generator).to(device)
-        labels = torch.arange(count, device=device) % self.classes if self.classes else None
-        *_, last = self.trajectory(noise, labels, steps=steps, guidance_scale=guidance_scale)
+        labels = torch.arange(len(noise), device=device) % self.classes if self.classes else None
+        *_, last = self.trajectory(noise.to(device), labels, **settings)
         return last.images
 
     def trajectory(

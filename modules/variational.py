@@ -17,6 +17,7 @@ from firebox.engine.training.bases.generative import Generative
 from firebox.engine.training.bases.module import Evaluated, Images
 from firebox.engine.training.bases.pixel_loss import PixelLoss
 from firebox.engine.training.bases.showing import Shown
+from firebox.engine.training.steps.modes import evaluation_mode
 from firebox.engine.training.updates.update import Update
 from firebox.modules.metrics import ActiveUnits, loss_metric, reconstruction_metrics
 
@@ -179,9 +180,15 @@ class Variational(Generative):
 
     def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Returns decoded draws from the prior."""
+        return self.decode_latents(self.draw_latents(count, generator))
+
+    def draw_latents(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(count, self.autoencoder.latent_dim, generator=generator)
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         device = next(self.model.parameters()).device
-        prior = torch.randn(count, self.autoencoder.latent_dim, generator=generator).to(device)
-        return self.specification.from_unit(self._shown(self.autoencoder.decode(prior)))
+        with torch.no_grad(), evaluation_mode(self.model):
+            return self.specification.from_unit(self._shown(self.autoencoder.decode(latents.to(device))))
 
     def summary(self) -> dict[str, str]:
         """Returns the effective beta: the weight of the KL under other conventions for the same loss."""

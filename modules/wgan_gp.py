@@ -60,8 +60,7 @@ class WGANGP(Adversarial):
         return found
 
     def evaluation_step(self, batch: Batch) -> Evaluated:
-        with torch.no_grad():
-            drawn = self.sample(len(batch), torch.default_generator)
+        drawn = self.sample(len(batch), torch.default_generator)
         return self.evaluated(self.terms(batch.images, drawn), batch, drawn)
 
     def terms(self, images: torch.Tensor, drawn: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 import json
 import signal
 
+import numpy
 import pytest
 import torch
 import yaml
@@ -11,7 +12,8 @@ from PIL import Image
 from firebox.engine.archives.loading import load_archive
 from firebox.engine.archives.measurement import measure
 from firebox.engine.commands.command_line import main
-from firebox.experiments import denoising_trajectory, guidance_sweep, steps_sweep
+from firebox.experiments import denoising_trajectory, guidance_sweep, interpolate, steps_sweep
+from firebox.foundation.pictures import as_bytes
 from firebox.foundation.randomness import generator
 from firebox.trainers.train_diffusion_baseline import TRAINER
 from tests.exactness import Forked, differences, kill_at, only_run, output
@@ -123,6 +125,22 @@ def test_a_trajectory_is_drawn_with_its_levels_of_noise(archive, capsys):
     moments = found["steps"] + 1
     with Image.open(archive / "experiments" / "denoising_trajectory.png") as picture:
         assert picture.size == (moments * 86 + 2, 2 * 2 * 86 + 2)
+
+
+def test_interpolate_walks_between_noise_each_row_in_a_class_of_its_own(archive, capsys):
+    assert interpolate.EXPERIMENT.run([str(archive), "--count", "2"]) == 0, capsys.readouterr().err
+    found = json.loads((archive / "experiments" / "interpolate.json").read_text())
+    assert found["pairs"] == 2 and len(found["pixel_distances_per_step"][0]) == 8
+    with Image.open(archive / "experiments" / "interpolate.png") as picture:
+        drawn = numpy.asarray(picture)
+    loaded = load_archive(archive)
+    module, specification = loaded.module, loaded.specification
+    noise = module.draw_latents(4, generator(11, "interpolate"))
+    for column, ends in ((0, noise[:2]), (8, noise[2:])):
+        *_, last = module.trajectory(ends, torch.tensor([0, 1]))
+        for row, image in enumerate(as_bytes(specification.to_unit(last.images))):
+            place = drawn[2 + 86 * row :, 2 + 86 * column :][:84:3, :84:3]
+            assert numpy.abs(place.astype(int) - image[0].numpy()).max() <= 1
 
 
 def test_steps_are_swept_up_to_as_many_as_there_are(archive, capsys):

@@ -110,6 +110,9 @@ def test_an_archived_gan_is_verified_and_draws_the_same_images(archive):
             once, again = (archived.module.sample(3, generator(5)) for _ in range(2))
         assert torch.equal(once, again)
         assert once.shape == (3, 1, 28, 28) and once.abs().max() <= 1
+        archived.model.train()  # the statistics of the batch are not those of the training
+        assert torch.equal(archived.module.sample(3, generator(5)), once)
+        assert archived.model.generator.training
 
 
 def found(archive, name):

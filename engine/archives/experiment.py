@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from firebox.data.bases.datamodule import Split
     from firebox.data.sources.batch import Batch
     from firebox.engine.archives.feature_classifier import FeatureClassifier
+    from firebox.engine.training.bases.generative import Generative
 
 
 DRAWN_TOGETHER = 256
@@ -70,13 +71,21 @@ class Subject:
         archive, noise = self.archive, generator(self.archive.card["seed"], "sample")
         sizes = [len(part) for part in torch.arange(count).split(DRAWN_TOGETHER)]
         with torch.inference_mode():
-            parts = [archive.module.sample(size, noise) for size in sizes]  # type: ignore[attr-defined]
+            parts = [self.generative.sample(size, noise) for size in sizes]
         return archive.specification.to_unit(torch.cat(parts))
 
     @property
     def autoencoder(self) -> Any:
         """The model, typed loosely because the methods depend on the experiment."""
         return self.archive.model
+
+    @property
+    def generative(self) -> Generative:
+        """The module; for those that draw images."""
+        from firebox.engine.training.bases.generative import Generative
+
+        assert isinstance(self.archive.module, Generative)
+        return self.archive.module
 
     @property
     def diffusion(self) -> Any:
@@ -122,7 +131,7 @@ class Experiment:
         needs_training: what a module must have to have trained the model for this, and how a message calls that.
         needs_images: whether the model's output must be images.
         needs_samples: whether the module must be one that draws images.
-        needs_latents: whether there must be latents to decode, of given images or drawn ones.
+        needs_latents: whether there must be latents that are decoded to images, of given images or drawn ones.
         needs_trajectory: whether the module must draw images out of noise step by step.
         judged: whether ``--classifier`` may name an archived classifier.
     """
@@ -186,8 +195,8 @@ class Experiment:
             missing.append(self.needs_training[1])
         if self.needs_samples and not draws:
             missing.append("a distribution to draw images from")
-        if self.needs_latents and not (draws or has_latents(archive)):
-            missing.append("embed() and images as output")
+        if self.needs_latents and not (has_latents(archive) or (draws and archive.module.has_latents)):  # type: ignore[attr-defined]
+            missing.append("latents that it decodes to images")
         if self.needs_trajectory and not hasattr(archive.module, "trajectory"):
             missing.append("images that come out of noise step by step")
         if missing:
@@ -197,8 +206,9 @@ class Experiment:
 
 
 def has_latents(archive: Archive) -> bool:
-    """Whether a model gives images their latents, and draws images of latents."""
-    return callable(getattr(archive.model, "embed", None)) and hasattr(archive.module, "pixels")
+    """Whether a model gives images their latents, and decodes latents to images."""
+    both = all(callable(getattr(archive.model, name, None)) for name in ("embed", "decode"))
+    return both and hasattr(archive.module, "pixels")
 
 
 def subject_of(archive: Archive, count: int | None) -> Subject:
