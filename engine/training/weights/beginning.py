@@ -121,23 +121,26 @@ def _take(model: torch.nn.Module, file: Path) -> WarmStart:
 def freeze(model: torch.nn.Module, configuration: Configuration) -> None:
     """Leaves out of the training the parameters and layers that the configuration's patterns fit.
 
-    What has statistics of its own keeps these, too, such as normalisation or a codebook: it stays in evaluation mode.
+    What has statistics of its own keeps these, too, such as normalisation or a codebook: it stays in evaluation mode. A
+    layer is frozen if a pattern fits it, or if patterns fit all of its parameters.
 
     Raises:
         Refusal: a pattern fits nothing.
     """
     layers = {name: layer for name, layer in model.named_modules() if name}
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    problems = []
+    problems, frozen = [], set()
     for number, pattern in enumerate(configuration.freeze):
-        frozen = [name for name in (*layers, *parameters) if matches(pattern, name)]
-        for name in frozen:
-            if name in parameters:
-                parameters[name].requires_grad_(False)
-            elif next(layers[name].buffers(recurse=False), None) is not None:
-                layers[name].eval()
-        if not frozen:
+        fitting = [name for name in (*layers, *parameters) if matches(pattern, name)]
+        frozen.update(fitting)
+        if not fitting:
             mark = configuration.root.find("model", "freeze", number).mark
             message = f"got {shown(pattern)}, which fits no parameter{unfitting(pattern, parameters)}"
             problems.append(Problem("model.freeze", message, mark))
     refuse(problems)
+    for name in frozen & parameters.keys():
+        parameters[name].requires_grad_(False)
+    for name, layer in layers.items():
+        own = {f"{name}.{each}" for each, _ in layer.named_parameters(recurse=False)}
+        if (name in frozen or (own and own <= frozen)) and next(layer.buffers(recurse=False), None) is not None:
+            layer.eval()

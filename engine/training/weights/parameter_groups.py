@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -33,6 +34,8 @@ class Place:
 
 
 _NOWHERE = Place("", frozenset())
+_NORM = re.compile(r"Norm(ali[sz]ation)?(?![a-z])")
+"""In the name of a class: LayerNorm, BatchNorm2d and RMSNorm, but not Enormous or Normed."""
 
 
 def parameter_groups(
@@ -147,4 +150,4 @@ def _parameters(
 
 def _kinds(name: str, layer: torch.nn.Module | None) -> frozenset[str]:
     kinds = {"bias"} if name.endswith("bias") else set()
-    return frozenset(kinds | ({"norm"} if "norm" in type(layer).__name__.lower() else set()))
+    return frozenset(kinds | ({"norm"} if _NORM.search(type(layer).__name__) else set()))

@@ -145,6 +145,14 @@ def test_what_is_frozen_is_not_trained_and_its_normalisation_keeps_its_statistic
     assert run.model.decoder.training
 
 
+def test_a_layer_of_which_patterns_fit_all_parameters_is_frozen(tmp_path):
+    run = build(normed(tmp_path, model={"freeze": ["encoder.2.*"]}))
+    assert not run.model.encoder[2].training
+    assert run.model.encoder[1].training
+    run = build(normed(tmp_path, model={"freeze": ["encoder.2.weight", "*.bias"]}))
+    assert not run.model.encoder[2].training
+
+
 def test_a_frozen_weight_alone_leaves_the_statistics_of_its_layer(tmp_path):
     run = build(normed(tmp_path, model={"freeze": ["encoder.2.weight"]}))
     assert run.model.encoder[2].training

@@ -179,3 +179,10 @@ def test_every_normalisation_of_torch_is_a_norm():
     assert all(_kinds("weight", layer) == {"norm"} for layer in layers)
     assert _kinds("in_proj_bias", torch.nn.MultiheadAttention(4, 1)) == {"bias"}
     assert _kinds("weight", nn.Linear(2, 2)) == set()
+    for name, is_norm in (
+        ("BatchNormAct2d", True),
+        ("GroupNormalization", True),
+        ("Enormous", False),
+        ("Normed", False),
+    ):
+        assert (_kinds("weight", type(name, (nn.Module,), {})()) == {"norm"}) == is_norm
