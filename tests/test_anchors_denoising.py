@@ -50,6 +50,22 @@ def test_a_linear_denoiser_reaches_the_best_linear_map_of_its_rank_and_not_more(
         assert not wrong * (1 - ROUNDING) <= error <= wrong * 1.02
 
 
+@soak
+def test_a_convolutional_denoiser_is_better_than_the_best_affine_map_on_images_that_neither_has_seen():
+    settings = ("datamodule.limit=2000", "datamodule.batch_size=32", "training.epochs=4")
+    run = trained("denoising_baseline", "denoising/denoising_baseline_fashion_mini.yaml", *settings)
+    pixels, sigma = training_pixels(run), run.module.sigma
+    covariance, one = torch.cov(pixels.T, correction=0), torch.eye(pixels.shape[1], dtype=torch.float64)
+    gain = torch.linalg.solve(covariance + sigma**2 * one, covariance)
+    stream = run.streams["test"]
+    unseen = run.preparation(stream.first(stream.samples)).images.flatten(1).double()
+    left = (unseen - pixels.mean(0)) @ (gain - one)
+    affine = float((left.square().sum(1).mean() + sigma**2 * gain.square().sum()) / pixels.shape[1])
+    with run.evaluating():
+        run.evaluator.run(stream, max_epochs=1, epoch_length=len(stream))
+    assert run.evaluator.state.metrics["loss"] < 0.98 * affine
+
+
 WRONG = """
 import torch
 from firebox.modules.denoising import Denoising
