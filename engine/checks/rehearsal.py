@@ -23,7 +23,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from firebox.data.bases.datamodule import Samples, Split
 from firebox.data.declarations.specification import ImageSpecification
 from firebox.data.sources.batch import Batch
-from firebox.data.streaming.epoch import batch_sizes, batches_in_epoch, microbatch_sizes
+from firebox.data.streaming.epoch import batch_sizes, microbatch_sizes
 from firebox.data.streaming.placement import choose_placement
 from firebox.engine.checks.costs import Costs, bytes_in, largest_output, saved_bytes
 from firebox.engine.checks.fake_data import FakeData
@@ -118,11 +118,14 @@ class Rehearsal:
 
     def output(self) -> Output | None:
         """Returns the model's output for a training batch; None if it can't be called by itself."""
-        length, loading = self._data.split_lengths["train"], self._loading
+        batch = self._parts(batch_sizes(self._data.split_lengths["train"], self._loading.batch_size)[0])[0]
+        return self.called(self.run.model, lambda: self.run.preparation(self._data.batch(batch)).images)
+
+    def called(self, part: Callable[..., object], given: Callable[[], torch.Tensor]) -> Output | None:
+        """Returns what a part of the run, such as a generator, makes of a tensor; None if that fails."""
         with self._faking():
-            batch = self._data.batch(self._parts(batch_sizes(length, loading.batch_size)[0])[0])
             try:
-                output = self.run.model(self.run.preparation(batch).images)
+                output = part(given())
             except Exception:  # reported as a step that fails, where the steps need it
                 return None
         return Output(tuple(output.shape), last_activation(output)) if isinstance(output, torch.Tensor) else None
@@ -143,8 +146,7 @@ class Rehearsal:
         lengths, loading = self._data.split_lengths, self._loading
         whole = batch_sizes(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
         sizes = dict.fromkeys(images for size in whole for images in self._parts(size))
-        batches = batches_in_epoch(lengths["train"], loading.batch_size, drop_last=loading.drop_last)
-        total = batches * self._configuration.training.epochs
+        total = self.run.total_iterations
         later, within = LATER_ITERATIONS, ""
         if total <= SHORT:
             later, within = tuple(range(2, total + 1)), f" in the {total} iterations of the run"

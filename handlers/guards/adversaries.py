@@ -73,13 +73,25 @@ class DrawnRange(Guard):
     """Refuses a generator whose images have another range than the data's."""
 
     def check(self, preflight: Preflight) -> Iterator[Problem]:
-        generator = getattr(preflight.run.model, "generator", None)
-        activation, pixels = getattr(generator, "output_activation", None), preflight.specification.pixel_range
-        if preflight.run.module.output_kind != "scores" or activation not in REACHES:
+        if preflight.run.module.output_kind != "scores":
             return
-        values, right_for = REACHES[activation]
+        activation, pixels = self._activation(preflight), preflight.specification.pixel_range
+        values, right_for = REACHES.get(activation or "", ("", (pixels,)))
         if pixels not in right_for:
             data = preflight.configuration.data.kind
             message = f"got {pixels}, but the generator ends in {activation}, whose values lie in {values}: the critic "
-            message += f'tells drawn images by their range alone; expected --set {data}.pixel_range="{right_for[0]}"'
-            yield preflight.problem(message, data, "pixel_range")
+            message += "tells drawn images by their range alone; expected "
+            way_out = f'--set {data}.pixel_range="{right_for[0]}"' if right_for else "another end of the generator"
+            yield preflight.problem(message + way_out, data, "pixel_range")
+
+    def _activation(self, preflight: Preflight) -> str | None:
+        """Returns what the generator ends in, as observed or else as it declares it; None if unknown."""
+        import torch
+
+        model = preflight.run.model
+        generator, size = getattr(model, "generator", None), getattr(model, "latent_dim", None)
+        declared = getattr(generator, "output_activation", None)
+        if preflight.assembled or not callable(generator) or not isinstance(size, int):
+            return declared
+        drawn = preflight.rehearsal.called(generator, lambda: torch.zeros(2, size))
+        return (drawn.activation if drawn else None) or declared

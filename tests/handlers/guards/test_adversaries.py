@@ -18,16 +18,19 @@ class Attention(nn.Module):
         pixels = images.flatten(2).mT
         return nn.functional.scaled_dot_product_attention(pixels, pixels, pixels).mT.unflatten(2, images.shape[2:])
 
+class Squeeze(nn.Module):
+    def forward(self, scores):
+        return scores.squeeze(1)
+
 def critic(*layers):
     return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), *layers)
 
 class Own(nn.Module):
     latent_dim = 2
 
-    def __init__(self, input_shape, *, kind: str):
+    def __init__(self, input_shape, *, kind: str, end: str = "Tanh"):
         super().__init__()
-        self.generator = nn.Sequential(nn.Linear(2, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)))
-        self.generator.output_activation = "tanh"
+        self.generator = nn.Sequential(nn.Linear(2, 784), getattr(nn, end)(), nn.Unflatten(1, (1, 28, 28)))
         last = nn.Sequential(nn.Flatten(), nn.Linear(4 * 13 * 13, 1))
         self.critic = {
             "plain": critic(nn.LeakyReLU(0.2), last),
@@ -36,6 +39,7 @@ class Own(nn.Module):
             "layer_norm": critic(nn.GroupNorm(1, 4), last),
             "batch_norm": critic(nn.BatchNorm2d(4), last),
             "sigmoid": critic(nn.LeakyReLU(0.2), last, nn.Sigmoid()),
+            "squeezed": critic(nn.LeakyReLU(0.2), last, nn.Sigmoid(), Squeeze()),
         }[kind]
 
     def forward(self, images):
@@ -101,6 +105,7 @@ RIVAL = "does not fall while the images of the module wgan_gp improve; expected 
          "got sigmoid, but the module wgan_gp takes the output for a critic's score, which has no bounds; "
          "expected linear: end the model in its last linear layer"),
         ({"kind": "sigmoid", "module": "gan"}, "model.name", "got sigmoid, but the module gan takes the output"),
+        ({"kind": "squeezed"}, "model.name", "got sigmoid, but the module wgan_gp takes the output for a critic's"),
         ({"kind": "batch_norm"}, "model.name",
          "whose critic has batch normalisation (\"critic.1\").*expected torch.nn.GroupNorm(1, channels)"),
         ({"assignments": ["training.compile=true"]}, "training.compile", "expected --set training.compile=false"),
@@ -111,8 +116,13 @@ RIVAL = "does not fall while the images of the module wgan_gp improve; expected 
          f"got validation/loss, which {RIVAL}"),
         ({"assignments": ['datamodule.pixel_range="[0,1]"']}, "datamodule.pixel_range",
          'got [0,1], but the generator ends in tanh.*expected --set datamodule.pixel_range="[-1,1]"'),
+        ({"assignments": ["model.end=Sigmoid"]}, "datamodule.pixel_range",
+         'got [-1,1], but the generator ends in sigmoid.*expected --set datamodule.pixel_range="[0,1]"'),
+        ({"assignments": ["model.end=Softmax"]}, "datamodule.pixel_range",
+         "ends in softmax.*expected another end of the generator"),
     ],
-    ids=["sigmoid", "sigmoid of a GAN", "batch norm", "compiled", "best", "critic", "early stopping", "range"],
+    ids=["sigmoid", "sigmoid of a GAN", "squeezed", "batch norm", "compiled", "best", "critic", "early stopping", "range",
+         "other range", "no range"],
 )  # fmt: skip
 def test_what_can_not_work_is_refused_with_its_place_and_a_way_out(tmp_path, given, key, message):
     with pytest.raises(Refusal) as refusal:
