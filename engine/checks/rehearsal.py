@@ -54,8 +54,7 @@ SIMPLER = {"compile": False, "accumulation": 1, "shards": 1, "threads": None}
 SHORT = 100
 """Number of iterations of a run of which each may be rehearsed."""
 LATER_ITERATIONS = (*range(2, 11), 720_720, 1_000_000)
-"""Iterations at which an optimizer of a longer run may step that does not at the first: multiples of all numbers up to
-16, and of most that a person writes."""
+"""Iterations at which an optimizer of a longer run may step: multiples of all numbers up to 16, and most round ones."""
 
 
 class StepFailure(Exception):

@@ -121,8 +121,8 @@ RIVAL = "does not fall while the images of the module wgan_gp improve; expected 
         ({"assignments": ["model.end=Softmax"]}, "datamodule.pixel_range",
          "ends in softmax.*expected another end of the generator"),
     ],
-    ids=["sigmoid", "sigmoid of a GAN", "squeezed", "batch norm", "compiled", "best", "critic", "early stopping", "range",
-         "other range", "no range"],
+    ids=["sigmoid", "sigmoid of a GAN", "squeezed", "batch norm", "compiled", "best", "critic", "early stopping",
+         "range", "other range", "no range"],
 )  # fmt: skip
 def test_what_can_not_work_is_refused_with_its_place_and_a_way_out(tmp_path, given, key, message):
     with pytest.raises(Refusal) as refusal:
