@@ -142,8 +142,9 @@ class LossLog(Handler):
         images = (last.iteration - self._pointed) * self._batch_size
         point = {tag_of("train", name): value for name, value in last.losses.items()}
         point |= {f"{OPTIMIZATION}/{name}": rate for name, rate in last.learning_rates.items()}
-        norms = last.gradient_norms
-        point |= {GRADIENT_NORM if len(norms) == 1 else f"{GRADIENT_NORM}/{name}": norms[name] for name in norms}
+        several = len(self._run.update.optimizers) > 1
+        for name, norm in last.gradient_norms.items():
+            point[f"{GRADIENT_NORM}/{name}" if several else GRADIENT_NORM] = norm
         point[SPEED] = images / max(now - self._since, 1e-9)
         self._since, self._pointed = now, last.iteration
         self._points.append((point, last.iteration))

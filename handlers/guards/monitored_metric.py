@@ -17,8 +17,9 @@ from firebox.handlers.evaluation import Evaluation
 logger = logging.getLogger("firebox")
 
 BETTER = {
-    **dict.fromkeys(("loss", "reconstruction", "fd_cnn"), "min"),
+    **dict.fromkeys(("loss", "reconstruction", "fd_cnn", "dead_codes"), "min"),
     **dict.fromkeys(("psnr", "ssim", "accuracy", "mean_iou", "mean_dice", "mean_r2", "mean_ap", "mean_f1"), "max"),
+    **dict.fromkeys(("precision", "recall"), "max"),
 }
 """Whether lower or higher is better, for metrics whose names leave no doubt."""
 

@@ -92,6 +92,9 @@ def test_the_best_checkpoint_may_be_that_of_the_best_samples(tmp_path, classifie
     watching = {"checkpoint": {"monitor": "validation/fd_cnn"}}
     settings = {"classifier": str(classifier), "samples": 64}
     preflight(configured(tmp_path, {**settings, "splits": ["validation"]}, watching), TRAINER)
+    least = {"checkpoint": {"monitor": "validation/recall"}}
+    with pytest.raises(Refusal, match="got min, but more of validation/recall is better"):
+        preflight(configured(tmp_path, {**settings, "splits": ["validation"]}, least), TRAINER)
     with pytest.raises(Refusal, match="got validation/fd_cnn, but the module variational does not produce it"):
         preflight(configured(tmp_path, settings, watching), TRAINER)
 

@@ -257,6 +257,18 @@ def test_an_optimizer_without_a_schedule_keeps_its_rate(tmp_path):
     assert (last["learning_rate"], last["learning_rate/critic"]) == pytest.approx((0.025, 0.1))
 
 
+def test_the_norm_of_each_optimizers_gradients_has_its_own_name_whichever_stepped(tmp_path):
+    sections = {"module": {"critic_steps": 2}, "training": {"gradient_clip_norm": 9.0}}
+    run = trained(dirac(tmp_path, {"loss_log": {"every": "1 iterations"}}, step=SELDOM, **sections))
+    scalars = tensorboard_of(run.directory.tensorboard)
+    steps = {
+        tag: [event.step for event in scalars.Scalars(tag)]
+        for tag in scalars.Tags()["scalars"]
+        if "gradient_norm" in tag
+    }
+    assert steps == {"optimization/gradient_norm/critic": [1, 2, 3], "optimization/gradient_norm/generator": [2]}
+
+
 def test_gradients_are_clipped_for_each_optimizer_alone(tmp_path):
     run = trained(
         dirac(
