@@ -338,3 +338,21 @@ def test_torchrun_and_its_processes_are_signalled(tmp_path, to):
     assert (recorded["status"], recorded["exit_code"]) == ("interrupted", 143)
     assert checkpoints.iterations_in(run / "checkpoints")[-1] == recorded["iteration"]
     assert not any(Path(f"/proc/{pid}").exists() for pid in started)
+
+
+SOME = """
+from firebox.modules.reconstruction import Reconstruction
+
+class Some(Reconstruction):
+    def training_step(self, batch, update):
+        terms = super().training_step(batch, update)
+        return {**terms, "some": terms["loss"]} if 7 in batch.indices else terms
+"""
+
+
+@soak
+def test_terms_that_only_one_process_returns_end_all_of_them(tmp_path):
+    (tmp_path / "some.py").write_text(SOME)
+    configuration = write_configuration(tmp_path, {**QUICK, "module": {"name": "some.py:Some"}})
+    assert run_on(2, configuration) == [1, 1]
+    assert "other loss terms for one shard than for another" in output(configuration)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
+import zlib
+from functools import cache, partial
 from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from ignite.engine import Engine
+from torch.nn.functional import pad
 
 from firebox.data.sources.batch import Batch
 from firebox.data.streaming.stream import BatchStream
@@ -22,6 +24,10 @@ from firebox.engine.training.steps.terms import UnusableModule, faults_of_terms,
 from firebox.engine.world.tree import Tree
 from firebox.engine.world.world import Sum, World
 from firebox.foundation.shards import Portion
+
+DIFFERENT_TERMS = "its training step returns other loss terms for one shard than for another"
+ROOM = 16
+"""Number of loss terms that processes exchange, or a multiple of it."""
 
 
 class ShardedIteration(TrainingIteration):
@@ -121,14 +127,20 @@ class ShardedIteration(TrainingIteration):
         """Joins the losses and the buffers of all shards, and has the processes agree on whether to stop."""
         names = list(terms[0])
         if any(list(each) != names for each in terms):
-            raise UnusableModule(["its training step returns other loss terms for one shard than for another"])
+            raise UnusableModule([DIFFERENT_TERMS])
         tree = Tree()
         for each, share in zip(terms, self._shares, strict=True):
             tree.add([torch.stack([value.float() for value in each.values()]) * share])
         (losses,) = tree.take()
         assert losses is not None
         stopping = self._stop.votes()
-        losses, votes = self._world.settle(losses, [self._ends, *stopping, *self._states.changed])
+        # Of one size whatever the terms are, so that processes with others can meet, and see that.
+        padded = pad(losses, (0, -len(losses) % ROOM))
+        own = _bits(tuple(names))
+        padded, votes = self._world.settle(padded, [*own, self._ends, *stopping, *self._states.changed])
+        if votes[: len(own)] != own:
+            raise UnusableModule([DIFFERENT_TERMS])
+        losses, votes = padded[: len(losses)], votes[len(own) :]
         self._ends, votes = votes[0], votes[1:]
         self._stop.agree(votes[: len(stopping)])
         changed = tuple(votes[len(stopping) :])
@@ -143,3 +155,11 @@ class ShardedIteration(TrainingIteration):
         if changed not in self._sums:
             self._sums[changed] = self._world.sum_of(own)
         return [each for each in self._sums[changed](own) if each is not None]
+
+
+@cache
+def _bits(names: tuple[str, ...]) -> list[bool]:
+    """Returns a digest of names, each bit with its opposite: for other names, a process sets a bit that is not set."""
+    digest = zlib.crc32("\n".join(names).encode())
+    bits = [bool(digest >> bit & 1) for bit in range(16)]
+    return [*bits, *(not bit for bit in bits)]
