@@ -161,9 +161,8 @@ class Rehearsal:
                         with self._naming(step, batch), saved_bytes(self.run) as saved:
                             self._train(batch, faults)
                         activations = max(activations, saved.total)
-            faults += [
-                f"its training step never calls update for the optimizer {name}{within}" for name in sorted(idle)
-            ]
+            never = "its training step never calls update for the optimizer {} with a loss that reaches its parameters"
+            faults += [never.format(name) + within for name in sorted(idle)]
             evaluated = {
                 size
                 for split, length in lengths.items()
@@ -216,12 +215,13 @@ class Rehearsal:
 
     @contextmanager
     def _idle(self) -> Iterator[set[str]]:
-        """Collects the names of the optimizers that make no step in the block."""
+        """Collects the names of the optimizers that make no step in the block, or none with any gradient."""
         optimizers = self.run.update.optimizers
         idle = set(optimizers)
 
         def note(name: str, step: Callable[..., object], *arguments: object, **named: object) -> object:
-            idle.discard(name)
+            if any(p.grad is not None for group in optimizers[name].param_groups for p in group["params"]):
+                idle.discard(name)
             self._steps[name] += 1
             return step(*arguments, **named)
 

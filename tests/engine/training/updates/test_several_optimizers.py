@@ -134,7 +134,7 @@ def test_a_critic_may_step_more_often_than_its_generator(tmp_path, step, seldom)
 
 def test_an_optimizer_that_would_be_due_after_the_end_of_the_run_is_refused(tmp_path):
     preflight(dirac(tmp_path, step=SELDOM, module={"critic_steps": 12}, training={"epochs": 4}), TRAINER)
-    message = "never calls update for the optimizer generator in the 9 iterations of the run"
+    message = "for the optimizer generator with a loss that reaches its parameters in the 9 iterations of the run"
     with pytest.raises(Refusal, match=message):
         preflight(dirac(tmp_path, step=SELDOM, module={"critic_steps": 12}, training={"epochs": 3}), TRAINER)
 
@@ -203,10 +203,13 @@ return {"loss": generator.detach()}
     [
         (UNFINISHED, "its training step leaves gradients in the parameters"),
         (UNFINISHED, "its training step never calls update for the optimizer critic"),
+        (ALTERNATING.replace("-self.psi * self.model.theta", "-self.psi * self.model.theta.detach()"),
+         "never calls update for the optimizer generator with a loss that reaches its parameters"),
         (ALTERNATING.replace('"critic")', '"critc")'), "got critc, expected the name of an optimizer.*mean critic"),
         (ALTERNATING.replace('"generator")', '"main")'), "as parameters.. of the module gives them: generator, critic"),
     ],
-)
+    ids=["left", "unfinished", "detached", "unknown", "main"],
+)  # fmt: skip
 def test_a_step_that_can_not_be_made_is_refused(tmp_path, step, problem):
     with pytest.raises(Refusal, match=problem):
         preflight(dirac(tmp_path, step=step), TRAINER)
