@@ -28,6 +28,8 @@ MAGIC = b"firebox\n"
 FORMAT = 1
 """Version of the file's format."""
 PAGE = 4096
+READING = os.O_RDONLY | os.O_NONBLOCK
+"""How a file is opened: what has its name but is a pipe is not waited for."""
 
 
 class Unusable(ValueError):
@@ -117,7 +119,7 @@ class SampleFile:
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = os.open(path, READING)
         weakref.finalize(self, os.close, self._descriptor)
         with suppress(OSError):  # without locks, a file that is removed while it is in use stays readable
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -31,10 +31,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a value")
     parser.add_argument("--trainer", metavar="NAME", help="trainer (default: the one that CONFIG names)")
     parser.add_argument("--verify", action="store_true", help="decode every file, and name all that can't be")
-    parser.add_argument("--count", metavar="N", type=int, default=16, help="samples in the picture (default: 16)")
+    parser.add_argument("--count", metavar="N", type=_positive, default=16, help="samples in the picture (default: 16)")
     parser.add_argument(
         "--picture", metavar="FILE", type=Path, help="where to (default: data.png in the data's folder of runs)"
     )
+
+
+def _positive(given: str) -> int:
+    """Returns a positive integer.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not given.isdecimal() or int(given) == 0:
+        raise argparse.ArgumentTypeError(f"got {given}, expected a positive integer")
+    return int(given)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +62,7 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
     """Prints the tables, draws the picture, and verifies all files if asked to; returns the exit code.
 
     Raises:
-        Refusal: the data can't be read.
+        Refusal: the data can't be read, or the picture can't be written.
     """
     from firebox.data.declarations.data_error import DataError
     from firebox.engine.training.reading.streams import construct_data
@@ -129,7 +140,12 @@ def _counts(data: DataModule, sources: Mapping[Split, ImageSource]) -> Table:
 
 
 def _draw(configuration: Configuration, data: DataModule, source: ImageSource, path: Path, count: int) -> None:
-    """Writes a picture of training samples as the model sees them, with an augmented one beneath each."""
+    """Writes a picture of training samples as the model sees them, with an augmented one beneath each.
+
+    Raises:
+        DataError: a sample can't be read.
+        Refusal: the picture can't be written.
+    """
     import torch
 
     from firebox.data.sources.batch import Preparation
@@ -146,5 +162,8 @@ def _draw(configuration: Configuration, data: DataModule, source: ImageSource, p
     seed_everything(mix(configuration.seed, "data"))
     ways = [None] if augmentation is None else [None, augmentation]
     rows = [Preparation(specification, device, augmentation=way)(batch).images for way in ways]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, encode(grid([specification.to_unit(row) for row in rows])))
+    picture = encode(grid([specification.to_unit(row) for row in rows]))
+    try:
+        write_whole(path, picture)
+    except OSError as error:
+        raise Refusal([Problem("", f"--picture: can't write {path}: {error.strerror or error}")]) from None

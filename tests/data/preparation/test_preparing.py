@@ -241,6 +241,19 @@ def test_damage_is_said_and_nothing_wrong_is_read(
     assert entry.read_bytes() == whole
 
 
+def test_pipes_in_its_place_are_not_waited_for(folder: Path, tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
+    reading = Reading(cache=tmp_path / "cache")
+    prepared(folder, reading)
+    (entry,) = entries(tmp_path / "cache")
+    entry.unlink()
+    for path in (entry, tmp_path / "cache" / f"other{WRITING}"):
+        os.mkfifo(path)
+
+    assert same(everything(prepared(folder, reading)), everything(made(folder)))
+    assert "can't be used: it is empty; the samples are prepared anew" in said.text
+    assert entries(tmp_path / "cache") == [entry]
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
 def test_damage_while_it_is_read_is_noticed(folder: Path, tmp_path: Path, damage: str) -> None:
     datamodule = prepared(folder, Reading(cache=tmp_path / "cache"))

@@ -81,3 +81,24 @@ def test_missing_data_and_mistyped_settings_are_refused_and_nothing_is_written(f
     assert main(["data", "my.yaml", "--set", "datamodule.rot=images"]) == REFUSED
     assert "did you mean" in capsys.readouterr().err
     assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--picture", "images"], "--picture: can't write images: Is a directory"),
+        (["--picture", "my.yaml/shown.png"], "--picture: can't write my.yaml/shown.png: "),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_picture_that_can_not_be_written_is_said(capsys, arguments, told):
+    assert main(["data", "my.yaml", *arguments]) == REFUSED
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("count", ["0", "-3", "x"])
+@pytest.mark.usefixtures("folder")
+def test_a_picture_of_no_samples_is_refused(capsys, count):
+    with pytest.raises(SystemExit, match="2"):
+        main(["data", "my.yaml", "--count", count])
+    assert f"--count: got {count}, expected a positive integer" in capsys.readouterr().err
