@@ -250,7 +250,7 @@ def test_pipes_in_its_place_are_not_waited_for(folder: Path, tmp_path: Path, sai
         os.mkfifo(path)
 
     assert same(everything(prepared(folder, reading)), everything(made(folder)))
-    assert "can't be used: it is empty; the samples are prepared anew" in said.text
+    assert "can't be used: it is no file; the samples are prepared anew" in said.text
     assert entries(tmp_path / "cache") == [entry]
 
 
