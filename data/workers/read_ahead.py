@@ -33,7 +33,7 @@ from firebox.data.workers.worker import (
     shared_memory,
 )
 from firebox.foundation.exit_codes import STOPPED_BY
-from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line
+from firebox.foundation.problems import Interrupted, TrainingFailure, counted, in_one_line
 from firebox.foundation.threaded import Threaded
 
 START_SECONDS = 120.0
@@ -173,7 +173,7 @@ class ReadAhead:
 
     def _described(self) -> str:
         doing = ", ".join(f"process {worker.pid}: {self._doing(worker)}" for worker in self._workers)
-        return f"{len(self._workers)} workers ({doing})"
+        return f"{counted(len(self._workers), 'worker')} ({doing})"
 
     def close(self) -> None:
         """Ends the workers; those that do not end by themselves are killed."""

@@ -301,7 +301,7 @@ def test_files_that_change_meanwhile_are_not_kept(folder: Path, tmp_path: Path, 
     os.utime(folder / "ant" / "000.png", (0, 0))
     datamodule.prepare(Reading(cache=tmp_path / "cache"))
 
-    assert "1 files changed while they were decoded, such as ant/000.png; goes on without" in said.text
+    assert "1 file changed while they were decoded, such as ant/000.png; goes on without" in said.text
     assert entries(tmp_path / "cache") == []
     assert isinstance(datamodule.read("train"), DatasetImages)
 

@@ -141,6 +141,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_named_too():
     batches = stream(workers=1)
     batches._read_ahead = batches._reading_ahead(0)
     (process,) = workers_of(batches)
+    assert batches._read_ahead._described().startswith(f"1 worker (process {process.pid}: ")
     process.kill()
     with pytest.raises(TrainingFailure, match=rf"process {process.pid}\) was ended by SIGKILL while (start|await)ing"):
         next(batches)

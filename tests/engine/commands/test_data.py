@@ -96,6 +96,17 @@ def test_a_picture_that_can_not_be_written_is_said(capsys, arguments, told):
     assert told in " ".join(capsys.readouterr().err.split())
 
 
+def test_files_that_are_skipped_are_neither_counted_nor_shown(folder, capsys):
+    (folder / "images" / "train" / "cat" / "0.png").write_bytes(b"torn")
+    skip = ["--set", "datamodule.on_bad_file=skip", "--set", "datamodule.cache=off"]
+    assert main(["data", "my.yaml"]) == REFUSED
+    assert main(["data", "my.yaml", *skip]) == COMPLETED
+    said = capsys.readouterr()
+    assert ["cat", "5", "2"] in [line.split() for line in said.out.splitlines()]
+    assert "1 of 16 files" in said.err
+    assert "are skipped: train/cat/0.png (" in " ".join(said.err.split())
+
+
 @pytest.mark.parametrize("count", ["0", "-3", "x"])
 @pytest.mark.usefixtures("folder")
 def test_a_picture_of_no_samples_is_refused(capsys, count):
