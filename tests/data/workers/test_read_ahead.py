@@ -8,6 +8,7 @@ import itertools
 import multiprocessing
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -307,6 +308,25 @@ def test_more_tensors_than_can_be_handed_over_are_refused_in_one_line(start_by):
     batches = of(DatasetImages(Holding([torch.zeros(1) for _ in range(300)])))
     with pytest.raises(TrainingFailure, match="can't start worker processes: too many fds"):
         next(batches)
+
+
+@pytest.mark.parametrize("more", [1, 3])
+def test_workers_that_cant_be_started_are_one_line(start_by, monkeypatch, more):
+    start_by("fork")
+    ignored = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    batches = stream()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, hard))
+    try:
+        with pytest.raises(TrainingFailure, match="can't start worker processes: OSError: .*Too many open files"):
+            next(batches)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    batches.close()
+    assert ignored == []
 
 
 EDITED = """
