@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from firebox.engine.commands.config import read_configuration
 from firebox.foundation import console
@@ -135,9 +135,9 @@ def _verify(configuration: Configuration, data: DataModule, stop: StopRequest) -
 
 def _counts(data: DataModule, sources: Mapping[Split, ImageSource]) -> Table:
     """Returns a table of the samples in each split, with a row for each class where the labels are at hand."""
-    table = Table("", box=None, pad_edge=False)
+    table = Table(Column("", overflow="fold"), box=None, pad_edge=False)
     for split in sources:
-        table.add_column(split, justify="right")
+        table.add_column(split, justify="right", overflow="fold")
     labels = {split: getattr(source, "labels", None) for split, source in sources.items()}
     classes = data.specification.classes
     if 0 < len(classes) <= MOST_CLASSES and all(known is not None for known in labels.values()):

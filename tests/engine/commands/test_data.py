@@ -6,6 +6,7 @@ import yaml
 from PIL import Image
 
 from firebox.engine.commands.command_line import main
+from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
 from firebox.foundation.package import ROOT
 
@@ -40,6 +41,16 @@ def test_splits_classes_and_what_was_left_out_are_shown(capsys):
     assert ["all", "12", "4"] in rows
     assert ".txt" in said
     assert said.splitlines()[-1] == "runs/image_folder/data.png"
+
+
+def test_names_of_classes_are_whole_in_a_narrow_terminal(folder, monkeypatch, capsys):
+    for split in ("train", "valid"):
+        (folder / "images" / split / "cat").rename(folder / "images" / split / "domestic_cat_of_europe")
+    monkeypatch.setattr(console.results, "width", console.results.width)  # is put back
+    monkeypatch.setattr(console, "WIDEST", 20)
+    assert main(["data", "my.yaml"]) == COMPLETED
+    said = capsys.readouterr().out
+    assert "domestic_cat_of_europe" in "".join(line[:8].strip() for line in said.splitlines())
 
 
 def test_the_picture_shows_each_sample_as_it_is_and_augmented_beneath(folder, capsys):
