@@ -4,12 +4,15 @@ TEST := $(BIN)/python -m pytest
 # The tests start hundreds of processes: each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test check format soak documents clean
+.PHONY: train test tests check format soak documents clean
 
 train: .venv/.installed  ## trains the autoencoder on the embedded data
 	$(BIN)/python trainers/train_cae_baseline.py
 
-test: check  ## everything that must hold, in a few minutes
+test: .venv/.installed  ## everything that must hold, in a few minutes; types are checked while the tests begin
+	$(MAKE) --no-print-directory --jobs 2 check tests
+
+tests: .venv/.installed
 	$(TEST) -n 2 --dist worksteal
 
 check: .venv/.installed  ## style, types and the direction of imports
@@ -32,7 +35,7 @@ soak: .venv/.installed  ## the files with long tests: hundreds of kills, 1,000 d
 
 .venv/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

@@ -27,7 +27,7 @@ Background = Literal["white", "black"]
 Dtype = Literal["uint8", "uint16", "float32"]
 Box = tuple[float, float, float, float]
 
-DECODER = 4
+DECODER = 5
 """Version of the decoder; to be raised whenever the same file would give other pixels."""
 MODES: dict[str, Literal["RGB", "L", "RGBA"]] = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
 """Pillow's mode of each colour mode."""

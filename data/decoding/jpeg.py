@@ -149,5 +149,7 @@ def _fitted(pixels: numpy.ndarray[Any, Any], image_size: tuple[int, int]) -> tor
     cut = pixels.reshape(1, *pixels.shape)[:, top : top + window[0], left : left + window[1]]
     image = torch.from_numpy(cut.transpose(0, 3, 1, 2))
     if tuple(window) != (sample_height, sample_width):
+        # The height first, which takes less than the width: torch alone would scale the width of all rows.
+        image = interpolate(image, (sample_height, window[1]), mode="bilinear", antialias=True)
         image = interpolate(image, image_size, mode="bilinear", antialias=True)
     return image.squeeze(0)
