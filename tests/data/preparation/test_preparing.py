@@ -309,7 +309,7 @@ def test_a_process_that_fails_is_said_with_what_does_without_it(
 
     monkeypatch.setattr(image_files.ImageFiles, "loaded", failing)
     monkeypatch.setattr(read_ahead, "POLL_SECONDS", 0.05)
-    with pytest.raises(DataError, match="exit code 3 .*; with cache: off, files are decoded as they are needed$"):
+    with pytest.raises(DataError, match=r"exit code 3 .*; with cache: off, files are decoded as they are needed$"):
         prepared(folder, Reading(workers=1, cache=tmp_path / "cache"))
     assert entries(tmp_path / "cache") == []
     datamodule = made(folder)

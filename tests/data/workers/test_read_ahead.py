@@ -321,7 +321,7 @@ def test_workers_that_cant_be_started_are_one_line(start_by, monkeypatch, more):
     os.close(free)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, hard))
     try:
-        with pytest.raises(TrainingFailure, match="can't start worker processes: OSError: .*Too many open files"):
+        with pytest.raises(TrainingFailure, match=r"can't start worker processes: OSError: .*Too many open files"):
             next(batches)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
