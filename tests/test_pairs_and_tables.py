@@ -13,7 +13,7 @@ from PIL import Image
 from firebox.engine.records import checkpoints
 from firebox.trainers.train_unet_baseline import TRAINER
 from tests.data.folders_of_images import picture
-from tests.exactness import Forked, differences, kill_at, only_run, output, write_configuration
+from tests.exactness import Forked, differences, kill_at, only_run, output, rehearse, write_configuration
 from tests.soaking import soak
 
 COUNT = 40
@@ -65,6 +65,8 @@ def write(folder, data, **settings):
 
 
 def trained(configuration, *arguments):
+    if not arguments:
+        rehearse(configuration, TRAINER)
     assert Forked(str(configuration), *arguments, trainer=TRAINER).wait() == 0, output(configuration)
     return only_run(configuration.parent)
 

@@ -16,7 +16,7 @@ from firebox.trainers.train_classifier_baseline import TRAINER as CLASSIFIER
 from firebox.trainers.train_restoration_baseline import TRAINER as RESTORATION
 from firebox.trainers.train_unet_baseline import TRAINER as UNET
 from tests.data.folders_of_images import picture
-from tests.exactness import Forked, differences, kill_at, only_run, output
+from tests.exactness import Forked, differences, kill_at, only_run, output, rehearse
 
 COUNT = 40
 HANDLERS = [
@@ -106,6 +106,7 @@ def predictions_of(run, images, folder, capsys):
 def test_a_run_that_is_killed_is_the_run_that_is_not_down_to_its_predictions(data, tmp_path, kind, capsys):
     trainer = KINDS[kind][0]
     whole = write(tmp_path / "whole", data, kind)
+    rehearse(whole, trainer)
     assert Forked(str(whole), trainer=trainer).wait() == 0, output(whole)
     # The other run decodes what the first one has kept, and reads it as it goes.
     killed = write(tmp_path / "killed", data, kind, cache="off", placement="stream", workers=1)

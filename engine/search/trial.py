@@ -24,7 +24,7 @@ from firebox.engine.search.sweep_file import Sweep
 from firebox.engine.training.limits.stopping import StopRequest
 from firebox.engine.training.limits.watch import Overdue
 from firebox.foundation import console
-from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED
+from firebox.foundation.exit_codes import COMPLETED, FAILED, REFUSED, STOPPED_BY
 from firebox.foundation.places import refusal_of
 from firebox.foundation.problems import Interrupted, counted
 
@@ -46,8 +46,10 @@ def train_one(sweep: Sweep, place: int, waits: bool) -> None:
         place: number of the process among those at work at once, which chooses its device.
         waits: whether to wait for trials of other processes, to take up those that are cut off.
     """
-    # A Ctrl-C is the sweep's, which passes it on; the run listens to it itself.
+    # A Ctrl-C is the sweep's, which passes it on; the run listens to it itself. The server that this process is forked
+    # from blocks what stops a run, if workers that read data were the first to need it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPED_BY)
     _end_with_parent()
     _use_device(place)
     console.start(quiet=True)

@@ -1,16 +1,12 @@
 """A user's own files: they import what lies beside them wherever Firebox is started, and all of them are known."""
 
 import json
-import os
 import pickle
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-import firebox
 from firebox.engine.components.catalogue import UnknownComponent, find
 from firebox.engine.components.loading import CannotLoad, load_file
 from firebox.engine.components.own_files import own_files
@@ -338,13 +334,6 @@ def test_a_project_with_rooms_of_its_own_trains_from_anywhere_with_workers(tmp_p
     start = f'multiprocessing.set_start_method("{method}", force=True)'
     folder = project(tmp_path / "project", start)
     places = {"project": folder, "checkout": ROOT}
-    environment = {**os.environ, "PYTHONPATH": str(Path(firebox.__file__).parent.parent)}
-    command = [*command, str(folder / "my.yaml")]
-    if method == "fork":
-        process = run_python(*command, cwd=places[place])
-    else:
-        process = subprocess.run(
-            [sys.executable, *command], cwd=places[place], env=environment, capture_output=True, text=True
-        )
+    process = run_python(*command, str(folder / "my.yaml"), cwd=places[place])
     assert process.returncode == 0, process.stdout + process.stderr
     assert "late: own handlers own" in process.stdout

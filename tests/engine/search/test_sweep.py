@@ -21,14 +21,15 @@ from firebox.engine.search.processes import PRELOADED, Stop, begin_checked, prep
 from firebox.engine.search.sweep_file import read_sweep
 from firebox.engine.search.trial import directory_of, train_one
 from firebox.foundation.problems import Refusal
-from tests.soaking import soak
+from tests.soaking import SOAK, soak
 
-TWELVE = """\
+TRIALS = 12 if SOAK else 4
+RANDOM = f"""\
 config: config.yaml
 sampler: random
-trials: 12
+trials: {TRIALS}
 space:
-  optimizer.lr: {low: 0.0001, high: 0.01, log: true}
+  optimizer.lr: {{low: 0.0001, high: 0.01, log: true}}
   model.latent_dim: [2, 4]
 """
 
@@ -72,8 +73,8 @@ def alone(trial, number=0):
     return (run.directory / "losses.jsonl").read_text()
 
 
-def test_twelve_trials_killed_three_times_lose_nothing(write):
-    sweep, stop = sweep_of(write(TWELVE)), Stop()
+def test_trials_killed_three_times_lose_nothing(write):
+    sweep, stop = sweep_of(write(RANDOM)), Stop()
     assert prepare(sweep, stop) == 0
     for iteration in (2, 6, 7):  # there is a checkpoint after 4
         kill_at(sweep, iteration)
@@ -81,8 +82,8 @@ def test_twelve_trials_killed_three_times_lose_nothing(write):
     assert [trial.state for trial in cut_off] == [TrialState.RUNNING]
     assert train_all(sweep, 2, stop, waits=True) == 0
     trials = trials_of(sweep)
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
-    assert trials[0].params == cut_off[0].params and len({trial.params["optimizer.lr"] for trial in trials}) == 12
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * TRIALS
+    assert trials[0].params == cut_off[0].params and len({trial.params["optimizer.lr"] for trial in trials}) == TRIALS
     runs = [directory_of(sweep, trial.number) for trial in trials]
     assert sorted(Path("sweeps/sweep/runs/fashion_mini/linear_autoencoder").resolve().iterdir()) == sorted(runs)
     losses = (runs[0] / "losses.jsonl").read_text()
@@ -94,7 +95,7 @@ def test_twelve_trials_killed_three_times_lose_nothing(write):
 
 
 def test_a_stop_saves_the_trials_which_go_on(write):
-    sweep, stop = sweep_of(write(TWELVE.replace("12", "1"))), Stop()
+    sweep, stop = sweep_of(write(RANDOM.replace(f"trials: {TRIALS}", "trials: 1"))), Stop()
     assert prepare(sweep, stop) == 0
     Path("hold").write_text("slow")
 
@@ -167,7 +168,7 @@ def test_a_poor_trial_that_is_trained_already_is_not_pruned(write):
 
 
 def test_a_trial_whose_process_dies_again_has_failed(write):
-    sweep, stop = sweep_of(write(TWELVE.replace("12", "1"))), Stop()
+    sweep, stop = sweep_of(write(RANDOM.replace(f"trials: {TRIALS}", "trials: 1"))), Stop()
     assert prepare(sweep, stop) == 0
     Path("hold").write_text("die 2")
     assert train_all(sweep, 1, stop, waits=True) == 0
@@ -180,7 +181,10 @@ def test_a_trial_whose_process_dies_again_has_failed(write):
 def test_each_setting_is_repeated_over_seeds_and_drawn_by_its_number(write, sampler):
     drawn = []
     for folder in ("a", "b"):
-        text = TWELVE.replace("random", sampler).replace("12", "2") + f"seeds: 3\nfolder: {folder}\n"
+        text = (
+            RANDOM.replace("random", sampler).replace(f"trials: {TRIALS}", "trials: 2")
+            + f"seeds: 3\nfolder: {folder}\n"
+        )
         sweep = sweep_of(write(text))
         study = studies.begin(sweep)
         drawn.append([])
@@ -198,7 +202,7 @@ def test_each_setting_is_repeated_over_seeds_and_drawn_by_its_number(write, samp
 def assert_whole(path, runs):
     """Asserts that all twelve trials were completed, each with the losses of a run by itself."""
     trials = trials_of(sweep_of(path))
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * TRIALS
     for trial in trials:
         losses = (runs / f"trial_{trial.number:04d}" / "losses.jsonl").read_text()
         assert losses == alone(trial, trial.number)
@@ -207,7 +211,7 @@ def assert_whole(path, runs):
 @soak
 def test_a_killed_command_goes_on(write):
     """The command is killed three times, wherever it is: twice with all of its processes, once alone."""
-    path = write(TWELVE)
+    path = write(RANDOM)
     command = [sys.executable, "-m", "firebox", "sweep", str(path), "--jobs", "2"]
     for count, kill in ((1, os.killpg), (4, os.kill), (8, os.killpg)):
         process = subprocess.Popen(command, start_new_session=True)
@@ -222,7 +226,7 @@ def test_a_killed_command_goes_on(write):
 
 @soak
 def test_what_a_killed_worker_had_is_taken_up_by_the_other(write):
-    path = write(TWELVE)
+    path = write(RANDOM)
     command = [sys.executable, "-m", "firebox", "sweep", str(path), "--worker"]
     killed, other = (subprocess.Popen(command, start_new_session=True) for _ in range(2))
     runs = Path("sweeps/sweep/runs/fashion_mini/linear_autoencoder").absolute()
