@@ -267,6 +267,7 @@ def test_bad_files_are_skipped_alike_after_resuming(images, tmp_path, cache):
     )
     assert Forked(str(whole)).wait() == 0, output(whole)
     assert "1 of 96 files" in output(whole)
+    assert "2 classes: ant 47, bee 48" in output(whole)
     assert Forked(str(killed), prepare=kill_at(5)).wait() == -signal.SIGKILL
     assert differences(only_run(whole.parent), resumed_to_the_end(killed)) == []
     assert output(killed).count("can't be decoded and are skipped: ant/010.png") == 2

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from firebox.data.cache.sample_file import SampleFile, Unusable
+from firebox.data.cache.sample_file import READING, SampleFile, Unusable
 from firebox.foundation.console import size as shown
 from firebox.foundation.files import WITHOUT_LOCKS
 
@@ -221,7 +221,7 @@ def _removed_unless_in_use(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, READING)
     try:
         yield descriptor
     finally:

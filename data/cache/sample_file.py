@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import stat
 import struct
 import weakref
 from contextlib import suppress
@@ -28,6 +29,8 @@ MAGIC = b"firebox\n"
 FORMAT = 1
 """Version of the file's format."""
 PAGE = 4096
+READING = os.O_RDONLY | os.O_NONBLOCK
+"""How a file is opened: what has its name but is a pipe is not waited for."""
 
 
 class Unusable(ValueError):
@@ -117,11 +120,14 @@ class SampleFile:
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = os.open(path, READING)
         weakref.finalize(self, os.close, self._descriptor)
         with suppress(OSError):  # without locks, a file that is removed while it is in use stays readable
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        size = os.fstat(self._descriptor).st_size
+        state = os.fstat(self._descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise Unusable("it is no file")
+        size = state.st_size
         self._layout = layout = _layout(self._descriptor, size)
         if layout.key != key:
             raise Unusable("it holds other samples than its name says")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import get_args
 
 from firebox.data.division.listing import Split
@@ -44,7 +45,8 @@ class Doubt:
 
     Args:
         why: what is wrong with the names.
-        likely: what the names say that each split is; never empty.
+        likely: the folder that each split may be, by its name; never empty. Where none is named like training, it is
+            the other folder whose name comes closest.
     """
 
     why: str
@@ -72,6 +74,9 @@ def splits_among(names: Collection[str]) -> dict[Split, str] | Doubt:
     known = {name: KNOWN[name.casefold()] for name in names if name.casefold() in KNOWN}
     hints = {name: hint for name in names if (hint := _hint(name)) is not None}
     first = {hint.split: name for name, hint in reversed(hints.items())}
+    rest = [name for name in names if name not in hints]
+    if rest and first and "train" not in first:
+        first["train"] = max(rest, key=_closeness)
     likely = {split: first[split] for split in get_args(Split) if split in first}
     if known and len(known) == len(names):
         twins = [name for name, split in known.items() if list(known.values()).count(split) > 1]
@@ -87,6 +92,10 @@ def splits_among(names: Collection[str]) -> dict[Split, str] | Doubt:
     suspects = [name for name, hint in hints.items() if not hint.subject] or list(_agreeing(names, hints))
     look = "looks like a split" if len(suspects) == 1 else "look like splits"
     return Doubt(f"{named(suspects)} {look}", likely) if suspects else {}
+
+
+def _closeness(name: str) -> float:
+    return SequenceMatcher(None, name.casefold(), "train").ratio()
 
 
 def are_divided(names: Collection[str]) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 from firebox.data.bases.datamodule import EMBEDDED
 from firebox.data.declarations.data_error import DataError
 from firebox.data.division.listing import Listing, Split
-from firebox.data.division.split_names import Doubt, are_divided, named, setting_of, splits_among
+from firebox.data.division.split_names import KNOWN, Doubt, are_divided, named, setting_of, splits_among
 from firebox.data.folders.class_folders import (
     classes_of,
     doubtful,
@@ -136,7 +136,9 @@ def _told(root: Path, top: Folder) -> dict[Split, Folder]:
     folders = {folder.name: folder for folder in top.holding()}
     found = splits_among(list(folders))
     if isinstance(found, Doubt):
-        raise DataError(f"{root}: {found.why}; {_ways_out(found.likely)}; {_NONE}")
+        empty = [folder.name for folder in top.folders if not folder and KNOWN.get(folder.name.casefold()) == "train"]
+        holds = f", and {named(empty)} holds no images" if empty else ""
+        raise DataError(f"{root}: {found.why}{holds}; {_ways_out(found.likely)}; {_NONE}")
     if found:
         return {split: folders[name] for split, name in found.items()}
     inner = _deeper(top)

@@ -50,6 +50,11 @@ class DecodedFiles:
         self.together = max(1, min(TOGETHER, AT_ONCE // max(1, self._record)))
         """Number of files to decode at once."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether samples are written."""
+        return self._path is not None
+
     def __len__(self) -> int:
         return len(self._files)
 
@@ -165,7 +170,8 @@ class DecodingPass:
                     assert states is not None
                     yield checksums, states
         except TrainingFailure as failure:
-            raise DataError(f"{failure}; with cache: off, files are decoded as they are needed") from None
+            way_out = "; with cache: off, files are decoded as they are needed" if self._decoded.keeps else ""
+            raise DataError(f"{failure}{way_out}") from None
 
     def _why(self, position: int) -> str | None:
         """Tries a file again in this process; returns what is wrong with it, None if it could be decoded now."""

@@ -21,7 +21,7 @@ from firebox.data.division.listing import Listing
 from firebox.data.preparation.decoded_files import DecodedFiles, DecodingPass, Unreadable
 from firebox.data.sources.reading import Reading
 from firebox.foundation.console import size
-from firebox.foundation.problems import Interrupted
+from firebox.foundation.problems import Interrupted, counted
 
 logger = logging.getLogger("firebox")
 
@@ -178,7 +178,7 @@ class _Keeping:
             return unreadable
         if decoding.changed:
             names = [self._listing.names[position] for position in decoding.changed]
-            raise NotKept(f"{len(names)} files changed while they were decoded, such as {names[0]}")
+            raise NotKept(f"{counted(len(names), 'file')} changed while they were decoded, such as {names[0]}")
         missing = numpy.zeros(count, bool)
         missing[list(unreadable)] = True
         file.write(self._layout.head, 0)

@@ -16,12 +16,13 @@ from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from firebox.data.declarations.data_error import DataError
 from firebox.data.sources.progress import Progress
 from firebox.data.sources.source import ImageSource
 from firebox.data.workers.handover import require_handover
+from firebox.data.workers.loader import Loader
 from firebox.data.workers.patience import GRACE_SECONDS, POLL_SECONDS, Patience, kill
 from firebox.data.workers.worker import (
     Beginning,
@@ -33,7 +34,7 @@ from firebox.data.workers.worker import (
     shared_memory,
 )
 from firebox.foundation.exit_codes import STOPPED_BY
-from firebox.foundation.problems import Interrupted, TrainingFailure, in_one_line
+from firebox.foundation.problems import Interrupted, TrainingFailure, counted, in_one_line
 from firebox.foundation.threaded import Threaded
 
 START_SECONDS = 120.0
@@ -74,8 +75,11 @@ class ReadAhead:
         stopping: Callable[[], bool],
     ) -> None:
         require_handover(source)
-        self._progress = Progress(workers)
-        loader = DataLoader(
+        try:
+            self._progress = Progress(workers)
+        except OSError as error:
+            raise _not_started(error) from None
+        loader = Loader(
             InSharedMemory(source, seed, shared=pin_memory),
             batch_size=None,
             sampler=_Numbers(addresses),
@@ -173,7 +177,7 @@ class ReadAhead:
 
     def _described(self) -> str:
         doing = ", ".join(f"process {worker.pid}: {self._doing(worker)}" for worker in self._workers)
-        return f"{len(self._workers)} workers ({doing})"
+        return f"{counted(len(self._workers), 'worker')} ({doing})"
 
     def close(self) -> None:
         """Ends the workers; those that do not end by themselves are killed."""
@@ -195,7 +199,7 @@ def _unchanged(gathered: Any) -> Any:
     return gathered
 
 
-def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]:
+def _started(loader: Loader) -> tuple[Iterator[Any], list[BaseProcess]]:
     """Starts a loader's workers, and finds out which processes they are."""
     before = set(multiprocessing.active_children())
     # Blocked, as a worker can't ignore them before it has begun; processes inherit the mask, forkserver's too.
@@ -213,8 +217,7 @@ def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]
         kill([child for child in multiprocessing.active_children() if child not in before])
         if isinstance(error, TrainingFailure) or not isinstance(error, Exception):
             raise
-        cure = f"{shared_memory()}, or lower workers" if isinstance(error, OSError | RuntimeError) else "lower workers"
-        raise TrainingFailure(f"can't start worker processes: {in_one_line(error)}; {cure}") from None
+        raise _not_started(error) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         # torch's handler raises wherever the training is when a worker ends. It is noticed when a batch is awaited.
@@ -223,6 +226,11 @@ def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]
     iterator._workers_done_event = _Done(iterator._workers_done_event)  # type: ignore[attr-defined]
     started = [child for child in multiprocessing.active_children() if child not in before]
     return iterator, sorted(started, key=lambda worker: worker.pid or 0)
+
+
+def _not_started(error: Exception) -> TrainingFailure:
+    cure = f"{shared_memory()}, or lower workers" if isinstance(error, OSError | RuntimeError) else "lower workers"
+    return TrainingFailure(f"can't start worker processes: {in_one_line(error)}; {cure}")
 
 
 class _Done:

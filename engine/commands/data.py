@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from firebox.engine.commands.config import read_configuration
 from firebox.foundation import console
@@ -19,9 +19,12 @@ from firebox.foundation.problems import Interrupted, Problem, Refusal
 
 if TYPE_CHECKING:
     from firebox.data.bases.datamodule import DataModule, Split
+    from firebox.data.sources.reading import Reading
     from firebox.data.sources.source import ImageSource
     from firebox.engine.configuration import Configuration
+    from firebox.engine.training.limits.stopping import StopRequest
 
+T = TypeVar("T")
 MOST_CLASSES = 60
 """Number of classes up to which each has a row of its own."""
 
@@ -31,10 +34,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a value")
     parser.add_argument("--trainer", metavar="NAME", help="trainer (default: the one that CONFIG names)")
     parser.add_argument("--verify", action="store_true", help="decode every file, and name all that can't be")
-    parser.add_argument("--count", metavar="N", type=int, default=16, help="samples in the picture (default: 16)")
+    parser.add_argument("--count", metavar="N", type=_positive, default=16, help="samples in the picture (default: 16)")
     parser.add_argument(
         "--picture", metavar="FILE", type=Path, help="where to (default: data.png in the data's folder of runs)"
     )
+
+
+def _positive(given: str) -> int:
+    """Returns a positive integer.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not given.isdecimal() or int(given) == 0:
+        raise argparse.ArgumentTypeError(f"got {given}, expected a positive integer")
+    return int(given)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,17 +65,20 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
     """Prints the tables, draws the picture, and verifies all files if asked to; returns the exit code.
 
     Raises:
-        Refusal: the data can't be read.
+        Refusal: the data can't be read, or the picture can't be written.
     """
     from firebox.data.declarations.data_error import DataError
+    from firebox.engine.training.limits.stopping import StopRequest
     from firebox.engine.training.reading.streams import construct_data
 
-    key = configuration.data.kind
+    key, stop = configuration.data.kind, StopRequest()
     data = construct_data(configuration)
     try:
         missing = data.missing()
         if missing is not None:
             raise DataError(missing)
+        if data.skipped is None:
+            _watched(configuration, stop, data.prepare)
         splits = [split for split, length in data.split_lengths.items() if length]
         sources = {split: data.read(split) for split in splits}
         specification = data.specification
@@ -72,52 +89,55 @@ def show(configuration: Configuration, picture: Path | None, *, count: int, veri
         if data.listing is not None:
             for text in (*data.listing.notes, *data.listing.warnings):
                 console.results.print(text)
-        stopped = _verify(configuration, data) if verify else None
-        if stopped is not None:
-            return stopped
+        if verify:
+            _verify(configuration, data, stop)
         picture = picture or configuration.directory.parent / "data.png"
         _draw(configuration, data, sources["train"], picture, count)
     except DataError as error:
         raise Refusal([Problem(key, str(error), configuration.mark(key, "name"))]) from None
+    except Interrupted:
+        return stop.exit_code
     sys.stdout.write(f"{picture}\n")
     return COMPLETED
 
 
-def _verify(configuration: Configuration, data: DataModule) -> int | None:
-    """Decodes every file; returns the exit code if it was stopped before the end.
+def _watched(configuration: Configuration, stop: StopRequest, action: Callable[[Reading], T]) -> T:
+    """Does what reads many files; shows the progress, and listens to what asks for a stop."""
+    from firebox.engine.training.reading.reading_progress import shown_progress
+    from firebox.engine.training.reading.streams import reading
+
+    with stop.listening(), shown_progress() as progress:
+        return action(reading(configuration, stop, progress))
+
+
+def _verify(configuration: Configuration, data: DataModule, stop: StopRequest) -> None:
+    """Decodes every file.
 
     Raises:
         DataError: there are files that can't be decoded, or the data has none; it names them all.
+        Interrupted: a stop was requested.
     """
     from firebox.data.bases.listed_images import ListedImages
     from firebox.data.bases.standardised_values import StandardisedValues
     from firebox.data.declarations.data_error import DataError
     from firebox.data.preparation.preparing import told, verify_files
-    from firebox.engine.training.limits.stopping import StopRequest
-    from firebox.engine.training.reading.reading_progress import shown_progress
-    from firebox.engine.training.reading.streams import reading
 
     data = data.data if isinstance(data, StandardisedValues) else data
     if not isinstance(data, ListedImages):
         raise DataError(f"{configuration.data.named.written} decodes no files that could be verified")
-    stop, listing = StopRequest(), data.listing
-    try:
-        with stop.listening(), shown_progress() as progress:
-            unreadable = verify_files(listing, data.decoder, reading(configuration, stop, progress))
-    except Interrupted:
-        return stop.exit_code
+    listing, decoder = data.listing, data.decoder
+    unreadable = _watched(configuration, stop, lambda reading: verify_files(listing, decoder, reading))
     if unreadable:
         found = f"{len(unreadable):,} of {len(listing):,} files in {listing.root} can't be decoded"
         raise DataError(f"{found}: {told(listing, unreadable, len(unreadable))}")
     console.results.print(f"all {len(listing):,} files can be decoded")
-    return None
 
 
 def _counts(data: DataModule, sources: Mapping[Split, ImageSource]) -> Table:
     """Returns a table of the samples in each split, with a row for each class where the labels are at hand."""
-    table = Table("", box=None, pad_edge=False)
+    table = Table(Column("", overflow="fold"), box=None, pad_edge=False)
     for split in sources:
-        table.add_column(split, justify="right")
+        table.add_column(split, justify="right", overflow="fold")
     labels = {split: getattr(source, "labels", None) for split, source in sources.items()}
     classes = data.specification.classes
     if 0 < len(classes) <= MOST_CLASSES and all(known is not None for known in labels.values()):
@@ -129,7 +149,12 @@ def _counts(data: DataModule, sources: Mapping[Split, ImageSource]) -> Table:
 
 
 def _draw(configuration: Configuration, data: DataModule, source: ImageSource, path: Path, count: int) -> None:
-    """Writes a picture of training samples as the model sees them, with an augmented one beneath each."""
+    """Writes a picture of training samples as the model sees them, with an augmented one beneath each.
+
+    Raises:
+        DataError: a sample can't be read.
+        Refusal: the picture can't be written.
+    """
     import torch
 
     from firebox.data.sources.batch import Preparation
@@ -146,5 +171,8 @@ def _draw(configuration: Configuration, data: DataModule, source: ImageSource, p
     seed_everything(mix(configuration.seed, "data"))
     ways = [None] if augmentation is None else [None, augmentation]
     rows = [Preparation(specification, device, augmentation=way)(batch).images for way in ways]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, encode(grid([specification.to_unit(row) for row in rows])))
+    picture = encode(grid([specification.to_unit(row) for row in rows]))
+    try:
+        write_whole(path, picture)
+    except OSError as error:
+        raise Refusal([Problem("", f"--picture: can't write {path}: {error.strerror or error}")]) from None

@@ -34,13 +34,17 @@ def places(text: str, mark: Mark | None) -> list[Path]:
 
 
 def located(text: str, mark: Mark | None) -> Path:
-    """Returns the absolute form of a path to be read; below the working directory if nothing exists there yet.
+    """Returns the absolute form of a path to be read.
+
+    If nothing exists there yet, it is below the working directory; where it leads out of that, as those that a run
+    records do, it is the one beside the file in which it was written.
 
     Raises:
         ValueError: the path names an unknown variable or user, or can't be a path.
     """
     found = places(text, mark)
-    return next((place for place in found if os.path.lexists(place)), found[-1]).absolute()
+    expected = found[0 if ".." in found[-1].parts else -1]
+    return next((place for place in found if os.path.lexists(place)), expected).absolute()
 
 
 def located_reference(name: str, mark: Mark | None) -> str:

@@ -6,6 +6,7 @@ import logging
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -104,7 +105,7 @@ def listed(data: DataModule) -> None:
     held_out = " held out of train" * ("validation" not in listing.splits)
     present = [split for split in get_args(Split) if lengths.get(split)]
     splits = [f"{split} {lengths[split]:,}{held_out * (split == 'validation')}" for split in present]
-    what = _classes(listing) if listing.held is None else f"in {counted(len(listing), 'file')}"
+    what = _classes(listing, data.skipped or ()) if listing.held is None else f"in {counted(len(listing), 'file')}"
     logger.info("%s: images: %s; %s", printable(str(listing.root)), ", ".join(splits), what)
     for note in listing.notes:
         logger.info("%s", note)
@@ -112,12 +113,14 @@ def listed(data: DataModule) -> None:
         logger.warning("%s", warning)
 
 
-def _classes(listing: Listing) -> str:
-    """Returns the classes and their numbers of images in all splits."""
+def _classes(listing: Listing, skipped: Collection[str]) -> str:
+    """Returns the classes and their numbers of images in all splits, without those that are skipped."""
     names = listing.classes
     if not names:
         return "no classes"
-    counts = Counter(listing.labels)
+    counts, left_out = Counter(listing.labels), set(skipped)
+    if left_out:
+        counts.subtract(label for name, label in zip(listing.names, listing.labels, strict=True) if name in left_out)
     if len(names) <= FEW_CLASSES:
         each = ", ".join(f"{name} {counts[label]:,}" for label, name in enumerate(names))
         return f"{len(names)} classes: {each}" if len(names) > 1 else f"1 class: {each}"

@@ -139,6 +139,9 @@ class Watch:
             frame = sys._current_frames().get(self._main)
             self._look_at_reading(frame, now)
             self._look_at_limit(frame, now)
+            # Until the next look, it would keep what the calls of the main thread held, such as a loader's iterator,
+            # whose workers then don't learn that they are to end.
+            del frame
 
     def _signalled(self, number: int, now: float) -> None:
         if number not in STOPPED_BY:

@@ -63,7 +63,8 @@ CLASSES = (
 REFUSED = {  # layout: what is said, and which folders the proposed setting names
     "train bus car": ("train/ is named like a split, but not bus/, car/", {"train": "train"}),
     "train val test extra": ("but not extra/", {"train": "train", "validation": "val", "test": "test"}),
-    "valid invalid": ("valid/ is named like a split, but not invalid/", {"train": "valid"}),
+    "valid invalid": ("is named like a split, but not invalid/", {"train": "invalid", "validation": "valid"}),
+    "bus test trian": ("but not bus/, trian/", {"train": "trian", "test": "test"}),
     "train test unlabeled": ("but not unlabeled/", {"train": "train", "test": "test"}),
     "train dev test": ("but not dev/", {"train": "train", "validation": "dev", "test": "test"}),
     "train eval": ("but not eval/", {"train": "train", "validation": "eval"}),
@@ -76,7 +77,7 @@ REFUSED = {  # layout: what is said, and which folders the proposed setting name
     "train2017 val2017": ("train2017/, val2017/ look like splits", {"train": "train2017", "validation": "val2017"}),
     "train2017 val2017 unlabeled2017": ("look like splits", {"train": "train2017", "validation": "val2017"}),
     "train2017": ("train2017/ looks like a split", {"train": "train2017"}),
-    "images images_test": ("images_test/ looks like a split", {"train": "images_test"}),
+    "images images_test": ("images_test/ looks like a split", {"train": "images", "test": "images_test"}),
     "train_images test_images": ("look like splits", {"train": "train_images", "test": "test_images"}),
     "train_images train_masks": ("look like splits", {"train": "train_images"}),
     "trainset testset": ("look like splits", {"train": "trainset", "test": "testset"}),
@@ -87,7 +88,7 @@ REFUSED = {  # layout: what is said, and which folders the proposed setting name
     "seg_train seg_test seg_pred": ("look like splits", {"train": "seg_train", "test": "seg_test"}),
     "cats_train cats_test": ("look like splits", {"train": "cats_train", "test": "cats_test"}),
     "cats_train dogs_test": ("look like splits", {"train": "cats_train", "test": "dogs_test"}),
-    "cats cats_test": ("cats_test/ looks like a split", {"train": "cats_test"}),
+    "cats cats_test": ("cats_test/ looks like a split", {"train": "cats", "test": "cats_test"}),
     "mnist-train mnist-val": ("look like splits", {"train": "mnist-train", "validation": "mnist-val"}),
     "1_train 2_test": ("look like splits", {"train": "1_train", "test": "2_test"}),
     "2017_train_images 2017_test_images": ("look like", {"train": "2017_train_images", "test": "2017_test_images"}),
@@ -178,6 +179,13 @@ def test_folders_without_images_do_not_count(tmp_path: Path) -> None:
     assert "left out folders that hold no images: annotations, labels, val, train/b" in listing.notes
     assert "left out hidden files or folders: .cache" in listing.notes
     assert "left out files that are no images: 1 .txt" in listing.notes
+
+
+def test_a_training_folder_without_images_is_told(tmp_path: Path) -> None:
+    _made(tmp_path, "val/a test/a")
+    (tmp_path / "Train" / "a").mkdir(parents=True)
+    with pytest.raises(DataError, match="there is no folder for training, and Train/ holds no images; "):
+        list_folder(tmp_path)
 
 
 def test_a_map_names_the_splits(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import get_worker_info
 
 from firebox.data.cache import cache as caching
 from firebox.data.cache.cache import KEPT, WRITING, Cache, write_at
@@ -29,6 +30,7 @@ from firebox.data.preparation.prepared import PreparedImages
 from firebox.data.preparation.preparing import key_of, prepare, told, verify_files
 from firebox.data.sources.reading import Reading
 from firebox.data.sources.source import DatasetImages, ResidentImages
+from firebox.data.workers import read_ahead
 from firebox.foundation.problems import Interrupted
 from tests.data.folders_of_images import write_images
 
@@ -241,6 +243,19 @@ def test_damage_is_said_and_nothing_wrong_is_read(
     assert entry.read_bytes() == whole
 
 
+def test_pipes_in_its_place_are_not_waited_for(folder: Path, tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
+    reading = Reading(cache=tmp_path / "cache")
+    prepared(folder, reading)
+    (entry,) = entries(tmp_path / "cache")
+    entry.unlink()
+    for path in (entry, tmp_path / "cache" / f"other{WRITING}"):
+        os.mkfifo(path)
+
+    assert same(everything(prepared(folder, reading)), everything(made(folder)))
+    assert "can't be used: it is no file; the samples are prepared anew" in said.text
+    assert entries(tmp_path / "cache") == [entry]
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
 def test_damage_while_it_is_read_is_noticed(folder: Path, tmp_path: Path, damage: str) -> None:
     datamodule = prepared(folder, Reading(cache=tmp_path / "cache"))
@@ -282,13 +297,33 @@ def test_a_stop_leaves_nothing_half_made(folder: Path, tmp_path: Path, workers: 
     assert entries(tmp_path / "cache") == []
 
 
+def test_a_process_that_fails_is_said_with_what_does_without_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = image_files.ImageFiles.loaded
+
+    def failing(files: image_files.ImageFiles, index: int) -> image_files.Files:
+        if get_worker_info() is not None:
+            os._exit(3)
+        return loaded(files, index)
+
+    monkeypatch.setattr(image_files.ImageFiles, "loaded", failing)
+    monkeypatch.setattr(read_ahead, "POLL_SECONDS", 0.05)
+    with pytest.raises(DataError, match=r"exit code 3 .*; with cache: off, files are decoded as they are needed$"):
+        prepared(folder, Reading(workers=1, cache=tmp_path / "cache"))
+    assert entries(tmp_path / "cache") == []
+    datamodule = made(folder)
+    with pytest.raises(DataError, match=r"exit code 3 while reading \S+/000.png$"):
+        verify_files(datamodule.listing, datamodule.decoder, Reading(workers=1))
+
+
 def test_files_that_change_meanwhile_are_not_kept(folder: Path, tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     datamodule = made(folder)
     assert len(datamodule.listing or ()) == COUNT
     os.utime(folder / "ant" / "000.png", (0, 0))
     datamodule.prepare(Reading(cache=tmp_path / "cache"))
 
-    assert "1 files changed while they were decoded, such as ant/000.png; goes on without" in said.text
+    assert "1 file changed while they were decoded, such as ant/000.png; goes on without" in said.text
     assert entries(tmp_path / "cache") == []
     assert isinstance(datamodule.read("train"), DatasetImages)
 

@@ -8,6 +8,7 @@ import itertools
 import multiprocessing
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_named_too():
     batches = stream(workers=1)
     batches._read_ahead = batches._reading_ahead(0)
     (process,) = workers_of(batches)
+    assert batches._read_ahead._described().startswith(f"1 worker (process {process.pid}: ")
     process.kill()
     with pytest.raises(TrainingFailure, match=rf"process {process.pid}\) was ended by SIGKILL while (start|await)ing"):
         next(batches)
@@ -168,7 +170,7 @@ def test_a_sample_that_blocks_is_named_at_the_time_limit_at_a_kill_and_not_await
     next(batches)
     began = time.monotonic()
     with pytest.raises(
-        TrainingFailure, match=r"no batch within 1 s from \d workers \(.*\): .* longer timeout"
+        TrainingFailure, match=r"no batch within 1 s from \d workers? \(.*\): .* longer timeout"
     ) as caught:
         next(batches)
     assert time.monotonic() - began < 10
@@ -308,6 +310,25 @@ def test_more_tensors_than_can_be_handed_over_are_refused_in_one_line(start_by):
     batches = of(DatasetImages(Holding([torch.zeros(1) for _ in range(300)])))
     with pytest.raises(TrainingFailure, match="can't start worker processes: too many fds"):
         next(batches)
+
+
+@pytest.mark.parametrize("more", [1, 3])
+def test_workers_that_cant_be_started_are_one_line(start_by, monkeypatch, more):
+    start_by("fork")
+    ignored = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    batches = stream()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, hard))
+    try:
+        with pytest.raises(TrainingFailure, match=r"can't start worker processes: OSError: .*Too many open files"):
+            next(batches)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    batches.close()
+    assert ignored == []
 
 
 EDITED = """

@@ -6,6 +6,7 @@ import yaml
 from PIL import Image
 
 from firebox.engine.commands.command_line import main
+from firebox.foundation import console
 from firebox.foundation.exit_codes import COMPLETED, REFUSED
 from firebox.foundation.package import ROOT
 
@@ -40,6 +41,16 @@ def test_splits_classes_and_what_was_left_out_are_shown(capsys):
     assert ["all", "12", "4"] in rows
     assert ".txt" in said
     assert said.splitlines()[-1] == "runs/image_folder/data.png"
+
+
+def test_names_of_classes_are_whole_in_a_narrow_terminal(folder, monkeypatch, capsys):
+    for split in ("train", "valid"):
+        (folder / "images" / split / "cat").rename(folder / "images" / split / "domestic_cat_of_europe")
+    monkeypatch.setattr(console.results, "width", console.results.width)  # is put back
+    monkeypatch.setattr(console, "WIDEST", 20)
+    assert main(["data", "my.yaml"]) == COMPLETED
+    said = capsys.readouterr().out
+    assert "domestic_cat_of_europe" in "".join(line[:8].strip() for line in said.splitlines())
 
 
 def test_the_picture_shows_each_sample_as_it_is_and_augmented_beneath(folder, capsys):
@@ -81,3 +92,35 @@ def test_missing_data_and_mistyped_settings_are_refused_and_nothing_is_written(f
     assert main(["data", "my.yaml", "--set", "datamodule.rot=images"]) == REFUSED
     assert "did you mean" in capsys.readouterr().err
     assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--picture", "images"], "--picture: can't write images: Is a directory"),
+        (["--picture", "my.yaml/shown.png"], "--picture: can't write my.yaml/shown.png: "),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_picture_that_can_not_be_written_is_said(capsys, arguments, told):
+    assert main(["data", "my.yaml", *arguments]) == REFUSED
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_files_that_are_skipped_are_neither_counted_nor_shown(folder, capsys):
+    (folder / "images" / "train" / "cat" / "0.png").write_bytes(b"torn")
+    skip = ["--set", "datamodule.on_bad_file=skip", "--set", "datamodule.cache=off"]
+    assert main(["data", "my.yaml"]) == REFUSED
+    assert main(["data", "my.yaml", *skip]) == COMPLETED
+    said = capsys.readouterr()
+    assert ["cat", "5", "2"] in [line.split() for line in said.out.splitlines()]
+    assert "1 of 16 files" in said.err
+    assert "are skipped: train/cat/0.png (" in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("count", ["0", "-3", "x"])
+@pytest.mark.usefixtures("folder")
+def test_a_picture_of_no_samples_is_refused(capsys, count):
+    with pytest.raises(SystemExit, match="2"):
+        main(["data", "my.yaml", "--count", count])
+    assert f"--count: got {count}, expected a positive integer" in capsys.readouterr().err

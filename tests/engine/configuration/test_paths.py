@@ -7,8 +7,9 @@ from PIL import Image
 
 from firebox.engine.configuration import plain, read, read_recorded
 from firebox.engine.configuration.core_schema import write
+from firebox.engine.configuration.paths import located
 from firebox.engine.records.claiming import claim
-from firebox.foundation.problems import Refusal
+from firebox.foundation.problems import Mark, Refusal
 from firebox.trainers.train_cae_baseline import TRAINER
 
 HANDLER = """\
@@ -218,3 +219,13 @@ def test_a_file_that_is_named_as_a_module_from_elsewhere_is_refused_with_its_pat
     (folder / "parts/nets.py").unlink()
     with pytest.raises(Refusal, match=r"no such module: parts\.nets$"):
         read(TRAINER.name, TRAINER.default, folder / "x.yaml")
+
+
+def test_a_folder_that_a_run_recorded_and_that_is_gone_is_named_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/image_folder/linear_autoencoder/version_0")
+    run.mkdir(parents=True)
+    mark = Mark(str(run / "config.yaml"), 4)
+    assert located("../../../../images", mark) == tmp_path / "images"
+    assert located("images", mark) == tmp_path / "images"
+    assert located("../images", None) == tmp_path / "../images"
