@@ -26,7 +26,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from firebox.engine.training.run import Run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]  # the checkout, not the package of links
 PACKAGES = (
     *("torch", "torchvision", "pytorch-ignite", "numpy", "pillow"),
     *("lightning", "monai", "datasets", "webdataset"),
