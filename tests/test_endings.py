@@ -158,7 +158,7 @@ def started(folder, *command, method="fork", guard=GUARD):
     """Starts a script in a process group of its own, as systemd and the like do."""
     script = folder / "script.py"
     script.write_text(SCRIPT.format(method=method, guard=guard))
-    if not command:
+    if guard == GUARD and not command:
         with (folder / "output.txt").open("a") as log:
             return start_python(script, folder / "config.yaml", output=log, new_session=True)
     environment = {**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{folder}"}
