@@ -198,9 +198,15 @@ class Forked(Fork):
     @staticmethod
     def _train(arguments, prepare, trainer):
         sys.stdout = sys.stderr = (Path(arguments[0]).parent / "output.txt").open("a", buffering=1)
+        leave_fork_server()
         if prepare is not None:
             prepare()
         os._exit(command_line.train_script(trainer, arguments))
+
+
+def leave_fork_server():
+    """Has a fork start a fork server of its own: that of the process of the tests serves no other."""
+    forkserver._forkserver._forkserver_pid = None
 
 
 def start_python(*arguments, output, errors=None, cwd=None, env=None, new_session=False):
@@ -233,7 +239,7 @@ def _as_python(arguments, descriptors, cwd, env, new_session):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for logger in (logging.getLogger(), logging.getLogger("firebox")):
         logger.handlers.clear()
-    forkserver._forkserver._forkserver_pid = None  # that of the process of the tests, which serves no other
+    leave_fork_server()
     forget()
     if arguments[0] == "-m":
         sys.argv = arguments[1:]

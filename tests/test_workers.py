@@ -1,7 +1,6 @@
 """Runs whose data workers read, from a user's own files, however multiprocessing starts the workers."""
 
 import multiprocessing
-from multiprocessing import forkserver
 
 import pytest
 import yaml
@@ -98,11 +97,7 @@ def test_a_run_over_a_users_own_files_is_the_same_however_workers_are_started(tm
 
 
 def start_by(method):
-    def prepare():
-        forkserver._forkserver._forkserver_pid = None  # that of the process of the tests, which serves no other
-        multiprocessing.set_start_method(method, force=True)
-
-    return prepare
+    return lambda: multiprocessing.set_start_method(method, force=True)
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
